@@ -1,0 +1,124 @@
+//! The key that an event is handled once by.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// What a store remembers of an event, so that it is handled once however often it is delivered.
+///
+/// It comes from the signed body alone, never from a header: the provider's name and the body's
+/// `id`, or the SHA-256 of the body where there is no `id`. It can be had only of a verified
+/// [`Delivery`](crate::Delivery). To a store it is opaque text of at most
+/// [`MAX_LEN`](IdempotencyKey::MAX_LEN) printable ASCII characters, compared byte by byte.
+///
+/// Pass it on to whatever your handler calls that takes an idempotency key of its own.
+///
+/// | the body | the key |
+/// |---|---|
+/// | has an `id` of 1 to 200 printable ASCII characters | `3qpr:evt_01HXYZ` |
+/// | has another `id` | `3qpr:id-sha256:` and the hex SHA-256 of the `id` |
+/// | has none, or an empty one | `quote3d:sha256:` and the hex SHA-256 of the body |
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IdempotencyKey(Arc<str>);
+
+impl IdempotencyKey {
+    /// The longest a key can be, in bytes.
+    pub const MAX_LEN: usize = 255;
+
+    /// The longest `id` that stands in a key as it is, in bytes.
+    const MAX_ID_LEN: usize = 200;
+
+    /// The key as text, as stores keep it and logs show it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `provider` is at most [`Provider::MAX_NAME_LEN`](crate::Provider) long, so the key fits.
+    pub(crate) fn new(provider: &str, id: Option<&str>, body: &[u8]) -> Self {
+        let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+        Self(match id {
+            // An empty id would make one key of all events.
+            None | Some("") => format!("{provider}:sha256:{}", digest(body)).into(),
+            Some(id) if Self::stands_as_it_is(id) => format!("{provider}:{id}").into(),
+            Some(id) => format!("{provider}:id-sha256:{}", digest(id.as_bytes())).into(),
+        })
+    }
+
+    /// Not if it could be mistaken for one of the other two forms.
+    fn stands_as_it_is(id: &str) -> bool {
+        id.len() <= Self::MAX_ID_LEN
+            && id.bytes().all(|byte| byte.is_ascii_graphic())
+            && !id.starts_with("sha256:")
+            && !id.starts_with("id-sha256:")
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IdempotencyKey({:?})", &self.0)
+    }
+}
+
+/// As text, to be queued beside an event.
+impl Serialize for IdempotencyKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: Option<&str>, body: &str) -> String {
+        IdempotencyKey::new("3qpr", id, body.as_bytes()).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_plain_id_stands_in_the_key() {
+        assert_eq!(key(Some("evt_01HXYZ"), "{}"), "3qpr:evt_01HXYZ");
+        assert_eq!(key(Some("a:b/c"), "{}"), "3qpr:a:b/c");
+        assert_eq!(key(Some(&"x".repeat(200)), "{}"), format!("3qpr:{}", "x".repeat(200)));
+    }
+
+    #[test]
+    fn without_an_id_the_body_is_the_key() {
+        // `printf '{}' | sha256sum`
+        let body = "3qpr:sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+        assert_eq!(key(None, "{}"), body);
+        assert_eq!(key(Some(""), "{}"), body);
+        assert_ne!(key(Some(""), "{ }"), body);
+    }
+
+    #[test]
+    fn any_other_id_is_hashed_and_collides_with_nothing() {
+        let of_a_body = key(None, "{}");
+        let mimic = of_a_body.strip_prefix("3qpr:").unwrap();
+        let ids = ["a b", "\u{e9}", "\n", "\0", &"x".repeat(201), mimic, "id-sha256:", "sha256:"];
+        for id in ids {
+            let key = key(Some(id), "{}");
+            assert!(key.starts_with("3qpr:id-sha256:"), "{key}");
+            assert_ne!(key, of_a_body);
+        }
+        assert_ne!(key(Some("a b"), ""), key(Some("a  b"), ""));
+    }
+
+    #[test]
+    fn a_key_is_bounded_printable_ascii() {
+        let name = "n".repeat(32);
+        for id in [None, Some("\u{1f980}"), Some(&*"x".repeat(200)), Some(&*"x".repeat(100_000))] {
+            let key = IdempotencyKey::new(&name, id, b"");
+            assert!(key.as_str().len() <= IdempotencyKey::MAX_LEN);
+            assert!(key.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Receive webhooks safely: prove that a delivery is the provider's, turn it into a typed event,
+//! and handle each event once, on storage of your own choosing.
+//!
+//! ```
+//! use countersign::{Secret, Webhook, provider::{Quote3d, quote3d}};
+//! # fn price(price: &countersign::Number) {}
+//! # fn receive(headers: &http::HeaderMap, body: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! let webhook = Webhook::<Quote3d>::new(Secret::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+//!
+//! let delivery = webhook.verify(headers, body)?; // an error's `status()` is what to answer
+//! match delivery.event()? {
+//!     quote3d::Event::QuoteCompleted(quote) => price(&quote.result.total_price),
+//!     other => println!("not ours: {other:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Webhook`] verifies; the [`Delivery`] it returns is the proof, and only a delivery gives a typed
+//! event and an [`IdempotencyKey`]. A [`Receiver`] joins a webhook and an [`IdempotencyStore`]: it
+//! verifies, claims the key, runs your handler, marks the key done, and knows the status to answer.
+//!
+//! It sends nothing, runs no server, schedules no retries, and owns no database of yours.
+//!
+//! | | |
+//! |---|---|
+//! | [`Webhook`], [`Delivery`], [`Error`] | from headers and raw bytes to a proven delivery |
+//! | [`provider`] | Quote3D, NowToPrint, 3QPR: their headers and typed events |
+//! | [`Provider`], [`events!`], [`payload!`] | a provider of your own, in some ten lines |
+//! | [`Receiver`], [`Outcome`] | each event handled once |
+//! | [`IdempotencyStore`], [`store`] | where handled keys are kept |
+//! | [`Secret`], [`Signature`], [`Verifier`] | the layer below, which knows no HTTP and no JSON |
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `sqlite` | `SqliteStore`, in an embedded SQLite file (Rust 1.94, as sqlx 0.9) |
+//! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
+//! | `conformance` | the contract of a store, as a suite that runs against yours |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod adapter;
+mod envelope;
+mod error;
+mod event;
+mod json;
+mod key;
+mod payload;
+pub mod provider;
+mod receiver;
+mod secret;
+mod signature;
+pub mod store;
+mod strict;
+mod verifier;
+mod vocabulary;
+mod webhook;
+
+pub use error::{Error, PolicyError, SecretError};
+pub use event::{Event, EventData, UnknownEvent};
+pub use json::{Json, Number};
+pub use key::IdempotencyKey;
+pub use payload::Extra;
+pub use provider::Provider;
+pub use receiver::{Outcome, Receiver};
+pub use secret::{Secret, Secrets};
+pub use signature::Signature;
+pub use store::{IdempotencyStore, MemoryStore};
+pub use verifier::{MatchedSecret, Verification, Verifier};
+pub use webhook::{Delivery, HeaderValues, Webhook};
+
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub use adapter::axum;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use store::SqliteStore;
+
+/// What the exported macros need to name. Not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use std::borrow::Cow;
+
+    pub use serde;
+
+    pub use crate::event::{deserialize, serialize};
+    pub use crate::payload::{Fields, optional, read, unknown};
+    pub use crate::strict::once;
+}
+
+#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

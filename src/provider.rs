@@ -1,0 +1,74 @@
+//! Providers: what is known of each, as data.
+//!
+//! | provider | signature header | event header | idempotency key |
+//! |---|---|---|---|
+//! | [`Quote3d`] | `X-Webhook-Signature` | `X-Webhook-Event`, required | SHA-256 of the body |
+//! | [`NowToPrint`] | not documented: `X-Webhook-Signature` unless told | none | the body's `id` |
+//! | [`ThreeQpr`] | `X-3QPR-Signature` | none | the body's `id` |
+
+use http::HeaderName;
+
+use crate::event::Event;
+
+pub mod nowtoprint;
+pub mod quote3d;
+pub mod threeqpr;
+
+pub use nowtoprint::NowToPrint;
+pub use quote3d::Quote3d;
+pub use threeqpr::ThreeQpr;
+
+/// A provider: its name, its headers and its events. There is no logic in it, and the three of this
+/// crate are declared just as yours would be.
+///
+/// What has to hold of a provider is the scheme: the signature header is `sha256=` and the hex
+/// HMAC-SHA256 of the raw body, and the body is a JSON object with a string `event`, perhaps an
+/// `id`, a `timestamp` and `data`. For a provider that signs so but has other bodies, take
+/// [`Webhook::verify_signature`](crate::Webhook::verify_signature).
+///
+/// ```
+/// use countersign::{Provider, Secret, UnknownEvent, Webhook};
+/// use http::{HeaderMap, HeaderName, HeaderValue};
+///
+/// #[derive(Debug, Default)]
+/// struct Acme;
+///
+/// impl Provider for Acme {
+///     type Event = UnknownEvent;
+///     const NAME: &'static str = "acme";
+///
+///     fn signature_header(&self) -> HeaderName {
+///         HeaderName::from_static("x-acme-signature")
+///     }
+/// }
+///
+/// let webhook = Webhook::<Acme>::new(Secret::new("a-secret-of-sixteen-bytes-or-more")?);
+/// let body = br#"{"event":"door.opened","id":"evt_1","data":{"door":7}}"#;
+/// let headers = HeaderMap::from_iter([(
+///     HeaderName::from_static("x-acme-signature"),
+///     HeaderValue::from_str(&webhook.sign(body).to_string())?,
+/// )]);
+///
+/// let delivery = webhook.verify(&headers, body)?;
+/// assert_eq!(delivery.idempotency_key().as_str(), "acme:evt_1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Provider: Send + Sync + 'static {
+    /// The provider's events: a type that [`events!`](crate::events) declares, or
+    /// [`UnknownEvent`](crate::UnknownEvent).
+    type Event: Event;
+
+    /// The provider's name in keys, logs and metrics: 1 to 32 of `a` to `z`, `0` to `9`, `-`, `_`
+    /// and `.`, which is checked when your program is compiled. It stands in the keys that stores
+    /// remember, so it must never change.
+    const NAME: &'static str;
+
+    /// The header with the signature. Asked once, when the webhook is made.
+    fn signature_header(&self) -> HeaderName;
+
+    /// The header with the event's name, if there is one. It then has to be there, once, and equal
+    /// the signed body's `event`: nobody signed the header.
+    fn event_header(&self) -> Option<HeaderName> {
+        None
+    }
+}

@@ -1,0 +1,149 @@
+//! 3QPR: QR codes that talk.
+//!
+//! 3QPR's guide "Receiving Webhooks" names the header, says to deduplicate by the body's `id`, and
+//! documents no event's data. It wants an answer within 5 seconds, and retries after any status but
+//! 2xx: 5 s, 30 s, 2 min, 10 min and 1 h later, so for 73 minutes in all. The fields here are those
+//! of the objects in its API, and every one is optional.
+
+use http::HeaderName;
+
+use crate::json::{Json, Number};
+use crate::provider::Provider;
+use crate::vocabulary::vocabulary;
+
+/// 3QPR: `X-3QPR-Signature`. The secret begins with `whsec_`, which is part of it.
+///
+/// ```
+/// use countersign::{Secret, Webhook, provider::ThreeQpr};
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # Ok::<(), countersign::SecretError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct ThreeQpr;
+
+impl Provider for ThreeQpr {
+    type Event = Event;
+
+    const NAME: &'static str = "3qpr";
+
+    fn signature_header(&self) -> HeaderName {
+        HeaderName::from_static("x-3qpr-signature")
+    }
+}
+
+crate::events! {
+    /// 3QPR's events.
+    pub enum Event {
+        /// Somebody scanned a code.
+        ScanCreated(Scan) = "scan.created",
+        /// A conversation has ended.
+        ConversationCompleted(Conversation) = "conversation.completed",
+        /// A code was created.
+        QprCodeCreated(QprCode) = "qpr_code.created",
+        /// A subscription was upgraded.
+        SubscriptionUpgraded(Subscription) = "subscription.upgraded",
+        /// A subscription was cancelled.
+        SubscriptionCancelled(Subscription) = "subscription.cancelled",
+    }
+}
+
+crate::payload! {
+    /// The data of `scan.created`: perhaps the API's scan.
+    pub struct Scan {
+        optional {
+            /// The scan's id, `scan_…`.
+            id: String = "id",
+            /// The scanned code's id, `qpr_…`.
+            qpr_code_id: String = "qpr_code_id",
+            /// The scanned code's short id.
+            short_id: String = "short_id",
+            /// When it was scanned, as RFC 3339 text.
+            scanned_at: String = "scanned_at",
+            /// The country; `US` in the API's example.
+            country: String = "country",
+            /// The region; `CA` in the API's example.
+            region: String = "region",
+            /// The city.
+            city: String = "city",
+            /// The kind of device; `mobile` in the API's example.
+            device: String = "device",
+            /// Whether the scan led to a conversation.
+            conversation_started: bool = "conversation_started",
+            /// How many messages the conversation has.
+            conversation_messages: Number = "conversation_messages",
+            /// What the code's owner attached.
+            metadata: Json = "metadata",
+        }
+    }
+}
+
+crate::payload! {
+    /// The data of `conversation.completed`. Nothing is known of it: all is in `extra`.
+    pub struct Conversation {
+        optional {}
+    }
+}
+
+crate::payload! {
+    /// The data of `qpr_code.created`: perhaps the API's QPR code.
+    pub struct QprCode {
+        optional {
+            /// The code's id, `qpr_…`.
+            id: String = "id",
+            /// The name that its owner gave it.
+            name: String = "name",
+            /// The short id in its address.
+            short_id: String = "short_id",
+            /// Where a scan leads.
+            scan_url: String = "scan_url",
+            /// The code as a bitmap.
+            qr_image_url: String = "qr_image_url",
+            /// The code as an SVG.
+            qr_svg_url: String = "qr_svg_url",
+            /// What it is for.
+            template: Template = "template",
+            /// Its status. The values are not documented.
+            status: String = "status",
+            /// How often it was scanned.
+            scans_total: Number = "scans_total",
+            /// What its owner attached.
+            metadata: Json = "metadata",
+            /// When it was created, as RFC 3339 text.
+            created_at: String = "created_at",
+            /// When it was last changed, as RFC 3339 text.
+            updated_at: String = "updated_at",
+        }
+    }
+}
+
+crate::payload! {
+    /// The data of `subscription.upgraded` and `subscription.cancelled`. Nothing is known of it:
+    /// all is in `extra`.
+    pub struct Subscription {
+        optional {}
+    }
+}
+
+vocabulary! {
+    /// What a QPR code is for, as it came.
+    pub struct Template, as
+    /// The templates that 3QPR's API names.
+    pub enum TemplateKind {
+        /// A business.
+        Business = "business",
+        /// A reward programme.
+        Rewards = "rewards",
+        /// An event.
+        Events = "events",
+        /// A person.
+        Personal = "personal",
+        /// A hotel or a restaurant.
+        Hospitality = "hospitality",
+        /// A practice or a hospital.
+        Healthcare = "healthcare",
+        /// A shop.
+        Retail = "retail",
+    }
+}

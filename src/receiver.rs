@@ -1,0 +1,246 @@
+//! A webhook and a store together: each event handled once, and the status to answer.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::error::{BoxError, Error, PolicyError};
+use crate::provider::Provider;
+use crate::store::{Claim, Fenced, IdempotencyStore, check_lease, check_retention};
+use crate::webhook::{Delivery, Webhook};
+
+/// Joins a webhook and a store: it verifies a delivery, claims its key, runs your handler, marks
+/// the key done, and says what to answer.
+///
+/// **What it promises.** Nothing is acknowledged with a 2xx unless the handler succeeded and the
+/// store keeps that the key is done. Of deliveries of one event at the same time, one is handled.
+/// A forged delivery never reaches the store.
+///
+/// **What it cannot promise.** A handler that does its work and is killed before the key is done
+/// will run again. So make the handler's effect a durable enqueue, or make it repeatable by passing
+/// [`idempotency_key`](Delivery::idempotency_key) on.
+///
+/// If the future is dropped (the client has hung up), the key stays claimed until its lease lapses,
+/// since nobody knows how far the handler came; the provider's next retry after that handles it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use countersign::{MemoryStore, Outcome, Receiver, Secret, Webhook, provider::ThreeQpr};
+/// # use http::{HeaderMap, HeaderName, HeaderValue};
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
+/// # let headers = HeaderMap::from_iter([(HeaderName::from_static("x-3qpr-signature"), HeaderValue::from_str(&webhook.sign(body).to_string())?)]);
+/// let receiver = Receiver::new(webhook, MemoryStore::new())
+///     .with_lease(Duration::from_secs(30))
+///     .with_retention(Duration::from_secs(7 * 86_400));
+///
+/// let handler = async |delivery: countersign::Delivery<'_, _>| {
+///     println!("{:?}", delivery.event()?);
+///     Ok::<_, countersign::Error>(())
+/// };
+/// let outcome = receiver.receive(&headers, body, handler).await;
+/// assert_eq!((outcome.status(), outcome.code()), (200, "handled"));
+///
+/// let outcome = receiver.receive(&headers, body, handler).await;
+/// assert_eq!((outcome.status(), outcome.code()), (200, "duplicate"));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Receiver<P: Provider, S> {
+    webhook: Webhook<P>,
+    store: S,
+    lease: Duration,
+    retention: Duration,
+}
+
+impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
+    /// How long a handler has unless told otherwise: a minute, longer than any provider waits for
+    /// an answer.
+    pub const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+
+    /// How long a done key is remembered unless told otherwise: a week, which outlasts 3QPR's
+    /// retries of 73 minutes by far. Quote3D's dashboard can resend an event at any later time.
+    pub const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
+    /// A receiver with the default lease and retention.
+    #[must_use]
+    pub fn new(webhook: Webhook<P>, store: S) -> Self {
+        Self { webhook, store, lease: Self::DEFAULT_LEASE, retention: Self::DEFAULT_RETENTION }
+    }
+
+    /// Sets how long a handler has, before another delivery of the event may be handled instead.
+    /// Make it longer than the handler ever takes, and shorter than the provider's last retry.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets how long a done key is remembered, which is how long a repeated or replayed delivery
+    /// is recognised. It must not be shorter than the lease, and should outlast the provider's
+    /// retries.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// The webhook.
+    #[must_use]
+    pub fn webhook(&self) -> &Webhook<P> {
+        &self.webhook
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Verifies a delivery and, unless its event was handled, runs the handler with it.
+    ///
+    /// The handler's error may be anything that becomes a boxed error: your own type, a
+    /// [`countersign::Error`](Error), a `String`.
+    pub async fn receive<'a, H, E>(&self, headers: &HeaderMap, body: &'a [u8], handler: H) -> Outcome
+    where
+        H: AsyncFnOnce(Delivery<'a, P>) -> Result<(), E>,
+        E: Into<BoxError>,
+    {
+        match self.webhook.verify(headers, body) {
+            Ok(delivery) => self.handle(delivery, handler).await,
+            Err(error) => Outcome::Rejected(error),
+        }
+    }
+
+    /// [`receive`](Receiver::receive) for a delivery that was verified already, by an adapter say.
+    pub async fn handle<'a, H, E>(&self, delivery: Delivery<'a, P>, handler: H) -> Outcome
+    where
+        H: AsyncFnOnce(Delivery<'a, P>) -> Result<(), E>,
+        E: Into<BoxError>,
+    {
+        if let Err(error) = self.check_policy() {
+            return Outcome::Unavailable(error.into());
+        }
+        let key = delivery.idempotency_key();
+        let lease = match self.store.claim(&key, self.lease).await {
+            Ok(Claim::Acquired(lease)) => lease,
+            Ok(Claim::InFlight { retry_after }) => return Outcome::InFlight { retry_after },
+            Ok(Claim::Done) => return Outcome::Duplicate,
+            Err(error) => return Outcome::Unavailable(error.into()),
+        };
+        if let Err(error) = handler(delivery).await {
+            // If the store fails as well, the lease lapses by itself.
+            let _ = self.store.release(&lease).await;
+            return Outcome::Failed(error.into());
+        }
+        match self.store.complete(&lease, self.retention).await {
+            Ok(Fenced::Applied) => Outcome::Handled,
+            Ok(Fenced::Lost) => Outcome::LeaseLost { retry_after: self.lease },
+            Err(error) => Outcome::Unavailable(error.into()),
+        }
+    }
+
+    fn check_policy(&self) -> Result<(), PolicyError> {
+        check_lease(self.lease)?;
+        check_retention(self.retention)?;
+        if self.retention < self.lease { Err(PolicyError::RetentionShorterThanLease) } else { Ok(()) }
+    }
+}
+
+/// What came of a delivery, and so what to answer.
+///
+/// | outcome | status | code |
+/// |---|---|---|
+/// | [`Handled`](Outcome::Handled) | 200 | `handled` |
+/// | [`Duplicate`](Outcome::Duplicate) | 200 | `duplicate` |
+/// | [`InFlight`](Outcome::InFlight) | 409, Retry-After | `in_flight` |
+/// | [`LeaseLost`](Outcome::LeaseLost) | 409, Retry-After | `lease_lost` |
+/// | [`Rejected`](Outcome::Rejected) | the error's | the error's |
+/// | [`Failed`](Outcome::Failed) | 500, or that of a [`countersign::Error`](Error) | `handler_failed`, or that error's |
+/// | [`Unavailable`](Outcome::Unavailable) | 503 | `store_unavailable` |
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "the provider waits for its status"]
+pub enum Outcome {
+    /// The handler ran, and the key is done.
+    Handled,
+    /// The event was handled before; the handler did not run.
+    Duplicate,
+    /// Another delivery of the event is being handled; the handler did not run. It is not
+    /// acknowledged, since that handler may yet fail: the provider is to retry.
+    InFlight {
+        /// How long the other's lease lasts yet.
+        retry_after: Duration,
+    },
+    /// The handler ran, and took longer than its lease: another delivery of the event is being
+    /// handled too, or was. Lengthen the lease.
+    LeaseLost {
+        /// How long the other's lease lasts at the most.
+        retry_after: Duration,
+    },
+    /// The delivery was refused; the store was not asked.
+    Rejected(Error),
+    /// The handler failed, and the key was given back, so that the provider's retry is handled.
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The store failed, or its policy is impossible. If it failed after the handler had run, the
+    /// retry runs the handler again.
+    Unavailable(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Outcome {
+    /// The HTTP status to answer with.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Handled | Self::Duplicate => 200,
+            Self::InFlight { .. } | Self::LeaseLost { .. } => 409,
+            Self::Rejected(error) => error.status(),
+            Self::Failed(error) => error.downcast_ref().map_or(500, Error::status),
+            Self::Unavailable(_) => 503,
+        }
+    }
+
+    /// One word for this outcome that never changes: for the response, for logs, for metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Handled => "handled",
+            Self::Duplicate => "duplicate",
+            Self::InFlight { .. } => "in_flight",
+            Self::LeaseLost { .. } => "lease_lost",
+            Self::Rejected(error) => error.code(),
+            Self::Failed(error) => error.downcast_ref().map_or("handler_failed", Error::code),
+            Self::Unavailable(_) => "store_unavailable",
+        }
+    }
+
+    /// Whether the delivery is acknowledged: the answer is a 2xx.
+    #[must_use]
+    pub fn is_acknowledged(&self) -> bool {
+        matches!(self, Self::Handled | Self::Duplicate)
+    }
+
+    /// The value of the Retry-After header, in whole seconds and at least 1, where there is one.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::InFlight { retry_after } | Self::LeaseLost { retry_after } => {
+                let up = u64::from(retry_after.subsec_nanos() > 0);
+                Some(retry_after.as_secs().saturating_add(up).max(1))
+            }
+            _ => None,
+        }
+    }
+
+    /// The error behind the outcome, for the log.
+    #[must_use]
+    pub fn error(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rejected(error) => Some(error),
+            Self::Failed(error) | Self::Unavailable(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! The contract of a store, as a suite that runs against any.
+//!
+//! Run [`check`] in a test of your own store. It takes a way to let time pass on the store's clock:
+//! a sleep will do, and a clock that is moved by hand is quicker.
+//!
+//! ```
+//! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+//! use std::time::Duration;
+//! use countersign::{MemoryStore, store::conformance};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let millis = Arc::new(AtomicU64::new(0));
+//! let clock = Arc::clone(&millis);
+//! let store = MemoryStore::with_clock(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
+//!
+//! conformance::check(&store, async |time: Duration| {
+//!     // For a store with a real clock: `tokio::time::sleep(time).await`.
+//!     millis.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+//! })
+//! .await;
+//! # }
+//! ```
+//!
+//! The suite makes keys of its own at every run, so it can be run again on a store that persists.
+//! Its claims race each other on one task; race yours on threads and in processes besides.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::HeaderName;
+
+use crate::event::UnknownEvent;
+use crate::key::IdempotencyKey;
+use crate::provider::Provider;
+use crate::secret::Secret;
+use crate::signature::Signature;
+use crate::store::{Claim, Fenced, IdempotencyStore, Lease};
+use crate::webhook::{HeaderValues, Webhook};
+
+/// A lease or a retention that no test outlives.
+const LONG: Duration = Duration::from_secs(600);
+/// A lease or a retention that is to end.
+const SHORT: Duration = Duration::from_millis(150);
+/// Longer than [`SHORT`], however coarse the store's clock.
+const PAST_SHORT: Duration = Duration::from_millis(400);
+/// How many claims race.
+const RACERS: usize = 64;
+
+/// Runs every rule of the contract against `store`.
+///
+/// # Panics
+/// If a rule is broken: the message names every one that is.
+pub async fn check<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Duration)) {
+    let violations = violations(store, pass).await;
+    let list: String = violations.iter().map(|violation| format!("\n- {violation}")).collect();
+    assert!(violations.is_empty(), "the store breaks its contract:{list}");
+}
+
+/// Runs every rule of the contract against `store`, and returns those that it breaks.
+pub async fn violations<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Duration)) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let suite = Suite { store, pass };
+    macro_rules! rules {
+        ($($rule:ident),+ $(,)?) => { $(
+            if let Err(broken) = suite.$rule().await {
+                let rule = stringify!($rule);
+                violations.push(Violation { rule, found: broken.0 });
+            }
+        )+ };
+    }
+    rules!(
+        a_new_key_is_acquired_and_its_lease_is_for_that_key,
+        a_claimed_key_is_in_flight_for_no_longer_than_its_lease,
+        a_completed_key_is_done,
+        keys_are_told_apart_byte_by_byte_up_to_the_longest,
+        of_many_claims_at_once_one_is_acquired,
+        of_many_claims_of_a_lapsed_key_at_once_one_is_acquired,
+        many_claims_of_a_done_key_at_once_are_all_done,
+        a_lapsed_lease_is_taken_over,
+        every_claim_has_a_token_of_its_own,
+        a_stale_lease_cannot_complete,
+        a_stale_lease_cannot_renew,
+        a_stale_lease_cannot_release,
+        a_lapsed_lease_that_nobody_took_can_complete,
+        a_lapsed_lease_that_nobody_took_can_renew,
+        a_released_key_is_acquired_at_once,
+        a_released_lease_can_write_no_more,
+        release_never_frees_a_done_key,
+        renew_prolongs_a_lease,
+        renew_does_not_bring_back_a_done_key,
+        complete_twice_is_applied_twice,
+        a_done_key_outlasts_its_lease,
+        a_done_key_is_forgotten_after_its_retention,
+        a_stale_lease_cannot_complete_a_key_that_its_successor_completed,
+        a_forgotten_key_is_acquired_and_its_old_lease_is_stale,
+        forget_says_whether_there_was_a_key,
+        zero_durations_are_refused_and_nothing_is_written,
+        the_longest_durations_are_taken,
+    );
+    violations
+}
+
+/// A rule of the contract that a store breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// The rule, in snake case.
+    pub rule: &'static str,
+    /// What the store did instead.
+    pub found: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule.replace('_', " "), self.found)
+    }
+}
+
+/// A key that no store has seen: of a delivery that was signed for the occasion, since there are no
+/// others. For tests of a store beside this suite.
+#[must_use]
+pub fn fresh_key() -> IdempotencyKey {
+    key_of(&fresh_id())
+}
+
+/// An id that no key was made of.
+fn fresh_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{:016x}-{count}", RandomState::new().hash_one(count))
+}
+
+fn key_of(id: &str) -> IdempotencyKey {
+    #[derive(Default)]
+    struct Conformance;
+
+    impl Provider for Conformance {
+        type Event = UnknownEvent;
+        const NAME: &'static str = "conformance";
+
+        fn signature_header(&self) -> HeaderName {
+            HeaderName::from_static("x-signature")
+        }
+    }
+
+    let body = format!(r#"{{"event":"conformance","id":"{id}"}}"#);
+    #[expect(clippy::expect_used, reason = "secret and body are this function's own")]
+    {
+        let secret = Secret::new("the-secret-of-the-conformance-suite").expect("it is long enough");
+        let signature = Signature::sign(&secret, body.as_bytes()).to_string();
+        let values = HeaderValues::new().with_signature(signature.as_bytes());
+        Webhook::<Conformance>::new(secret)
+            .verify_values(&values, body.as_bytes(), std::time::SystemTime::UNIX_EPOCH)
+            .expect("it was signed with that secret")
+            .idempotency_key()
+    }
+}
+
+/// What a store did instead of what a rule says.
+struct Broken(String);
+
+impl<E: std::error::Error> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self(format!("it failed: {error}"))
+    }
+}
+
+type Rule = Result<(), Broken>;
+
+/// Holds a rule, or says what was found instead.
+fn hold(holds: bool, found: impl FnOnce() -> String) -> Rule {
+    if holds { Ok(()) } else { Err(Broken(found())) }
+}
+
+fn expect<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Rule {
+    hold(found == expected, || format!("{what} was {found:?} and not {expected:?}"))
+}
+
+fn is_acquired(claim: &Claim) -> bool {
+    matches!(claim, Claim::Acquired(_))
+}
+
+fn is_in_flight(claim: &Claim) -> bool {
+    matches!(claim, Claim::InFlight { .. })
+}
+
+struct Suite<'a, S, C> {
+    store: &'a S,
+    pass: C,
+}
+
+impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
+    async fn claim(&self, key: &IdempotencyKey) -> Result<Claim, Broken> {
+        Ok(self.store.claim(key, LONG).await?)
+    }
+
+    /// Claims a key that has to be free.
+    async fn acquire(&self, key: &IdempotencyKey, lease: Duration) -> Result<Lease, Broken> {
+        match self.store.claim(key, lease).await? {
+            Claim::Acquired(lease) => Ok(lease),
+            other => Err(Broken(format!("the claim of a free key was {other:?}"))),
+        }
+    }
+
+    /// A lease that has lapsed.
+    async fn lapsed(&self, key: &IdempotencyKey) -> Result<Lease, Broken> {
+        let lease = self.acquire(key, SHORT).await?;
+        (self.pass)(PAST_SHORT).await;
+        Ok(lease)
+    }
+
+    /// A lease that has lapsed and was taken over, with its successor.
+    async fn taken_over(&self, key: &IdempotencyKey) -> Result<(Lease, Lease), Broken> {
+        Ok((self.lapsed(key).await?, self.acquire(key, LONG).await?))
+    }
+
+    async fn expect_in_flight(&self, key: &IdempotencyKey) -> Rule {
+        let claim = self.claim(key).await?;
+        hold(is_in_flight(&claim), || format!("the claim of a claimed key was {claim:?}"))
+    }
+
+    async fn expect_done(&self, key: &IdempotencyKey) -> Rule {
+        expect("the claim of a done key", self.claim(key).await?, Claim::Done)
+    }
+
+    async fn race(&self, key: &IdempotencyKey) -> Result<Vec<Claim>, Broken> {
+        let claims = join_all((0..RACERS).map(|_| self.store.claim(key, LONG))).await;
+        Ok(claims.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    async fn race_for_one(&self, key: &IdempotencyKey) -> Rule {
+        let claims = self.race(key).await?;
+        let acquired = claims.iter().filter(|claim| is_acquired(claim)).count();
+        let in_flight = claims.iter().filter(|claim| is_in_flight(claim)).count();
+        hold((acquired, in_flight) == (1, RACERS - 1), || {
+            format!("of {RACERS} claims at once, {acquired} were acquired and {in_flight} in flight")
+        })
+    }
+
+    async fn a_new_key_is_acquired_and_its_lease_is_for_that_key(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        expect("the lease's key", lease.key(), &key)
+    }
+
+    async fn a_claimed_key_is_in_flight_for_no_longer_than_its_lease(&self) -> Rule {
+        let key = fresh_key();
+        let _lease = self.acquire(&key, LONG).await?;
+        match self.claim(&key).await? {
+            Claim::InFlight { retry_after } => hold(!retry_after.is_zero() && retry_after <= LONG, || {
+                format!("a lease of {LONG:?} was in flight for {retry_after:?}")
+            }),
+            other => Err(Broken(format!("the claim of a claimed key was {other:?}"))),
+        }
+    }
+
+    async fn a_completed_key_is_done(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+        self.expect_done(&key).await
+    }
+
+    async fn keys_are_told_apart_byte_by_byte_up_to_the_longest(&self) -> Rule {
+        let id = fresh_id();
+        // With the provider's name they come to 212 bytes: the id's longest.
+        let longest = format!("{id}{}", "x".repeat(200 - id.len()));
+        let ids = [
+            id.clone(),
+            format!("{id}a"),
+            format!("{id}A"),
+            format!("{id}%"),
+            format!("{id}_"),
+            format!("{id}'"),
+            format!("{id};--"),
+            format!("{id}{{}}"),
+            format!("{id}:"),
+            longest.clone(),
+            format!("{}y", &longest[..199]),
+        ];
+        for id in &ids {
+            let lease = self.acquire(&key_of(id), LONG).await?;
+            expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+        }
+        for id in &ids {
+            self.expect_done(&key_of(id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn of_many_claims_at_once_one_is_acquired(&self) -> Rule {
+        for _ in 0..8 {
+            self.race_for_one(&fresh_key()).await?;
+        }
+        Ok(())
+    }
+
+    async fn of_many_claims_of_a_lapsed_key_at_once_one_is_acquired(&self) -> Rule {
+        let key = fresh_key();
+        let _lapsed = self.lapsed(&key).await?;
+        self.race_for_one(&key).await
+    }
+
+    async fn many_claims_of_a_done_key_at_once_are_all_done(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        let _ = self.store.complete(&lease, LONG).await?;
+        let done = self.race(&key).await?.iter().filter(|claim| **claim == Claim::Done).count();
+        expect("the number of done claims", done, RACERS)
+    }
+
+    async fn a_lapsed_lease_is_taken_over(&self) -> Rule {
+        let key = fresh_key();
+        let _ = self.taken_over(&key).await?;
+        self.expect_in_flight(&key).await
+    }
+
+    async fn every_claim_has_a_token_of_its_own(&self) -> Rule {
+        let key = fresh_key();
+        let (old, new) = self.taken_over(&key).await?;
+        let _ = self.store.release(&new).await?;
+        let newest = self.acquire(&key, LONG).await?;
+        let other = self.acquire(&fresh_key(), LONG).await?;
+        let tokens = [old.token(), new.token(), newest.token(), other.token()];
+        let distinct = tokens.iter().collect::<std::collections::HashSet<_>>().len();
+        expect("the number of distinct tokens of four claims", distinct, tokens.len())
+    }
+
+    async fn a_stale_lease_cannot_complete(&self) -> Rule {
+        let key = fresh_key();
+        let (stale, lease) = self.taken_over(&key).await?;
+        expect("a stale complete", self.store.complete(&stale, LONG).await?, Fenced::Lost)?;
+        self.expect_in_flight(&key).await?;
+        expect("the successor's complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)
+    }
+
+    async fn a_stale_lease_cannot_renew(&self) -> Rule {
+        let key = fresh_key();
+        let stale = self.lapsed(&key).await?;
+        let _lease = self.acquire(&key, SHORT).await?;
+        expect("a stale renew", self.store.renew(&stale, LONG).await?, Fenced::Lost)?;
+        (self.pass)(PAST_SHORT).await;
+        self.acquire(&key, LONG).await.map(drop)
+    }
+
+    async fn a_stale_lease_cannot_release(&self) -> Rule {
+        let key = fresh_key();
+        let (stale, _lease) = self.taken_over(&key).await?;
+        expect("a stale release", self.store.release(&stale).await?, Fenced::Lost)?;
+        self.expect_in_flight(&key).await
+    }
+
+    async fn a_lapsed_lease_that_nobody_took_can_complete(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.lapsed(&key).await?;
+        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+        self.expect_done(&key).await
+    }
+
+    async fn a_lapsed_lease_that_nobody_took_can_renew(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.lapsed(&key).await?;
+        expect("renew", self.store.renew(&lease, LONG).await?, Fenced::Applied)?;
+        self.expect_in_flight(&key).await
+    }
+
+    async fn a_released_key_is_acquired_at_once(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        expect("release", self.store.release(&lease).await?, Fenced::Applied)?;
+        self.acquire(&key, LONG).await.map(drop)
+    }
+
+    async fn a_released_lease_can_write_no_more(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        let _ = self.store.release(&lease).await?;
+        expect("complete after release", self.store.complete(&lease, LONG).await?, Fenced::Lost)?;
+        expect("renew after release", self.store.renew(&lease, LONG).await?, Fenced::Lost)?;
+        expect("release after release", self.store.release(&lease).await?, Fenced::Lost)?;
+        self.acquire(&key, LONG).await.map(drop)
+    }
+
+    async fn release_never_frees_a_done_key(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        let _ = self.store.complete(&lease, LONG).await?;
+        expect("release after complete", self.store.release(&lease).await?, Fenced::Lost)?;
+        self.expect_done(&key).await
+    }
+
+    async fn renew_prolongs_a_lease(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, SHORT).await?;
+        expect("renew", self.store.renew(&lease, LONG).await?, Fenced::Applied)?;
+        (self.pass)(PAST_SHORT).await;
+        self.expect_in_flight(&key).await?;
+        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)
+    }
+
+    async fn renew_does_not_bring_back_a_done_key(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        let _ = self.store.complete(&lease, LONG).await?;
+        expect("renew after complete", self.store.renew(&lease, SHORT).await?, Fenced::Lost)?;
+        (self.pass)(PAST_SHORT).await;
+        self.expect_done(&key).await
+    }
+
+    async fn complete_twice_is_applied_twice(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        let _ = self.store.complete(&lease, LONG).await?;
+        expect("complete again", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+        self.expect_done(&key).await
+    }
+
+    async fn a_done_key_outlasts_its_lease(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, SHORT).await?;
+        let _ = self.store.complete(&lease, LONG).await?;
+        (self.pass)(PAST_SHORT).await;
+        self.expect_done(&key).await
+    }
+
+    async fn a_done_key_is_forgotten_after_its_retention(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, LONG).await?;
+        let _ = self.store.complete(&lease, SHORT).await?;
+        (self.pass)(PAST_SHORT).await;
+        self.acquire(&key, LONG).await.map(drop)
+    }
+
+    async fn a_stale_lease_cannot_complete_a_key_that_its_successor_completed(&self) -> Rule {
+        let key = fresh_key();
+        let (stale, lease) = self.taken_over(&key).await?;
+        let _ = self.store.complete(&lease, LONG).await?;
+        expect("a stale complete", self.store.complete(&stale, SHORT).await?, Fenced::Lost)?;
+        expect("a stale release", self.store.release(&stale).await?, Fenced::Lost)?;
+        (self.pass)(PAST_SHORT).await;
+        self.expect_done(&key).await
+    }
+
+    async fn a_forgotten_key_is_acquired_and_its_old_lease_is_stale(&self) -> Rule {
+        let key = fresh_key();
+        let done = self.acquire(&key, LONG).await?;
+        let _ = self.store.complete(&done, LONG).await?;
+        let _ = self.store.forget(key.as_str()).await?;
+        let claimed = self.acquire(&key, LONG).await?;
+        let _ = self.store.forget(key.as_str()).await?;
+        expect("complete after forget", self.store.complete(&claimed, LONG).await?, Fenced::Lost)?;
+        let _newest = self.acquire(&key, LONG).await?;
+        for stale in [&done, &claimed] {
+            expect("a stale complete", self.store.complete(stale, LONG).await?, Fenced::Lost)?;
+            expect("a stale release", self.store.release(stale).await?, Fenced::Lost)?;
+        }
+        self.expect_in_flight(&key).await
+    }
+
+    async fn forget_says_whether_there_was_a_key(&self) -> Rule {
+        let key = fresh_key();
+        expect("forget of an unknown key", self.store.forget(key.as_str()).await?, false)?;
+        let _lease = self.acquire(&key, LONG).await?;
+        expect("forget of a claimed key", self.store.forget(key.as_str()).await?, true)?;
+        expect("forget of a forgotten key", self.store.forget(key.as_str()).await?, false)
+    }
+
+    async fn zero_durations_are_refused_and_nothing_is_written(&self) -> Rule {
+        let key = fresh_key();
+        let refused = self.store.claim(&key, Duration::ZERO).await.is_err();
+        hold(refused, || "a claim for no time was taken".to_owned())?;
+        let lease = self.acquire(&key, LONG).await?;
+        let refused = self.store.renew(&lease, Duration::ZERO).await.is_err();
+        hold(refused, || "a renewal for no time was taken".to_owned())?;
+        let refused = self.store.complete(&lease, Duration::ZERO).await.is_err();
+        hold(refused, || "a retention of no time was taken".to_owned())?;
+        self.expect_in_flight(&key).await?;
+        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)
+    }
+
+    async fn the_longest_durations_are_taken(&self) -> Rule {
+        let key = fresh_key();
+        let lease = self.acquire(&key, Duration::MAX).await?;
+        self.expect_in_flight(&key).await?;
+        expect("renew", self.store.renew(&lease, Duration::MAX).await?, Fenced::Applied)?;
+        expect("complete", self.store.complete(&lease, Duration::MAX).await?, Fenced::Applied)?;
+        self.expect_done(&key).await
+    }
+}

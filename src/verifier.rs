@@ -1,0 +1,180 @@
+//! The MAC: keyed once, over bytes, knowing neither HTTP nor JSON.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::error::Error;
+use crate::secret::{Secret, Secrets};
+use crate::signature::Signature;
+
+struct Key {
+    mac: Hmac<Sha256>,
+    label: Option<Arc<str>>,
+}
+
+impl Key {
+    fn matched(&self, position: usize) -> MatchedSecret {
+        MatchedSecret { position, label: self.label.clone() }
+    }
+}
+
+/// Checks signatures over bytes, with one to [`Secrets::MAX`] secrets that were keyed beforehand.
+///
+/// This is the layer below [`Webhook`](crate::Webhook), for a framework with header types of its
+/// own, for bodies that arrive in pieces, and for schemes without this crate's envelope. Clones
+/// share the keys.
+///
+/// ```
+/// use countersign::{Secret, Signature, Verifier};
+///
+/// let secret = Secret::new("It's a Secret to Everybody")?;
+/// let verifier = Verifier::new(secret);
+/// let signature = Signature::parse(
+///     b"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+/// )?;
+/// assert!(verifier.verify(b"Hello, World!", &signature).is_ok());
+/// assert!(verifier.verify(b"Hello, World?", &signature).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    keys: Arc<[Key]>,
+}
+
+impl Verifier {
+    /// Keys the MAC for each secret, newest first.
+    #[must_use]
+    pub fn new(secrets: impl Into<Secrets>) -> Self {
+        let key = |secret: &Secret| Key { mac: secret.to_mac(), label: secret.label().cloned() };
+        Self { keys: secrets.into().iter().map(key).collect() }
+    }
+
+    /// Says which secret made this signature of this body. Allocates nothing, and compares in a
+    /// time that does not depend on how much of the tag is right.
+    ///
+    /// # Errors
+    /// [`Error::SignatureMismatch`] if none did.
+    pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, Error> {
+        for (position, key) in self.keys.iter().enumerate() {
+            let tag = key.mac.clone().chain_update(body).finalize().into_bytes().into();
+            if signature.matches(&tag) {
+                return Ok(key.matched(position));
+            }
+        }
+        Err(Error::SignatureMismatch)
+    }
+
+    /// Begins to check a body that arrives in pieces.
+    ///
+    /// ```
+    /// # use countersign::{Secret, Signature, Verifier};
+    /// # let secret = Secret::new("It's a Secret to Everybody")?;
+    /// # let signature = Signature::sign(&secret, b"Hello, World!");
+    /// # let verifier = Verifier::new(secret);
+    /// let mut verification = verifier.start(signature);
+    /// verification.update(b"Hello, ");
+    /// verification.update(b"World!");
+    /// assert_eq!(verification.finish()?.position(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn start(&self, signature: Signature) -> Verification {
+        let macs = self.keys.iter().map(|key| key.mac.clone()).collect();
+        Verification { keys: Arc::clone(&self.keys), macs, signature }
+    }
+
+    /// Signs a body with the newest secret: for testing a receiver.
+    pub(crate) fn sign(&self, body: &[u8]) -> Signature {
+        Signature::from_tag(self.keys[0].mac.clone().chain_update(body).finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels = self.keys.iter().map(|key| key.label.as_deref());
+        f.debug_struct("Verifier").field("labels", &labels.collect::<Vec<_>>()).finish_non_exhaustive()
+    }
+}
+
+/// A check under way, over a body that arrives in pieces. Made by [`Verifier::start`].
+///
+/// Nothing of the body may be trusted before [`finish`](Verification::finish) has said so, and what
+/// is used then has to be the very bytes that went through [`update`](Verification::update).
+#[must_use = "nothing is verified before `finish`"]
+pub struct Verification {
+    keys: Arc<[Key]>,
+    macs: Vec<Hmac<Sha256>>,
+    signature: Signature,
+}
+
+impl Verification {
+    /// Takes the next piece, of any length.
+    pub fn update(&mut self, chunk: &[u8]) {
+        for mac in &mut self.macs {
+            mac.update(chunk);
+        }
+    }
+
+    /// The verdict on all pieces together: the same as [`Verifier::verify`] on the whole.
+    ///
+    /// # Errors
+    /// [`Error::SignatureMismatch`] if no secret made the signature.
+    pub fn finish(self) -> Result<MatchedSecret, Error> {
+        for (position, mac) in self.macs.into_iter().enumerate() {
+            if self.signature.matches(&mac.finalize().into_bytes().into()) {
+                return Ok(self.keys[position].matched(position));
+            }
+        }
+        Err(Error::SignatureMismatch)
+    }
+}
+
+impl fmt::Debug for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verification").finish_non_exhaustive()
+    }
+}
+
+/// Which of the secrets a delivery was signed with. It holds nothing of the secret.
+///
+/// ```
+/// use countersign::{Secret, Secrets, Signature, Verifier};
+///
+/// let older = Secret::new("the-old-secret-of-2025")?.with_label("2025");
+/// let signature = Signature::sign(&older, b"{}");
+///
+/// let verifier = Verifier::new(Secrets::new(Secret::new("the-new-secret-of-2026")?).with_older(older)?);
+/// let matched = verifier.verify(b"{}", &signature)?;
+/// assert_eq!((matched.position(), matched.label()), (1, Some("2025")));
+/// assert!(!matched.is_newest());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatchedSecret {
+    position: usize,
+    label: Option<Arc<str>>,
+}
+
+impl MatchedSecret {
+    /// Its place among the secrets that were given, from 0 for the newest.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Its label, if it was given one.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// Whether it is the newest. While it is not, the provider still signs with an older secret,
+    /// which then must not be dropped.
+    #[must_use]
+    pub fn is_newest(&self) -> bool {
+        self.position == 0
+    }
+}
