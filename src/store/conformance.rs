@@ -30,15 +30,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::HeaderName;
 
-use crate::event::UnknownEvent;
 use crate::key::IdempotencyKey;
-use crate::provider::Provider;
-use crate::secret::Secret;
-use crate::signature::Signature;
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease};
-use crate::webhook::{HeaderValues, Webhook};
 
 /// A lease or a retention that no test outlives.
 const LONG: Duration = Duration::from_secs(600);
@@ -119,8 +113,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A key that no store has seen: of a delivery that was signed for the occasion, since there are no
-/// others. For tests of a store beside this suite.
+/// A key that no store has seen and no delivery has, for tests of a store beside this suite.
 #[must_use]
 pub fn fresh_key() -> IdempotencyKey {
     key_of(&fresh_id())
@@ -134,29 +127,7 @@ fn fresh_id() -> String {
 }
 
 fn key_of(id: &str) -> IdempotencyKey {
-    #[derive(Default)]
-    struct Conformance;
-
-    impl Provider for Conformance {
-        type Event = UnknownEvent;
-        const NAME: &'static str = "conformance";
-
-        fn signature_header(&self) -> HeaderName {
-            HeaderName::from_static("x-signature")
-        }
-    }
-
-    let body = format!(r#"{{"event":"conformance","id":"{id}"}}"#);
-    #[expect(clippy::expect_used, reason = "secret and body are this function's own")]
-    {
-        let secret = Secret::new("the-secret-of-the-conformance-suite").expect("it is long enough");
-        let signature = Signature::sign(&secret, body.as_bytes()).to_string();
-        let values = HeaderValues::new().with_signature(signature.as_bytes());
-        Webhook::<Conformance>::new(secret)
-            .verify_values(&values, body.as_bytes(), std::time::SystemTime::UNIX_EPOCH)
-            .expect("it was signed with that secret")
-            .idempotency_key()
-    }
+    IdempotencyKey::new("conformance", Some(id), b"")
 }
 
 /// What a store did instead of what a rule says.

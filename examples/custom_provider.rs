@@ -1,0 +1,48 @@
+//! A provider of your own: GitHub's scheme, which is `sha256=` and the hex HMAC-SHA256 of the body
+//! in `X-Hub-Signature-256`, declared outside the crate with nothing that the crate's own providers
+//! do not use.
+//!
+//! Run it with `cargo run --example custom_provider`.
+
+use countersign::{Event as _, Provider, Secret, Webhook};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+// The whole declaration: the data of an event, the events, and the provider.
+countersign::payload! {
+    struct Deployment { required { environment: String = "environment" } optional { sha: String = "sha" } }
+}
+countersign::events! {
+    enum Event { DeploymentCreated(Deployment) = "deployment.created" }
+}
+#[derive(Debug, Default)]
+struct HubStyle;
+impl Provider for HubStyle {
+    type Event = Event;
+    const NAME: &'static str = "hub-style";
+    fn signature_header(&self) -> HeaderName {
+        HeaderName::from_static("x-hub-signature-256")
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // The secret, the body and the signature of GitHub's documentation ("Validating webhook
+    // deliveries"). GitHub's own bodies have no envelope (the event's name is in a header that
+    // nobody signs), so the signature alone is verified here.
+    let webhook = Webhook::<HubStyle>::new(Secret::new("It's a Secret to Everybody")?);
+    let documented = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    let mut headers = HeaderMap::new();
+    headers.insert(webhook.signature_header().clone(), HeaderValue::from_static(documented));
+    webhook.verify_signature(&headers, b"Hello, World!")?;
+    println!("GitHub's documented vector: accepted");
+
+    // A body with an envelope becomes a typed event.
+    let body = br#"{"event":"deployment.created","id":"evt_1","data":{"environment":"production"}}"#;
+    headers.insert(webhook.signature_header().clone(), webhook.sign(body).to_string().parse()?);
+    let delivery = webhook.verify(&headers, body)?;
+    match delivery.event()? {
+        Event::DeploymentCreated(deployment) => println!("{}: to {}", delivery.event_name(), deployment.environment),
+        other => println!("not ours: {}", other.name()),
+    }
+    println!("handle it once by {}", delivery.idempotency_key());
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! Verifies captured deliveries: one JSON object a line on standard input, one verdict a line on
+//! standard output.
+//!
+//! ```text
+//! $ cargo run --example inspect < deliveries.jsonl
+//! {"provider":"quote3d","secrets":["…"],"headers":[["X-Webhook-Signature","sha256=…"]],"body":"…"}
+//! {"verdict":"rejected","error":"signature_mismatch","status":401,"message":"…"}
+//! ```
+//!
+//! `body_base64` may stand for `body`; `max_age_s` and `now` (RFC 3339) ask for a maximum age.
+//! A character of a header's value is a byte, so that a value may hold any.
+
+use std::error::Error as _;
+use std::io::{self, BufRead, Write};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
+use countersign::{Delivery, Error, Event, HeaderValues, Json, Provider, Secret, Secrets, Webhook};
+use serde::{Deserialize, Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A captured delivery.
+#[derive(Deserialize)]
+struct Captured {
+    provider: String,
+    secrets: Vec<String>,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    max_age_s: Option<u64>,
+    now: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+enum Verdict {
+    Accepted {
+        event: String,
+        variant: &'static str,
+        id: Option<String>,
+        idempotency_key: String,
+        secret: usize,
+        timestamp: Option<String>,
+        #[serde(serialize_with = "on_one_line")]
+        data: Json,
+    },
+    Rejected {
+        error: &'static str,
+        status: u16,
+        message: String,
+    },
+    Unreadable {
+        message: String,
+    },
+}
+
+/// Writes JSON without the newlines that only lay it out: one within a string is an escape.
+fn on_one_line<S: Serializer>(json: &Json, serializer: S) -> Result<S::Ok, S::Error> {
+    let line = json.as_str().replace(['\n', '\r'], "");
+    let json: Json = serde_json::from_str(&line).map_err(serde::ser::Error::custom)?;
+    json.serialize(serializer)
+}
+
+/// The data of an event alone, as the event writes it.
+struct Data<'a, E>(&'a E);
+
+impl<E: Event> Serialize for Data<'_, E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize_data(serializer)
+    }
+}
+
+fn main() -> io::Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        let verdict = inspect(&line).unwrap_or_else(|message| Verdict::Unreadable { message });
+        serde_json::to_writer(&mut output, &verdict)?;
+        output.write_all(b"\n")?;
+        // Whoever writes line by line also wants to read so.
+        output.flush()?;
+        line.clear();
+    }
+    Ok(())
+}
+
+/// The verdict on a line, or what makes it unreadable.
+fn inspect(line: &[u8]) -> Result<Verdict, String> {
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err("not a JSON object".to_owned());
+    }
+    let captured: Captured = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    match captured.provider.as_str() {
+        Quote3d::NAME => verify::<Quote3d>(captured),
+        NowToPrint::NAME => verify::<NowToPrint>(captured),
+        ThreeQpr::NAME => verify::<ThreeQpr>(captured),
+        other => Err(format!("no provider is called {other:?}")),
+    }
+}
+
+fn verify<P: Provider + Default>(captured: Captured) -> Result<Verdict, String> {
+    let mut webhook = Webhook::<P>::new(secrets(captured.secrets)?);
+    if let Some(seconds) = captured.max_age_s {
+        webhook = webhook.with_max_age(Duration::from_secs(seconds));
+    }
+    let now = match captured.now {
+        Some(text) => OffsetDateTime::parse(&text, &Rfc3339)
+            .map_err(|error| format!("`now` is not RFC 3339: {error}"))?
+            .into(),
+        None => SystemTime::now(),
+    };
+    let body = match (captured.body, captured.body_base64) {
+        (Some(body), None) => body.into_bytes(),
+        (None, Some(body)) => STANDARD.decode(body).map_err(|error| format!("`body_base64`: {error}"))?,
+        _ => return Err("one of `body` and `body_base64` is needed".to_owned()),
+    };
+    let mut headers = Vec::new();
+    for (name, value) in captured.headers {
+        let value: Result<Vec<u8>, _> = value.chars().map(u8::try_from).collect();
+        let value = value.map_err(|_| format!("the value of {name:?} has a character beyond Latin-1"))?;
+        headers.push((name, value));
+    }
+
+    let mut values = HeaderValues::new();
+    for (name, value) in &headers {
+        if name.eq_ignore_ascii_case(webhook.signature_header().as_str()) {
+            values = values.with_signature(value);
+        }
+        if webhook.event_header().is_some_and(|header| name.eq_ignore_ascii_case(header.as_str())) {
+            values = values.with_event(value);
+        }
+    }
+    let verdict = webhook.verify_values(&values, &body, now).and_then(|delivery| accepted(&delivery));
+    Ok(verdict.unwrap_or_else(|error| Verdict::Rejected {
+        error: error.code(),
+        status: error.status(),
+        message: match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }))
+}
+
+/// The secrets of a line, newest first.
+fn secrets(secrets: Vec<String>) -> Result<Secrets, String> {
+    let secrets: Result<Vec<_>, _> = secrets.into_iter().map(Secret::new).collect();
+    secrets.and_then(Secrets::try_from).map_err(|error| error.to_string())
+}
+
+fn accepted<P: Provider>(delivery: &Delivery<'_, P>) -> Result<Verdict, Error> {
+    let event = delivery.event()?;
+    let data = serde_json::to_string(&Data(&event)).and_then(|text| serde_json::from_str(&text));
+    Ok(Verdict::Accepted {
+        event: event.name().to_owned(),
+        variant: event.variant(),
+        id: delivery.id().map(str::to_owned),
+        idempotency_key: delivery.idempotency_key().to_string(),
+        secret: delivery.secret().position(),
+        timestamp: delivery.timestamp_text().map(str::to_owned),
+        data: data.expect("an event is written as JSON"),
+    })
+}

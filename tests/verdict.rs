@@ -1,0 +1,198 @@
+//! The verdict on a signature is that of the providers' own comparison, on every input.
+//!
+//! The references in `tests/oracle` are run as programs. Where Node or Python is missing, the test
+//! says so, and fails under CI.
+
+mod common;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::{NOWTOPRINT, QUOTE3D, THREEQPR};
+use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
+use countersign::{HeaderValues, Provider, Secret, Signature, Webhook};
+use fastrand::Rng;
+
+/// One header value and one body; a header's bytes are Latin-1, as Node shows them.
+struct Case {
+    provider: &'static str,
+    secret: String,
+    body: Vec<u8>,
+    signature: Option<Vec<u8>>,
+    event: &'static str,
+}
+
+/// How many generated cases there are.
+const GENERATED: usize = 12_000;
+
+/// Ways in which a header is not what the provider would send; the first is none.
+const HEADERS: [fn(&str, &mut Rng) -> Option<Vec<u8>>; 24] = [
+    |right, _| Some(right.into()),
+    |_, _| None,
+    |_, _| Some(Vec::new()),
+    |right, _| Some(right[7..].into()),
+    |right, _| Some(right.to_uppercase().into()),
+    |right, _| Some(format!("sha256={}", right[7..].to_uppercase()).into()),
+    |right, _| Some(right.replacen("sha256", "SHA256", 1).into()),
+    |right, _| Some(right.replacen("sha256", "sha1", 1).into()),
+    |right, _| Some(right.replacen("sha256", "sha512", 1).into()),
+    |right, _| Some(right.replacen('=', ":", 1).into()),
+    |right, _| Some(format!(" {right}").into()),
+    |right, _| Some(format!("{right} ").into()),
+    |right, _| Some(format!("{right}\n").into()),
+    |right, _| Some(format!("{right}\0").into()),
+    |right, _| Some(format!("\"{right}\"").into()),
+    |right, _| Some(format!("{right}, {right}").into()),
+    |right, _| Some(format!("{right}{}", &right[7..]).into()),
+    |right, _| Some(format!("sha256=+{}", &right[8..]).into()),
+    |right, rng| Some(right[..rng.usize(..right.len())].into()),
+    |right, rng| {
+        let mut flipped = right.as_bytes().to_vec();
+        let at = rng.usize(..flipped.len());
+        flipped[at] ^= 1 << rng.usize(..8);
+        Some(flipped)
+    },
+    |right, rng| {
+        let mut replaced = right.as_bytes().to_vec();
+        let at = rng.usize(..replaced.len());
+        replaced[at] = rng.u8(..);
+        Some(replaced)
+    },
+    |right, rng| {
+        let mut longer = right.as_bytes().to_vec();
+        longer.insert(rng.usize(..right.len() + 1), rng.u8(..));
+        Some(longer)
+    },
+    |_, rng| Some(bytes(rng, 100)),
+    |_, rng| {
+        let mut digits = b"sha256=".to_vec();
+        digits.extend((0..64).map(|_| b"0123456789abcdef"[rng.usize(..16)]));
+        Some(digits)
+    },
+];
+
+fn bytes(rng: &mut Rng, bound: usize) -> Vec<u8> {
+    let length = rng.usize(..bound);
+    std::iter::repeat_with(|| rng.u8(..)).take(length).collect()
+}
+
+fn sign(secret: &str, body: &[u8]) -> String {
+    Signature::sign(&Secret::new(secret).unwrap(), body).to_string()
+}
+
+fn cases() -> Vec<Case> {
+    let documented = [
+        (Quote3d::NAME, QUOTE3D, "quote.completed"),
+        (NowToPrint::NAME, NOWTOPRINT, ""),
+        (ThreeQpr::NAME, THREEQPR, ""),
+    ];
+    let mut rng = Rng::with_seed(2026);
+    let mut cases = Vec::new();
+    for (provider, body, event) in documented {
+        for header in HEADERS {
+            let secret = "whsec_of-the-documented-payloads".to_owned();
+            let signature = header(&sign(&secret, body.as_bytes()), &mut rng);
+            cases.push(Case { provider, secret, body: body.into(), signature, event });
+        }
+    }
+    for _ in 0..GENERATED {
+        let (provider, documented, event) = documented[rng.usize(..3)];
+        let secret: String = (0..16 + rng.usize(..100)).map(|_| char::from(rng.u8(b'!'..=b'~'))).collect();
+        let signed = match rng.usize(..3) {
+            0 => documented.as_bytes().to_vec(),
+            1 => format!(r#"{{"event":"{event}","data":"{:?}"}}"#, rng.u64(..)).into(),
+            _ => bytes(&mut rng, 300),
+        };
+        let header = HEADERS[rng.usize(..HEADERS.len() * 2).saturating_sub(HEADERS.len())];
+        let signature = header(&sign(&secret, &signed), &mut rng);
+        let mut body = signed;
+        match rng.usize(..4) {
+            0 if !body.is_empty() => {
+                let at = rng.usize(..body.len());
+                body[at] ^= 1 << rng.usize(..8);
+            }
+            1 if !body.is_empty() => {
+                body.pop();
+            }
+            _ => {}
+        }
+        cases.push(Case { provider, secret, body, signature, event });
+    }
+    cases
+}
+
+/// Whether the signature is accepted: by the webhook, and so by the crate's layer below.
+fn is_accepted(case: &Case) -> bool {
+    fn verify<P: Provider + Default>(case: &Case) -> bool {
+        let webhook = Webhook::<P>::new(Secret::new(case.secret.as_str()).unwrap());
+        let mut values = HeaderValues::new().with_event(case.event.as_bytes());
+        if let Some(signature) = &case.signature {
+            values = values.with_signature(signature);
+        }
+        let verdict = webhook.verify_values(&values, &case.body, SystemTime::UNIX_EPOCH);
+        verdict.map_or_else(|error| error.status() != 401, |_| true)
+    }
+    match case.provider {
+        Quote3d::NAME => verify::<Quote3d>(case),
+        NowToPrint::NAME => verify::<NowToPrint>(case),
+        _ => verify::<ThreeQpr>(case),
+    }
+}
+
+/// The reference's verdicts, unless its interpreter is missing.
+fn reference(program: &str, script: &str, cases: &[Case]) -> Option<Vec<bool>> {
+    let script = format!("{}/tests/oracle/{script}", env!("CARGO_MANIFEST_DIR"));
+    let spawned = Command::new(program).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut child) = spawned else {
+        assert!(std::env::var_os("CI").is_none(), "{program} is missing: the verdict was not compared with it");
+        eprintln!("{program} is missing: the verdict was not compared with it");
+        return None;
+    };
+    let lines: String = cases.iter().map(line).collect();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{program} failed");
+    let output = String::from_utf8(output.stdout).unwrap();
+    Some(output.lines().map(|line| line.parse().unwrap()).collect())
+}
+
+fn line(case: &Case) -> String {
+    let latin1 = |bytes: &Vec<u8>| bytes.iter().copied().map(char::from).collect::<String>();
+    let line = serde_json::json!({
+        "provider": case.provider,
+        "secret": case.secret,
+        "body_base64": STANDARD.encode(&case.body),
+        "signature": case.signature.as_ref().map(latin1),
+        "event": case.event,
+    });
+    format!("{line}\n")
+}
+
+fn compare(program: &str, script: &str) {
+    let cases = cases();
+    let Some(reference) = reference(program, script, &cases) else { return };
+    assert_eq!(reference.len(), cases.len());
+    let mut accepted = 0;
+    for (index, (case, reference)) in cases.iter().zip(reference).enumerate() {
+        assert_eq!(is_accepted(case), reference, "case {index}: {}", line(case));
+        accepted += usize::from(reference);
+    }
+    println!("{program}: {} cases, {accepted} accepted, 0 disagreements", cases.len());
+    // A comparison that only ever says no would prove little.
+    assert!(accepted > 1_000 && accepted < cases.len() / 2, "{accepted}");
+}
+
+#[test]
+fn the_verdict_is_nodes() {
+    compare("node", "reference.mjs");
+}
+
+#[test]
+fn the_verdict_is_pythons() {
+    compare("python3", "reference.py");
+}
