@@ -103,9 +103,9 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     ///
     /// The handler's error may be anything that becomes a boxed error: your own type, a
     /// [`countersign::Error`](Error), a `String`.
-    pub async fn receive<'a, H, E>(&self, headers: &HeaderMap, body: &'a [u8], handler: H) -> Outcome
+    pub async fn receive<H, E>(&self, headers: &HeaderMap, body: &[u8], handler: H) -> Outcome
     where
-        H: AsyncFnOnce(Delivery<'a, P>) -> Result<(), E>,
+        H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
         E: Into<BoxError>,
     {
         match self.webhook.verify(headers, body) {
@@ -115,9 +115,9 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 
     /// [`receive`](Receiver::receive) for a delivery that was verified already, by an adapter say.
-    pub async fn handle<'a, H, E>(&self, delivery: Delivery<'a, P>, handler: H) -> Outcome
+    pub async fn handle<H, E>(&self, delivery: Delivery<'_, P>, handler: H) -> Outcome
     where
-        H: AsyncFnOnce(Delivery<'a, P>) -> Result<(), E>,
+        H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
         E: Into<BoxError>,
     {
         if let Err(error) = self.check_policy() {
