@@ -40,7 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     headers.insert(webhook.signature_header().clone(), webhook.sign(body).to_string().parse()?);
     let delivery = webhook.verify(&headers, body)?;
     match delivery.event()? {
-        Event::DeploymentCreated(deployment) => println!("{}: to {}", delivery.event_name(), deployment.environment),
+        Event::DeploymentCreated(deployment) => {
+            println!("{}: to {}", delivery.event_name(), deployment.environment)
+        }
         other => println!("not ours: {}", other.name()),
     }
     println!("handle it once by {}", delivery.idempotency_key());

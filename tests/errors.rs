@@ -4,7 +4,9 @@ use std::error::Error as _;
 
 use countersign::provider::NowToPrint;
 use countersign::store::MemoryStoreError;
-use countersign::{Error, MemoryStore, Outcome, PolicyError, Provider, Receiver, Secret, SecretError, Webhook};
+use countersign::{
+    Error, MemoryStore, Outcome, PolicyError, Provider, Receiver, Secret, SecretError, Webhook,
+};
 use http::HeaderMap;
 
 mod common;
@@ -35,12 +37,7 @@ fn errors_of_a_delivery() {
         401,
         "the signature is not `sha256=` and 64 lower-case hex digits",
     );
-    pinned(
-        &Error::SignatureMismatch,
-        "signature_mismatch",
-        401,
-        "the signature does not match the body",
-    );
+    pinned(&Error::SignatureMismatch, "signature_mismatch", 401, "the signature does not match the body");
     pinned(&Error::MissingEventHeader, "missing_event_header", 400, "the event header is missing");
     pinned(
         &Error::DuplicateEventHeader,
@@ -75,7 +72,11 @@ fn errors_of_a_secret() {
         assert!(error.source().is_none());
     }
 
-    pinned(Secret::from_env("COUNTERSIGN_UNSET").unwrap_err(), "secret_unset", "COUNTERSIGN_UNSET is not set");
+    pinned(
+        Secret::from_env("COUNTERSIGN_UNSET").unwrap_err(),
+        "secret_unset",
+        "COUNTERSIGN_UNSET is not set",
+    );
     pinned(Secret::new("short").unwrap_err(), "secret_too_short", "the secret is shorter than 16 bytes");
     pinned(
         Secret::new("0123456789abcdef\n").unwrap_err(),

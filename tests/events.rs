@@ -84,7 +84,9 @@ fn every_event_has_its_variant_and_comes_back_as_it_came() {
 #[test]
 fn an_event_of_another_provider_or_a_new_one_is_unknown_and_kept() {
     for name in ["order.created", "quote.completed.v2", "Quote.completed", "quote.completed ", "", "🦀"] {
-        for data in ["null", "{}", "[1,[2]]", "\"text\"", "1e99999", "-0.0", r#"{"a":1,"a":2}"#, r#""\ud800""#] {
+        for data in
+            ["null", "{}", "[1,[2]]", "\"text\"", "1e99999", "-0.0", r#"{"a":1,"a":2}"#, r#""\ud800""#]
+        {
             let event = event::<Quote3d>(name, data).unwrap();
             let quote3d::Event::Unknown(unknown) = event else { panic!("{name} is known") };
             assert_eq!(unknown.data.as_str(), data);
@@ -225,8 +227,10 @@ fn fields_that_are_not_documented_are_kept_at_every_level() {
 
 #[test]
 fn an_optional_field_of_another_type_fails_nothing_and_is_kept() {
-    let data = r#"{"quoteId":7,"totalPrice":"25.50","currency":null,"quantity":2,"weight":1.0,"filamentWeight":[]}"#;
-    let quote3d::Event::WidgetAddedToCart(item) = event::<Quote3d>("widget.added_to_cart", data).unwrap() else {
+    let data =
+        r#"{"quoteId":7,"totalPrice":"25.50","currency":null,"quantity":2,"weight":1.0,"filamentWeight":[]}"#;
+    let quote3d::Event::WidgetAddedToCart(item) = event::<Quote3d>("widget.added_to_cart", data).unwrap()
+    else {
         panic!()
     };
     assert_eq!((item.quote_id, item.total_price, item.currency), (None, None, None));
@@ -265,7 +269,11 @@ fn a_declared_field_that_comes_twice_is_refused_and_an_unknown_one_kept() {
         r#"{"totalPrice":"1","totalPrice":2}"#,
         r#"{"totalPrice":1,"totalPric\u0065":null}"#,
     ] {
-        assert_eq!(event::<Quote3d>("widget.added_to_cart", data).unwrap_err().code(), "invalid_event", "{data}");
+        assert_eq!(
+            event::<Quote3d>("widget.added_to_cart", data).unwrap_err().code(),
+            "invalid_event",
+            "{data}"
+        );
     }
     let event = event::<Quote3d>("widget.added_to_cart", r#"{"new":1,"new":2}"#).unwrap();
     let written = serde_json::to_string(&event).unwrap();
@@ -306,7 +314,8 @@ fn statuses_and_templates_are_told_apart_whatever_their_case_and_keep_it() {
         ("", StatusKind::Unknown("")),
     ] {
         let data = format!(r#"{{"status":"{text}"}}"#);
-        let quote3d::Event::JobStatusChanged(job) = event::<Quote3d>("job.status_changed", &data).unwrap() else {
+        let quote3d::Event::JobStatusChanged(job) = event::<Quote3d>("job.status_changed", &data).unwrap()
+        else {
             panic!()
         };
         let status = job.status.as_ref().unwrap();
@@ -324,7 +333,8 @@ fn statuses_and_templates_are_told_apart_whatever_their_case_and_keep_it() {
         ("museum", TemplateKind::Unknown("museum")),
     ] {
         let data = format!(r#"{{"template":"{text}"}}"#);
-        let threeqpr::Event::QprCodeCreated(code) = event::<ThreeQpr>("qpr_code.created", &data).unwrap() else {
+        let threeqpr::Event::QprCodeCreated(code) = event::<ThreeQpr>("qpr_code.created", &data).unwrap()
+        else {
             panic!()
         };
         assert_eq!(code.template.unwrap().kind(), kind);

@@ -19,7 +19,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        prop::sample::select(vec!["completed", "COMPLETED", "retail", "2026-03-20T15:30:00Z", "25.50"]).prop_map(Value::from),
+        prop::sample::select(vec!["completed", "COMPLETED", "retail", "2026-03-20T15:30:00Z", "25.50"])
+            .prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 48, 8, |inner| {
         prop_oneof![
@@ -32,10 +33,36 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 fn any_name() -> impl Strategy<Value = String> {
     const KNOWN: [&str; 30] = [
-        "jobId", "quoteId", "status", "fileName", "fileId", "processingTimeMs", "result", "error", "totalPrice",
-        "currency", "material", "technology", "quantity", "thumbnailUrl", "weight", "filamentWeight", "rfqId", "id",
-        "qpr_code_id", "short_id", "scanned_at", "country", "device", "conversation_started", "metadata", "name",
-        "template", "scans_total", "created_at", "event",
+        "jobId",
+        "quoteId",
+        "status",
+        "fileName",
+        "fileId",
+        "processingTimeMs",
+        "result",
+        "error",
+        "totalPrice",
+        "currency",
+        "material",
+        "technology",
+        "quantity",
+        "thumbnailUrl",
+        "weight",
+        "filamentWeight",
+        "rfqId",
+        "id",
+        "qpr_code_id",
+        "short_id",
+        "scanned_at",
+        "country",
+        "device",
+        "conversation_started",
+        "metadata",
+        "name",
+        "template",
+        "scans_total",
+        "created_at",
+        "event",
     ];
     prop_oneof![3 => prop::sample::select(&KNOWN[..]).prop_map(str::to_owned), 1 => any::<String>()]
 }
@@ -83,7 +110,9 @@ fn nearly_an_envelope() -> impl Strategy<Value = Vec<u8>> {
     (any_json(), any::<prop::sample::Index>(), 0..4_usize, prop::collection::vec(any::<u8>(), 0..4)).prop_map(
         |(data, at, removed, inserted)| {
             let event = "quote.completed";
-            let mut body = json!({"event": event, "id": "evt_1", "timestamp": null, "data": data}).to_string().into_bytes();
+            let mut body = json!({"event": event, "id": "evt_1", "timestamp": null, "data": data})
+                .to_string()
+                .into_bytes();
             let at = at.index(body.len());
             let end = body.len().min(at + removed);
             body.splice(at..end, inserted);

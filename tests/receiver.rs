@@ -129,7 +129,8 @@ async fn of_many_deliveries_at_once_one_is_handled_and_the_others_are_not_acknow
     assert_eq!(handled.load(Ordering::Relaxed), 1);
     assert_eq!(answers.iter().filter(|answer| **answer == (200, "handled", None)).count(), 1);
     let in_flight = |answer: &&(u16, &str, Option<u64>)| {
-        (answer.0, answer.1) == (409, "in_flight") && answer.2.is_some_and(|seconds| (1..=60).contains(&seconds))
+        (answer.0, answer.1) == (409, "in_flight")
+            && answer.2.is_some_and(|seconds| (1..=60).contains(&seconds))
     };
     assert_eq!(answers.iter().filter(in_flight).count(), 63);
 }

@@ -32,7 +32,8 @@ async fn the_sqlite_store_keeps_the_contract_by_an_injected_clock() {
     let directory = tempfile::tempdir().unwrap();
     let millis = Arc::new(AtomicU64::new(0));
     let clock = Arc::clone(&millis);
-    let store = open(&directory).await.with_clock(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
+    let store =
+        open(&directory).await.with_clock(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
     conformance::check(&store, async |time: Duration| {
         millis.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
     })
@@ -198,7 +199,10 @@ async fn a_locked_file_is_an_error_after_a_while_and_no_panic() {
     let start = Instant::now();
     let error = store.claim(&key, LEASE).await.unwrap_err();
     assert!(start.elapsed() >= Duration::from_millis(100));
-    assert_eq!((error.code(), error.status(), &*error.to_string()), ("store_failed", 503, "the SQLite store failed"));
+    assert_eq!(
+        (error.code(), error.status(), &*error.to_string()),
+        ("store_failed", 503, "the SQLite store failed")
+    );
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("locked"));
 
     // As soon as the lock is gone, the store works again.

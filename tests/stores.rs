@@ -117,7 +117,10 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
     // Once leases have lapsed, there is place; done keys stay for their retention.
     clock.pass(LEASE);
     for _ in 0..50 {
-        assert!(matches!(store.claim(&conformance::fresh_key(), RETENTION).await.unwrap(), Claim::Acquired(_)));
+        assert!(matches!(
+            store.claim(&conformance::fresh_key(), RETENTION).await.unwrap(),
+            Claim::Acquired(_)
+        ));
     }
     assert_eq!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err().code(), "store_full");
     for key in keys.iter().step_by(2) {
@@ -133,7 +136,9 @@ async fn a_memory_store_that_is_not_full_drops_what_expired_an_hour_ago() {
     let clock = Clock::default();
     let store = MemoryStore::with_clock(clock.read());
     for _ in 0..10_000 {
-        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else { panic!() };
+        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+            panic!()
+        };
         assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
     }
     clock.pass(2 * RETENTION);
@@ -228,17 +233,27 @@ impl Flawed {
     fn look(&self, key: &str) -> Option<Claim> {
         let entries = self.entries.lock().unwrap();
         let entry = entries.get(key)?;
-        if entry.is_over() && !(entry.done && self.flaw == Flaw::IgnoredRetention) && !(!entry.done && self.flaw == Flaw::IgnoredLease) {
+        if entry.is_over()
+            && !(entry.done && self.flaw == Flaw::IgnoredRetention)
+            && !(!entry.done && self.flaw == Flaw::IgnoredLease)
+        {
             return None;
         }
-        let left = entry.until.map_or(Duration::from_secs(1), |until| until.saturating_duration_since(Instant::now()));
+        let left = entry
+            .until
+            .map_or(Duration::from_secs(1), |until| until.saturating_duration_since(Instant::now()));
         Some(match entry.done || self.flaw == Flaw::LosersGetDone {
             true => Claim::Done,
             false => Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) },
         })
     }
 
-    fn write(&self, lease: &Lease, unfenced: bool, write: impl FnOnce(&mut HashMap<String, Entry>, String) -> bool) -> Fenced {
+    fn write(
+        &self,
+        lease: &Lease,
+        unfenced: bool,
+        write: impl FnOnce(&mut HashMap<String, Entry>, String) -> bool,
+    ) -> Fenced {
         let mut entries = self.entries.lock().unwrap();
         let key = self.name(lease.key().as_str());
         let held = entries.get(&key).is_some_and(|entry| unfenced || entry.token == *lease.token());
@@ -258,7 +273,8 @@ impl IdempotencyStore for Flawed {
         if self.flaw == Flaw::CheckThenInsert {
             tokio::task::yield_now().await;
         }
-        let number = if self.flaw == Flaw::OneTokenForAll { 0 } else { self.tokens.fetch_add(1, Ordering::Relaxed) };
+        let number =
+            if self.flaw == Flaw::OneTokenForAll { 0 } else { self.tokens.fetch_add(1, Ordering::Relaxed) };
         let token = u128::from(number).to_be_bytes();
         let entry = Entry { token, done: false, until: Instant::now().checked_add(lease) };
         self.entries.lock().unwrap().insert(name, entry);
@@ -342,7 +358,9 @@ async fn the_suite_finds_every_flaw_and_names_its_rule() {
         let (flaw, rule, violations) = judged.await.unwrap();
         match flaw {
             Flaw::None => assert_eq!(violations, []),
-            _ => assert!(violations.iter().any(|violation| violation.rule == rule), "{flaw:?}: {violations:?}"),
+            _ => {
+                assert!(violations.iter().any(|violation| violation.rule == rule), "{flaw:?}: {violations:?}")
+            }
         }
     }
 }

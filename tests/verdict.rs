@@ -147,7 +147,10 @@ fn reference(program: &str, script: &str, cases: &[Case]) -> Option<Vec<bool>> {
     let script = format!("{}/tests/oracle/{script}", env!("CARGO_MANIFEST_DIR"));
     let spawned = Command::new(program).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = spawned else {
-        assert!(std::env::var_os("CI").is_none(), "{program} is missing: the verdict was not compared with it");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{program} is missing: the verdict was not compared with it"
+        );
         eprintln!("{program} is missing: the verdict was not compared with it");
         return None;
     };

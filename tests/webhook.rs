@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use common::{NEWEST, NOWTOPRINT, OLDER, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, HeaderValues, Provider, Secret, SecretError, Secrets, Signature, Verifier, Webhook};
+use countersign::{
+    Delivery, HeaderValues, Provider, Secret, SecretError, Secrets, Signature, Verifier, Webhook,
+};
 use http::HeaderName;
 
 /// The code of the error, or `accepted`.
@@ -210,7 +212,9 @@ fn one_to_eight_secrets_are_valid_at_once() {
 
 #[test]
 fn a_body_in_pieces_has_the_verdict_of_the_whole() {
-    let verifier = Verifier::new(Secrets::new(Secret::new(NEWEST).unwrap()).with_older(Secret::new(OLDER).unwrap()).unwrap());
+    let verifier = Verifier::new(
+        Secrets::new(Secret::new(NEWEST).unwrap()).with_older(Secret::new(OLDER).unwrap()).unwrap(),
+    );
     let body = QUOTE3D.as_bytes();
     for (secret, position) in [(NEWEST, Some(0)), (OLDER, Some(1)), ("whsec_none-of-the-secrets", None)] {
         let signature = Signature::sign(&Secret::new(secret).unwrap(), body);
@@ -257,7 +261,11 @@ fn a_maximum_age_is_enforced_only_where_asked_for() {
         let body = body(timestamp);
         let headers = signed(&anytime, body.as_bytes());
         assert_eq!(verdict(anytime.verify_at(&headers, body.as_bytes(), now)), "accepted", "{timestamp}");
-        assert_eq!(verdict(recent.verify_at(&headers, body.as_bytes(), now)), expected, "{timestamp} {now:?}");
+        assert_eq!(
+            verdict(recent.verify_at(&headers, body.as_bytes(), now)),
+            expected,
+            "{timestamp} {now:?}"
+        );
     }
     let absent = br#"{"event":"quote.updated"}"#;
     let headers = signed(&recent, absent);
@@ -308,7 +316,8 @@ fn header_values_as_bytes_have_the_verdict_of_a_header_map() {
         (&[signature], &[b"quote.completed\0"], "event_mismatch"),
     ];
     for (signatures, events, expected) in cases {
-        let values = signatures.iter().fold(HeaderValues::new(), |values, value| values.with_signature(value));
+        let values =
+            signatures.iter().fold(HeaderValues::new(), |values, value| values.with_signature(value));
         let values = events.iter().fold(values, |values, value| values.with_event(value));
         let result = webhook.verify_values(&values, body, SystemTime::UNIX_EPOCH);
         assert_eq!(verdict(result), expected);
@@ -318,7 +327,11 @@ fn header_values_as_bytes_have_the_verdict_of_a_header_map() {
 #[test]
 fn an_owned_delivery_is_the_same_delivery() {
     let webhook = webhook::<NowToPrint>();
-    for body in [NOWTOPRINT.to_owned(), NOWTOPRINT.replace("evt", "\\u0065vt"), r#"{"event":"quote.updated"}"#.to_owned()] {
+    for body in [
+        NOWTOPRINT.to_owned(),
+        NOWTOPRINT.replace("evt", "\\u0065vt"),
+        r#"{"event":"quote.updated"}"#.to_owned(),
+    ] {
         let headers = signed(&webhook, body.as_bytes());
         let delivery = webhook.verify(&headers, body.as_bytes()).unwrap();
         let owned = delivery.clone().into_owned().into_owned();
