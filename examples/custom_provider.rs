@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let delivery = webhook.verify(&headers, body)?;
     match delivery.event()? {
         Event::DeploymentCreated(deployment) => {
-            println!("{}: to {}", delivery.event_name(), deployment.environment)
+            println!("{}: to {}", delivery.event_name(), deployment.environment);
         }
         other => println!("not ours: {}", other.name()),
     }

@@ -55,6 +55,20 @@ pub struct Receiver<P: Provider, S> {
     retention: Duration,
 }
 
+impl<P: Provider, S> Receiver<P, S> {
+    /// The webhook.
+    #[must_use]
+    pub fn webhook(&self) -> &Webhook<P> {
+        &self.webhook
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+}
+
 impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// How long a handler has unless told otherwise: a minute, longer than any provider waits for
     /// an answer.
@@ -85,18 +99,6 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     pub fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
-    }
-
-    /// The webhook.
-    #[must_use]
-    pub fn webhook(&self) -> &Webhook<P> {
-        &self.webhook
-    }
-
-    /// The store.
-    #[must_use]
-    pub fn store(&self) -> &S {
-        &self.store
     }
 
     /// Verifies a delivery and, unless its event was handled, runs the handler with it.

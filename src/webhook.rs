@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -79,9 +80,8 @@ use crate::verifier::{MatchedSecret, Verifier};
 /// # use countersign::IdempotencyKey;
 /// let key: IdempotencyKey = "quote3d:sha256:".parse().unwrap();
 /// ```
-#[derive(Clone)]
 pub struct Webhook<P> {
-    provider: P,
+    provider: Arc<P>,
     signature_header: HeaderName,
     event_header: Option<HeaderName>,
     verifier: Verifier,
@@ -111,7 +111,7 @@ impl<P: Provider> Webhook<P> {
         Self {
             signature_header: provider.signature_header(),
             event_header: provider.event_header(),
-            provider,
+            provider: Arc::new(provider),
             verifier: Verifier::new(secrets),
             max_age: None,
             body_limit: Self::DEFAULT_BODY_LIMIT,
@@ -295,6 +295,19 @@ impl<P: Provider> Webhook<P> {
         match self.max_age {
             Some(max_age) if !delivery.is_within(max_age, now()) => Err(Error::Stale),
             _ => Ok(delivery),
+        }
+    }
+}
+
+impl<P> Clone for Webhook<P> {
+    fn clone(&self) -> Self {
+        Self {
+            provider: Arc::clone(&self.provider),
+            signature_header: self.signature_header.clone(),
+            event_header: self.event_header.clone(),
+            verifier: self.verifier.clone(),
+            max_age: self.max_age,
+            body_limit: self.body_limit,
         }
     }
 }

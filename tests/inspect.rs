@@ -117,7 +117,7 @@ fn a_rejected_delivery_has_its_code_and_status() {
         (with(|line| line["headers"] = json!([])), "missing_signature", 401),
         (
             with(|line| {
-                line["headers"] = json!([["X-Webhook-Signature", "a"], ["x-webhook-signature", "a"]])
+                line["headers"] = json!([["X-Webhook-Signature", "a"], ["x-webhook-signature", "a"]]);
             }),
             "duplicate_signature",
             401,
@@ -129,7 +129,7 @@ fn a_rejected_delivery_has_its_code_and_status() {
         (with(|line| drop(line["headers"].as_array_mut().unwrap().pop())), "missing_event_header", 400),
         (
             with(|line| {
-                line["headers"].as_array_mut().unwrap().push(json!(["X-WEBHOOK-EVENT", "quote.completed"]))
+                line["headers"].as_array_mut().unwrap().push(json!(["X-WEBHOOK-EVENT", "quote.completed"]));
             }),
             "duplicate_event_header",
             400,

@@ -359,7 +359,10 @@ async fn the_suite_finds_every_flaw_and_names_its_rule() {
         match flaw {
             Flaw::None => assert_eq!(violations, []),
             _ => {
-                assert!(violations.iter().any(|violation| violation.rule == rule), "{flaw:?}: {violations:?}")
+                assert!(
+                    violations.iter().any(|violation| violation.rule == rule),
+                    "{flaw:?}: {violations:?}"
+                );
             }
         }
     }

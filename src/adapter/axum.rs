@@ -3,6 +3,8 @@
 //! [`Verified`] takes a delivery from a request; [`Error`] and [`Outcome`] are responses with their
 //! status and the body `{"error": code}`, and no detail beyond.
 
+use std::sync::Arc;
+
 use axum_core::body::Body;
 use axum_core::extract::{FromRef, FromRequest, Request};
 use axum_core::response::{IntoResponse, Response};
@@ -12,11 +14,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::error::Error;
 use crate::provider::Provider;
-use crate::receiver::Outcome;
+use crate::receiver::{Outcome, Receiver};
 use crate::webhook::{Delivery, Webhook};
 
-/// An axum extractor of a verified delivery. The state has to hold a [`Webhook<P>`] that
-/// [`FromRef`] can clone out of it.
+/// An axum extractor of a verified delivery. The state is the [`Webhook<P>`], or the [`Receiver`], or
+/// a type of yours that [`FromRef`] can take the webhook from.
 ///
 /// Before any of the body is read, a request without one well-formed signature is refused, and one
 /// whose Content-Length is over the webhook's limit. A body without that header is read up to the
@@ -52,6 +54,20 @@ where
         webhook.check_headers(&head.headers)?;
         let body = collect(&head.headers, body, webhook.body_limit()).await?;
         webhook.verify_shared(&head.headers, body).map(Self)
+    }
+}
+
+/// A receiver as the state brings its webhook.
+impl<P: Provider, S> FromRef<Receiver<P, S>> for Webhook<P> {
+    fn from_ref(receiver: &Receiver<P, S>) -> Self {
+        receiver.webhook().clone()
+    }
+}
+
+/// A shared receiver as the state brings its webhook.
+impl<P: Provider, S> FromRef<Arc<Receiver<P, S>>> for Webhook<P> {
+    fn from_ref(receiver: &Arc<Receiver<P, S>>) -> Self {
+        receiver.webhook().clone()
     }
 }
 
