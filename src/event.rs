@@ -218,6 +218,9 @@ macro_rules! events {
 }
 
 /// Writes an event for a queue.
+///
+/// # Errors
+/// The serializer's own.
 pub fn serialize<E: Event, S: Serializer>(event: &E, serializer: S) -> Result<S::Ok, S::Error> {
     struct Data<'a, E>(&'a E);
 
@@ -234,6 +237,9 @@ pub fn serialize<E: Event, S: Serializer>(event: &E, serializer: S) -> Result<S:
 }
 
 /// Reads an event back from a queue.
+///
+/// # Errors
+/// The deserializer's own, and what [`Event::from_data`] says of the data.
 pub fn deserialize<'de, E: Event, D: Deserializer<'de>>(deserializer: D) -> Result<E, D::Error> {
     struct QueuedVisitor;
 

@@ -220,6 +220,9 @@ pub trait Fields: Default {
     const REQUIRED: &'static [&'static str];
 
     /// Takes the field's value.
+    ///
+    /// # Errors
+    /// If a declared field comes again, or a required one has another type.
     fn read<'de, A: MapAccess<'de>>(
         &mut self,
         name: Cow<'_, str>,
@@ -227,11 +230,17 @@ pub trait Fields: Default {
         map: &mut A,
     ) -> Result<(), A::Error>;
 
-    /// The payload, if every required field was there.
+    /// The payload.
+    ///
+    /// # Errors
+    /// If a required field is missing.
     fn finish<E: serde::de::Error>(self, extra: Extra) -> Result<Self::Payload, E>;
 }
 
 /// Reads a payload.
+///
+/// # Errors
+/// Those of [`Fields`], and for a payload with required fields whatever is no object.
 pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::Payload, D::Error> {
     if !F::REQUIRED.is_empty() {
         return deserializer.deserialize_map(FieldsVisitor::<F>(PhantomData));
@@ -248,6 +257,9 @@ pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::
 }
 
 /// Reads an optional field into its place if it has the place's type, and into `extra` if not.
+///
+/// # Errors
+/// If it comes again.
 pub fn optional<'de, T, A>(
     name: &'static str,
     field: &mut Option<T>,
@@ -270,6 +282,9 @@ where
 }
 
 /// Keeps a field that the payload does not declare.
+///
+/// # Errors
+/// The deserializer's own.
 pub fn unknown<'de, A: MapAccess<'de>>(
     name: Cow<'_, str>,
     extra: &mut Extra,

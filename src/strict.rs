@@ -32,7 +32,10 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Reads a field's value into its place, unless something stands there.
+/// Reads a field's value into its place.
+///
+/// # Errors
+/// If something stands there, or the value has another type.
 pub fn once<'de, T, A>(name: &'static str, place: &mut Option<T>, map: &mut A) -> Result<(), A::Error>
 where
     T: Deserialize<'de>,

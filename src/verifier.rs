@@ -80,7 +80,6 @@ impl Verifier {
     /// assert_eq!(verification.finish()?.position(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
     pub fn start(&self, signature: Signature) -> Verification {
         let macs = self.keys.iter().map(|key| key.mac.clone()).collect();
         Verification { keys: Arc::clone(&self.keys), macs, signature }

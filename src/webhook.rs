@@ -49,7 +49,7 @@ use crate::verifier::{MatchedSecret, Verifier};
 ///
 /// ```compile_fail,E0451
 /// # use countersign::{Delivery, provider::Quote3d};
-/// let delivery: Delivery<'_, Quote3d> = Delivery { body: b"{}", ..todo!() };
+/// let delivery: Delivery<'static, Quote3d> = Delivery { ..todo!() };
 /// ```
 /// ```compile_fail,E0599
 /// # use countersign::{Delivery, provider::Quote3d};

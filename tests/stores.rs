@@ -233,10 +233,8 @@ impl Flawed {
     fn look(&self, key: &str) -> Option<Claim> {
         let entries = self.entries.lock().unwrap();
         let entry = entries.get(key)?;
-        if entry.is_over()
-            && !(entry.done && self.flaw == Flaw::IgnoredRetention)
-            && !(!entry.done && self.flaw == Flaw::IgnoredLease)
-        {
+        let ignored = if entry.done { Flaw::IgnoredRetention } else { Flaw::IgnoredLease };
+        if entry.is_over() && self.flaw != ignored {
             return None;
         }
         let left = entry
