@@ -45,9 +45,11 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod adapter;
+mod delivery;
 mod envelope;
 mod error;
 mod event;
+mod header;
 mod json;
 mod key;
 mod payload;
@@ -61,8 +63,10 @@ mod verifier;
 mod vocabulary;
 mod webhook;
 
+pub use delivery::Delivery;
 pub use error::{Error, PolicyError, SecretError};
 pub use event::{Event, EventData, UnknownEvent};
+pub use header::HeaderValues;
 pub use json::{Json, Number};
 pub use key::IdempotencyKey;
 pub use payload::Extra;
@@ -72,7 +76,7 @@ pub use secret::{Secret, Secrets};
 pub use signature::Signature;
 pub use store::{IdempotencyStore, MemoryStore};
 pub use verifier::{MatchedSecret, Verification, Verifier};
-pub use webhook::{Delivery, HeaderValues, Webhook};
+pub use webhook::Webhook;
 
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+use crate::delivery::Delivery;
 use crate::error::{BoxError, Error, PolicyError};
 use crate::provider::Provider;
 use crate::store::{Claim, Fenced, IdempotencyStore, check_lease, check_retention};
-use crate::webhook::{Delivery, Webhook};
+use crate::webhook::Webhook;
 
 /// Joins a webhook and a store: it verifies a delivery, claims its key, runs your handler, marks
 /// the key done, and says what to answer.

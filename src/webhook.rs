@@ -1,20 +1,16 @@
 //! From headers and raw bytes to a delivery that is proven.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "axum")]
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use crate::envelope::Envelope;
+use crate::delivery::{Body, Delivery};
 use crate::error::Error;
-use crate::event::{Event, EventData};
-use crate::key::IdempotencyKey;
+use crate::header::HeaderValues;
 use crate::provider::Provider;
 use crate::secret::Secrets;
 use crate::signature::Signature;
@@ -289,7 +285,7 @@ impl<P: Provider> Webhook<P> {
     ) -> Result<Delivery<'a, P>, Error> {
         let matched = self.verifier.verify(body.as_slice(), &values.signature()?)?;
         let delivery = Delivery::read(body, matched)?;
-        if self.event_header.is_some() && values.event()? != delivery.event.as_bytes() {
+        if self.event_header.is_some() && values.event()? != delivery.event_name().as_bytes() {
             return Err(Error::EventMismatch);
         }
         match self.max_age {
@@ -334,263 +330,5 @@ impl<P: Provider> fmt::Debug for Webhook<P> {
             .field("max_age", &self.max_age)
             .field("body_limit", &self.body_limit)
             .finish()
-    }
-}
-
-/// The values of a request's signature and event headers, as bytes: what
-/// [`Webhook::verify_values`] needs of a header type that is not `http`'s.
-///
-/// Call [`with_signature`](HeaderValues::with_signature) and
-/// [`with_event`](HeaderValues::with_event) once for each time that the header occurs in the
-/// request, so that a repeated header is refused and not silently dropped.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct HeaderValues<'a> {
-    signature: Occurrence<'a>,
-    event: Occurrence<'a>,
-}
-
-#[derive(Clone, Copy, Default)]
-enum Occurrence<'a> {
-    #[default]
-    Never,
-    Once(&'a [u8]),
-    Repeated,
-}
-
-/// Without the value: a signature that is right is as good as a delivery.
-impl fmt::Debug for Occurrence<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Never => "Never",
-            Self::Once(_) => "Once",
-            Self::Repeated => "Repeated",
-        })
-    }
-}
-
-impl<'a> Occurrence<'a> {
-    fn and(self, value: &'a [u8]) -> Self {
-        match self {
-            Self::Never => Self::Once(value),
-            Self::Once(_) | Self::Repeated => Self::Repeated,
-        }
-    }
-}
-
-impl<'a> HeaderValues<'a> {
-    /// Neither header.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds an occurrence of the signature header.
-    #[must_use]
-    pub fn with_signature(mut self, value: &'a [u8]) -> Self {
-        self.signature = self.signature.and(value);
-        self
-    }
-
-    /// Adds an occurrence of the event header.
-    #[must_use]
-    pub fn with_event(mut self, value: &'a [u8]) -> Self {
-        self.event = self.event.and(value);
-        self
-    }
-
-    fn signature(&self) -> Result<Signature, Error> {
-        match self.signature {
-            Occurrence::Never => Err(Error::MissingSignature),
-            Occurrence::Once(value) => Signature::parse(value),
-            Occurrence::Repeated => Err(Error::DuplicateSignature),
-        }
-    }
-
-    fn event(&self) -> Result<&'a [u8], Error> {
-        match self.event {
-            Occurrence::Never => Err(Error::MissingEventHeader),
-            Occurrence::Once(value) => Ok(value),
-            Occurrence::Repeated => Err(Error::DuplicateEventHeader),
-        }
-    }
-}
-
-/// A body, borrowed or shared.
-#[derive(Clone)]
-enum Body<'a> {
-    Borrowed(&'a [u8]),
-    Shared(Bytes),
-}
-
-impl Body<'_> {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Body::Borrowed(bytes) => bytes,
-            Body::Shared(bytes) => bytes,
-        }
-    }
-}
-
-/// A delivery that was verified: its being there is the proof.
-///
-/// It comes from [`Webhook::verify`] alone, and everything in it is from the signed body.
-/// [`event`](Delivery::event) reads the data, which `verify` does not, so that a service in a hurry
-/// can keep the [`body`](Delivery::body) first and read it later.
-#[must_use = "a delivery is verified, but not handled"]
-pub struct Delivery<'a, P> {
-    body: Body<'a>,
-    event: Cow<'a, str>,
-    id: Option<Cow<'a, str>>,
-    timestamp: Option<Cow<'a, str>>,
-    /// Where in the body the data stands.
-    data: Option<std::ops::Range<usize>>,
-    secret: MatchedSecret,
-    provider: PhantomData<fn() -> P>,
-}
-
-impl<'a, P: Provider> Delivery<'a, P> {
-    fn read(body: Body<'a>, secret: MatchedSecret) -> Result<Self, Error> {
-        match body {
-            Body::Borrowed(bytes) => {
-                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
-                let data = data.map(|data| range_in(bytes, data));
-                Ok(Self { body, event, id, timestamp, data, secret, provider: PhantomData })
-            }
-            Body::Shared(ref bytes) => {
-                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
-                Ok(Self {
-                    event: owned(event),
-                    id: id.map(owned),
-                    timestamp: timestamp.map(owned),
-                    data: data.map(|data| range_in(bytes, data)),
-                    body,
-                    secret,
-                    provider: PhantomData,
-                })
-            }
-        }
-    }
-
-    /// Reads the typed event.
-    ///
-    /// # Errors
-    /// [`Error::InvalidEvent`], when the data of a known event lacks a documented field: the
-    /// provider's doing. The delivery is still authentic, and its body still here.
-    pub fn event(&self) -> Result<P::Event, Error> {
-        P::Event::from_data(EventData::new(&self.event, self.data()))
-    }
-
-    /// The event's name, such as `quote.completed`.
-    #[must_use]
-    pub fn event_name(&self) -> &str {
-        &self.event
-    }
-
-    /// The body's `id`, where it has one.
-    #[must_use]
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-
-    /// The body's `timestamp`, where it has one that is RFC 3339.
-    #[must_use]
-    pub fn timestamp(&self) -> Option<SystemTime> {
-        let text = self.timestamp.as_deref()?;
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
-    }
-
-    /// The body's `timestamp` as text, RFC 3339 or not.
-    #[must_use]
-    pub fn timestamp_text(&self) -> Option<&str> {
-        self.timestamp.as_deref()
-    }
-
-    /// The body's `data` as JSON text, and `null` where it has none.
-    #[must_use]
-    pub fn data(&self) -> &str {
-        let text = self.data.clone().and_then(|range| self.body().get(range));
-        // The body was found to be UTF-8 when it was read, so the second case does not occur.
-        text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("null")
-    }
-
-    /// What to handle this event once by. It is made at each call, which hashes the body where it
-    /// has no `id`.
-    #[must_use]
-    pub fn idempotency_key(&self) -> IdempotencyKey {
-        IdempotencyKey::new(P::NAME, self.id(), self.body())
-    }
-
-    /// Which of the secrets it was signed with.
-    #[must_use]
-    pub fn secret(&self) -> &MatchedSecret {
-        &self.secret
-    }
-
-    /// The raw body, as it was signed.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        self.body.as_slice()
-    }
-
-    /// The same delivery, independent of the request's buffer: to be handed to another task. Copies
-    /// the body unless it is shared already.
-    pub fn into_owned(self) -> Delivery<'static, P> {
-        Delivery {
-            body: Body::Shared(match self.body {
-                Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-                Body::Shared(bytes) => bytes,
-            }),
-            event: owned(self.event),
-            id: self.id.map(owned),
-            timestamp: self.timestamp.map(owned),
-            data: self.data,
-            secret: self.secret,
-            provider: PhantomData,
-        }
-    }
-
-    /// Whether the timestamp is there and at most `max_age` from `now`.
-    fn is_within(&self, max_age: Duration, now: SystemTime) -> bool {
-        self.timestamp().is_some_and(|timestamp| {
-            let distance = now.duration_since(timestamp).unwrap_or_else(|later| later.duration());
-            distance <= max_age
-        })
-    }
-}
-
-fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
-    Cow::Owned(text.into_owned())
-}
-
-/// Where `part`, a slice of `whole`, stands in it.
-fn range_in(whole: &[u8], part: &str) -> std::ops::Range<usize> {
-    let start = part.as_ptr().addr() - whole.as_ptr().addr();
-    start..start + part.len()
-}
-
-impl<P> Clone for Delivery<'_, P> {
-    fn clone(&self) -> Self {
-        Self {
-            body: self.body.clone(),
-            event: self.event.clone(),
-            id: self.id.clone(),
-            timestamp: self.timestamp.clone(),
-            data: self.data.clone(),
-            secret: self.secret.clone(),
-            provider: PhantomData,
-        }
-    }
-}
-
-/// Without the body, which may hold what does not belong in a log.
-impl<P: Provider> fmt::Debug for Delivery<'_, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery")
-            .field("provider", &P::NAME)
-            .field("event", &self.event)
-            .field("id", &self.id)
-            .field("timestamp", &self.timestamp)
-            .field("secret", &self.secret)
-            .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,13 @@
 //! The SQLite store: the contract, restarts, and many processes on one file.
 
+mod common;
+
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use common::race;
 use countersign::store::{Claim, ErasedStore, Fenced, conformance, sqlx};
 use countersign::{IdempotencyKey, IdempotencyStore, Provider, Secret, SqliteStore, UnknownEvent, Webhook};
 use http::{HeaderMap, HeaderName};
@@ -68,26 +71,7 @@ async fn of_64_tasks_on_one_key_one_acquires_it_in_sqlite() {
     let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(4);
     let store = Arc::new(SqliteStore::new(pool.connect_with(options).await.unwrap()));
     for round in 0..2_000 {
-        let key = conformance::fresh_key();
-        let barrier = Arc::new(tokio::sync::Barrier::new(64));
-        let tasks: Vec<_> = (0..64)
-            .map(|_| {
-                let (store, key, barrier) = (Arc::clone(&store), key.clone(), Arc::clone(&barrier));
-                tokio::spawn(async move {
-                    barrier.wait().await;
-                    store.claim(&key, LEASE).await.unwrap()
-                })
-            })
-            .collect();
-        let mut acquired = 0;
-        for task in tasks {
-            match task.await.unwrap() {
-                Claim::Acquired(_) => acquired += 1,
-                Claim::InFlight { .. } => {}
-                Claim::Done => panic!("nobody completed it"),
-            }
-        }
-        assert_eq!(acquired, 1, "round {round}");
+        assert_eq!(race(&store, &conformance::fresh_key(), 64).await, 1, "round {round}");
     }
 }
 

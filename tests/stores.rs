@@ -1,11 +1,14 @@
 //! The contract of a store, on this crate's stores, and on stores that break it.
 
+mod common;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::race;
 use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
 
@@ -60,29 +63,6 @@ async fn an_erased_error_is_the_stores_own() {
     assert_eq!(error.to_string(), "the store is full with 0 keys");
     assert!(error.get_ref().is::<countersign::store::MemoryStoreError>());
     assert_eq!((error.code(), error.status()), ("store_failed", 503));
-}
-
-/// Races `racers` tasks for a key, and says how many acquired it.
-async fn race<S: IdempotencyStore + 'static>(store: &Arc<S>, key: &IdempotencyKey, racers: usize) -> usize {
-    let barrier = Arc::new(tokio::sync::Barrier::new(racers));
-    let tasks: Vec<_> = (0..racers)
-        .map(|_| {
-            let (store, key, barrier) = (Arc::clone(store), key.clone(), Arc::clone(&barrier));
-            tokio::spawn(async move {
-                barrier.wait().await;
-                store.claim(&key, LEASE).await.unwrap()
-            })
-        })
-        .collect();
-    let mut acquired = 0;
-    for task in tasks {
-        match task.await.unwrap() {
-            Claim::Acquired(_) => acquired += 1,
-            Claim::InFlight { retry_after } => assert!(retry_after > Duration::ZERO && retry_after <= LEASE),
-            Claim::Done => panic!("nobody completed it"),
-        }
-    }
-    acquired
 }
 
 #[tokio::test(flavor = "multi_thread")]

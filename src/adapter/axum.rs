@@ -12,10 +12,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::receiver::{Outcome, Receiver};
-use crate::webhook::{Delivery, Webhook};
+use crate::webhook::Webhook;
 
 /// An axum extractor of a verified delivery. The state is the [`Webhook<P>`], or the [`Receiver`], or
 /// a type of yours that [`FromRef`] can take the webhook from.

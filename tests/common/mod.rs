@@ -1,8 +1,13 @@
 //! What several of the tests need.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
-use countersign::{Provider, Secret, Secrets, Webhook};
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::store::Claim;
+use countersign::{IdempotencyKey, IdempotencyStore, Provider, Secret, Secrets, Webhook};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Barrier;
 
 pub const QUOTE3D: &str = include_str!("../data/quote3d_quote_completed.json");
 pub const NOWTOPRINT: &str = include_str!("../data/nowtoprint_quote_received.json");
@@ -20,6 +25,35 @@ pub fn webhook<P: Provider + Default>() -> Webhook<P> {
 pub fn rotating<P: Provider + Default>() -> Webhook<P> {
     let older = Secret::new(OLDER).unwrap().with_label("2025");
     Webhook::new(Secrets::new(Secret::new(NEWEST).unwrap()).with_older(older).unwrap())
+}
+
+/// Races tasks for a key, and says how many acquired it; all the others have to be told to wait.
+pub async fn race<S: IdempotencyStore + 'static>(
+    store: &Arc<S>,
+    key: &IdempotencyKey,
+    racers: usize,
+) -> usize {
+    let barrier = Arc::new(Barrier::new(racers));
+    let tasks: Vec<_> = (0..racers)
+        .map(|_| {
+            let (store, key, barrier) = (Arc::clone(store), key.clone(), Arc::clone(&barrier));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                store.claim(&key, Duration::from_secs(60)).await.unwrap()
+            })
+        })
+        .collect();
+    let mut acquired = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Claim::Acquired(_) => acquired += 1,
+            Claim::InFlight { retry_after } => {
+                assert!(retry_after > Duration::ZERO && retry_after.as_secs() <= 60);
+            }
+            Claim::Done => panic!("nobody completed it"),
+        }
+    }
+    acquired
 }
 
 pub fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
