@@ -4,7 +4,7 @@
 //!
 //! Run it with `cargo run --example custom_provider`.
 
-use countersign::{Event as _, Provider, Secret, Webhook};
+use countersign::{Provider, Secret, Webhook};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 // The whole declaration: the data of an event, the events, and the provider.

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `body_base64` may stand for `body`; `max_age_s` and `now` (RFC 3339) ask for a maximum age.
-//! A character of a header's value is a byte, so that a value may hold any.
+//! A character of a header's value is a byte, so that a value may hold any. A line that is no such
+//! object, or has a secret of less than 16 bytes, is `unreadable`, and the next one is read.
 
 use std::error::Error as _;
 use std::io::{self, BufRead, Write};
@@ -81,7 +82,7 @@ fn main() -> io::Result<()> {
         let verdict = inspect(&line).unwrap_or_else(|message| Verdict::Unreadable { message });
         serde_json::to_writer(&mut output, &verdict)?;
         output.write_all(b"\n")?;
-        // Whoever writes line by line also wants to read so.
+        // So that a program that drives this one line by line is not kept waiting.
         output.flush()?;
         line.clear();
     }
@@ -134,7 +135,7 @@ fn verify<P: Provider + Default>(captured: Captured) -> Result<Verdict, String> 
             values = values.with_event(value);
         }
     }
-    let verdict = webhook.verify_values(&values, &body, now).and_then(|delivery| accepted(&delivery));
+    let verdict = webhook.verify_values_at(&values, &body, now).and_then(|delivery| accepted(&delivery));
     Ok(verdict.unwrap_or_else(|error| Verdict::Rejected {
         error: error.code(),
         status: error.status(),

@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRef, State};
-use axum::routing::post;
+use axum::extract::State;
+use axum::routing::{MethodRouter, post};
 use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Event, Outcome, Provider, Receiver, Secret, SecretError, Secrets, SqliteStore, Webhook};
+use countersign::{
+    Delivery, Event, Outcome, Provider, Receiver, Secret, SecretError, Secrets, SqliteStore, Webhook,
+};
 use http::{HeaderName, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -36,74 +38,36 @@ fn secrets(provider: &str) -> std::result::Result<Secrets, SecretError> {
         .with_older(Secret::new(format!("whsec_{provider}-previous"))?.with_label("previous"))
 }
 
-#[derive(Clone)]
-struct App {
-    quote3d: Receiver<Quote3d, SqliteStore>,
-    nowtoprint: Receiver<NowToPrint, SqliteStore>,
-    threeqpr: Receiver<ThreeQpr, SqliteStore>,
-    log: Log,
-}
-
 /// What was done with each delivery, in words.
 type Log = Arc<Mutex<Vec<String>>>;
 
-impl App {
-    async fn open(path: &Path, log: Log) -> Result<Self> {
-        let store = SqliteStore::open(path).await?;
-        Ok(Self {
-            quote3d: Receiver::new(Webhook::new(secrets("quote3d")?), store.clone()),
-            nowtoprint: Receiver::new(Webhook::new(secrets("nowtoprint")?), store.clone()),
-            threeqpr: Receiver::new(Webhook::new(secrets("3qpr")?), store),
-            log,
-        })
-    }
-
-    fn router(self) -> Router {
-        Router::new()
-            .route("/webhooks/quote3d", post(receive::<Quote3d>))
-            .route("/webhooks/nowtoprint", post(receive::<NowToPrint>))
-            .route("/webhooks/3qpr", post(receive::<ThreeQpr>))
-            .with_state(self)
-    }
+/// The endpoint of a provider, with a receiver of its own.
+fn endpoint<P: Provider + Default>(store: &SqliteStore, log: &Log) -> Result<MethodRouter> {
+    let receiver = Receiver::new(Webhook::<P>::new(secrets(P::NAME)?), store.clone());
+    let log = Arc::clone(log);
+    let handler = move |State(receiver), delivery| receive(receiver, delivery, Arc::clone(&log));
+    Ok(post(handler).with_state(Arc::new(receiver)))
 }
 
-/// One of the app's receivers.
-trait ReceiverOf<P: Provider> {
-    fn receiver(&self) -> &Receiver<P, SqliteStore>;
+async fn router(path: &Path, log: &Log) -> Result<Router> {
+    let store = SqliteStore::open(path).await?;
+    Ok(Router::new()
+        .route("/webhooks/quote3d", endpoint::<Quote3d>(&store, log)?)
+        .route("/webhooks/nowtoprint", endpoint::<NowToPrint>(&store, log)?)
+        .route("/webhooks/3qpr", endpoint::<ThreeQpr>(&store, log)?))
 }
 
-macro_rules! receiver_of {
-    ($($provider:ty: $field:ident),+) => { $(
-        impl ReceiverOf<$provider> for App {
-            fn receiver(&self) -> &Receiver<$provider, SqliteStore> {
-                &self.$field
-            }
-        }
-
-        impl FromRef<App> for Webhook<$provider> {
-            fn from_ref(app: &App) -> Self {
-                app.$field.webhook().clone()
-            }
-        }
-    )+ };
-}
-
-receiver_of!(Quote3d: quote3d, NowToPrint: nowtoprint, ThreeQpr: threeqpr);
-
-/// The endpoint of each provider. A real handler would put the event into a queue.
+/// A real handler would put the event into a queue.
 async fn receive<P: Provider>(
-    State(app): State<App>,
+    receiver: Arc<Receiver<P, SqliteStore>>,
     delivery: std::result::Result<Verified<P>, countersign::Error>,
-) -> Outcome
-where
-    App: ReceiverOf<P>,
-    Webhook<P>: FromRef<App>,
-{
+    log: Log,
+) -> Outcome {
     let mut note = String::new();
     let outcome = match delivery {
         Ok(Verified(delivery)) => {
-            let secret = delivery.secret().label().unwrap_or_default().to_owned();
-            let handler = async |delivery: countersign::Delivery<'_, P>| {
+            let handler = async |delivery: Delivery<'_, P>| {
+                let secret = delivery.secret().label().unwrap_or_default();
                 note = format!(", as {}, signed with the {secret} secret", delivery.event()?.variant());
                 if delivery.event_name() == "order.shipped" {
                     // Long enough for a second delivery of the event to arrive meanwhile.
@@ -111,11 +75,11 @@ where
                 }
                 Ok::<_, countersign::Error>(())
             };
-            app.receiver().handle(delivery, handler).await
+            receiver.handle(delivery, handler).await
         }
         Err(error) => Outcome::Rejected(error),
     };
-    app.log.lock().expect("no handler panics").push(format!("{}{note}", outcome.code()));
+    log.lock().expect("no handler panics").push(format!("{}{note}", outcome.code()));
     outcome
 }
 
@@ -128,8 +92,8 @@ struct Server {
 }
 
 impl Server {
-    async fn start(path: &Path, log: Log) -> Result<Self> {
-        let router = App::open(path, log).await?.router();
+    async fn start(path: &Path, log: &Log) -> Result<Self> {
+        let router = router(path, log).await?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
@@ -217,7 +181,7 @@ async fn run(path: &Path) -> Result<bool> {
     let log = Log::default();
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut table = Table { log: Arc::clone(&log), as_expected: true };
-    let server = Server::start(path, Arc::clone(&log)).await?;
+    let server = Server::start(path, &log).await?;
     println!("a receiver for three providers listens on http://{}\n", server.address);
     println!("{:<58} {:<9} why", "sent", "answered");
 
@@ -297,7 +261,7 @@ async fn run(path: &Path) -> Result<bool> {
     }
 
     server.stop().await?;
-    let server = Server::start(path, log).await?;
+    let server = Server::start(path, &log).await?;
     let again = quote.but("after a restart: the same quote.completed again", |_| {});
     table.row(again.what, again.send(&client, server.address).await?, (200, "duplicate"));
     server.stop().await?;

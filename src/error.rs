@@ -59,8 +59,8 @@ pub enum Error {
     #[error("the event header names another event than the signed body")]
     EventMismatch,
 
-    /// A maximum age was asked for, and the signed timestamp is older, as far in the future, absent
-    /// or not RFC 3339.
+    /// A maximum age was asked for, and the signed timestamp lies further than that in the past or
+    /// in the future, is absent, or is not RFC 3339.
     #[error("the signed timestamp is not within the maximum age")]
     Stale,
 
@@ -71,7 +71,7 @@ pub enum Error {
     InvalidEvent {
         /// The event's name.
         event: String,
-        /// Which field is missing or wrong.
+        /// Which field is missing or wrong, with its line and column within the data.
         source: Box<dyn StdError + Send + Sync>,
     },
 

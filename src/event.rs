@@ -13,9 +13,10 @@ use crate::strict::{Text, once};
 /// A provider's events. [`events!`](crate::events) declares a type that implements it.
 ///
 /// An event is had by [`Delivery::event`](crate::Delivery::event). To be queued and read back it is
-/// `Serialize` and `Deserialize`, as `{"event":…,"data":…}` with the data as it came. Reading that
-/// back verifies nothing: do it only with what your own service wrote where nobody else can. A
-/// provider's body is refused there as soon as it has another field, such as `id` or `timestamp`.
+/// `Serialize` and `Deserialize`, as `{"event":…,"data":…}` with the data as it came (by way of a
+/// `serde_json::Value`, as exactly as that keeps numbers). Reading back verifies nothing: do it only
+/// with what your own service wrote where nobody else can. A provider's body is refused there as
+/// soon as it has another field, such as `id` or `timestamp`.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The event of this name and data. An unknown name is no error; it is kept.
     ///
@@ -37,7 +38,7 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn serialize_data<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 }
 
-/// The name and the data of an event that was signed. Only a verified delivery has one to give.
+/// The name and the data of an event: of a verified delivery, or of your own queue.
 #[derive(Debug, Clone, Copy)]
 pub struct EventData<'a> {
     name: &'a str,
@@ -114,15 +115,15 @@ impl<'de> Deserialize<'de> for UnknownEvent {
     }
 }
 
-/// Declares a provider's events: an enum with a variant a name, each holding its payload, and
-/// `Unknown` for every other name. It implements [`Event`], `Serialize` and `Deserialize`.
+/// Declares a provider's events: an enum with one variant for each event's name, which holds its
+/// payload, and `Unknown` for every other name. It implements [`Event`], `Serialize` and
+/// `Deserialize`, and has [`name`](Event::name) and [`variant`](Event::variant) as methods of its
+/// own, so that the trait need not be imported.
 ///
 /// A payload is any type that is `Serialize`, `DeserializeOwned`, `Debug`, `Clone` and
 /// `PartialEq`; [`payload!`](crate::payload) declares one that loses nothing.
 ///
 /// ```
-/// use countersign::Event as _;
-///
 /// countersign::payload! {
 ///     /// Something was built.
 ///     pub struct Build { optional {} }
@@ -163,6 +164,26 @@ macro_rules! events {
             Unknown($crate::UnknownEvent),
         }
 
+        impl $event {
+            /// The event's name on the wire.
+            #[must_use]
+            pub fn name(&self) -> &str {
+                match self {
+                    $( Self::$variant(_) => $name, )*
+                    Self::Unknown(event) => &event.name,
+                }
+            }
+
+            /// The variant's name, `Unknown` for an event of another name: one of few, for metrics.
+            #[must_use]
+            pub fn variant(&self) -> &'static str {
+                match self {
+                    $( Self::$variant(_) => stringify!($variant), )*
+                    Self::Unknown(_) => "Unknown",
+                }
+            }
+        }
+
         impl $crate::Event for $event {
             fn from_data(
                 data: $crate::EventData<'_>,
@@ -174,17 +195,11 @@ macro_rules! events {
             }
 
             fn name(&self) -> &str {
-                match self {
-                    $( Self::$variant(_) => $name, )*
-                    Self::Unknown(event) => $crate::Event::name(event),
-                }
+                Self::name(self)
             }
 
             fn variant(&self) -> &'static str {
-                match self {
-                    $( Self::$variant(_) => stringify!($variant), )*
-                    Self::Unknown(event) => $crate::Event::variant(event),
-                }
+                Self::variant(self)
             }
 
             fn serialize_data<S: $crate::__private::serde::Serializer>(

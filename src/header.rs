@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::signature::Signature;
 
 /// The values of a request's signature and event headers, as bytes: what
-/// [`Webhook::verify_values`](crate::Webhook::verify_values) needs of a header type that is not
+/// [`Webhook::verify_values_at`](crate::Webhook::verify_values_at) needs of a header type that is not
 /// `http`'s.
 ///
 /// Call [`with_signature`](HeaderValues::with_signature) and

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 ///
 /// It is well-formed JSON, and no more than that: a string in it may hold a lone surrogate escape,
 /// a number may be too large for an `f64`. Two are equal when their texts are. It can be written
-/// to and read from JSON only (`serde_json`'s text and its `Value`).
+/// to and read from JSON only: `serde_json`'s text, and its `Value`, which keeps numbers as `f64` or
+/// 64-bit integers unless its feature `arbitrary_precision` is on.
 ///
 /// ```
 /// use countersign::Json;

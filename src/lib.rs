@@ -10,14 +10,14 @@
 //! let delivery = webhook.verify(headers, body)?; // an error's `status()` is what to answer
 //! match delivery.event()? {
 //!     quote3d::Event::QuoteCompleted(quote) => price(&quote.result.total_price),
-//!     other => println!("not ours: {other:?}"),
+//!     other => println!("not ours: {}", other.name()),
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! A [`Webhook`] verifies; the [`Delivery`] it returns is the proof, and only a delivery gives a typed
-//! event and an [`IdempotencyKey`]. A [`Receiver`] joins a webhook and an [`IdempotencyStore`]: it
+//! A [`Webhook`] verifies; the [`Delivery`] it returns is the proof, and bytes from the wire become a
+//! typed event or an [`IdempotencyKey`] only by way of one. A [`Receiver`] joins a webhook and an [`IdempotencyStore`]: it
 //! verifies, claims the key, runs your handler, marks the key done, and knows the status to answer.
 //!
 //! It sends nothing, runs no server, schedules no retries, and owns no database of yours.
@@ -64,16 +64,25 @@ mod vocabulary;
 mod webhook;
 
 pub use delivery::Delivery;
+/// The `http` crate, whose header types are part of this crate's interface.
+pub use http;
+/// The `sqlx` crate, whose pool a SQL store takes.
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlx;
+
 pub use error::{Error, PolicyError, SecretError};
 pub use event::{Event, EventData, UnknownEvent};
 pub use header::HeaderValues;
 pub use json::{Json, Number};
 pub use key::IdempotencyKey;
 pub use payload::Extra;
+#[doc(inline)]
 pub use provider::Provider;
 pub use receiver::{Outcome, Receiver};
 pub use secret::{Secret, Secrets};
 pub use signature::Signature;
+#[doc(inline)]
 pub use store::{IdempotencyStore, MemoryStore};
 pub use verifier::{MatchedSecret, Verification, Verifier};
 pub use webhook::Webhook;
@@ -83,6 +92,7 @@ pub use webhook::Webhook;
 pub use adapter::axum;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+#[doc(inline)]
 pub use store::SqliteStore;
 
 /// What the exported macros need to name. Not for use by hand.
@@ -100,3 +110,41 @@ pub mod __private {
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Bytes from the wire become a delivery, an event or a key only by verifying. What must not compile:
+///
+/// ```compile_fail,E0451
+/// # use countersign::{Delivery, provider::Quote3d};
+/// let delivery: Delivery<'static, Quote3d> = Delivery { ..todo!() };
+/// ```
+/// ```compile_fail,E0599
+/// # use countersign::{Delivery, provider::Quote3d};
+/// let delivery = Delivery::<'_, Quote3d>::new(b"{}");
+/// ```
+/// ```compile_fail,E0624
+/// # use countersign::{Event as _, EventData, provider::quote3d};
+/// let event = quote3d::Event::from_data(EventData::new("quote.failed", "{}"));
+/// ```
+/// ```compile_fail,E0451
+/// # use countersign::{Event as _, EventData, provider::quote3d};
+/// let event = quote3d::Event::from_data(EventData { name: "quote.failed", text: "{}" });
+/// ```
+/// ```compile_fail,E0599
+/// # use countersign::{Secret, Webhook, provider::Quote3d};
+/// # let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard").unwrap());
+/// let event = webhook.event(b"{}");
+/// ```
+/// ```compile_fail,E0624
+/// # use countersign::IdempotencyKey;
+/// let key = IdempotencyKey::new("quote3d", None, b"{}");
+/// ```
+/// ```compile_fail,E0423
+/// # use countersign::IdempotencyKey;
+/// let key = IdempotencyKey("quote3d:sha256:".into());
+/// ```
+/// ```compile_fail,E0277
+/// # use countersign::IdempotencyKey;
+/// let key: IdempotencyKey = "quote3d:sha256:".parse().unwrap();
+/// ```
+#[cfg(doctest)]
+struct OnlyByVerifying;

@@ -96,6 +96,9 @@ impl Default for Extra {
 /// - A declared field that comes twice is refused, since nobody can say which one is meant.
 /// - With no required field, data that is no object is kept as a whole in `extra`.
 ///
+/// `required { … }` stands before `optional { … }`, and either may be left out; no field may be
+/// called `extra`.
+///
 /// ```
 /// countersign::payload! {
 ///     /// A release was published.

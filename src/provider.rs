@@ -3,7 +3,7 @@
 //! | provider | signature header | event header | idempotency key |
 //! |---|---|---|---|
 //! | [`Quote3d`] | `X-Webhook-Signature` | `X-Webhook-Event`, required | SHA-256 of the body |
-//! | [`NowToPrint`] | not documented: `X-Webhook-Signature` unless told | none | the body's `id` |
+//! | [`NowToPrint`] | not documented: `X-Webhook-Signature` unless told | none | the body's `id`, by this crate's reading |
 //! | [`ThreeQpr`] | `X-3QPR-Signature` | none | the body's `id` |
 
 use http::HeaderName;

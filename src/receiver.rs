@@ -1,5 +1,6 @@
 //! A webhook and a store together: each event handled once, and the status to answer.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -9,6 +10,12 @@ use crate::error::{BoxError, Error, PolicyError};
 use crate::provider::Provider;
 use crate::store::{Claim, Fenced, IdempotencyStore, check_lease, check_retention};
 use crate::webhook::Webhook;
+
+/// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
+const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+
+/// It outlasts 3QPR's retries of 73 minutes by far. Quote3D can resend at any later time.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 /// Joins a webhook and a store: it verifies a delivery, claims its key, runs your handler, marks
 /// the key done, and says what to answer.
@@ -48,15 +55,14 @@ use crate::webhook::Webhook;
 /// assert_eq!((outcome.status(), outcome.code()), (200, "duplicate"));
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone)]
-pub struct Receiver<P: Provider, S> {
+pub struct Receiver<P, S> {
     webhook: Webhook<P>,
     store: S,
     lease: Duration,
     retention: Duration,
 }
 
-impl<P: Provider, S> Receiver<P, S> {
+impl<P, S> Receiver<P, S> {
     /// The webhook.
     #[must_use]
     pub fn webhook(&self) -> &Webhook<P> {
@@ -71,22 +77,15 @@ impl<P: Provider, S> Receiver<P, S> {
 }
 
 impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
-    /// How long a handler has unless told otherwise: a minute, longer than any provider waits for
-    /// an answer.
-    pub const DEFAULT_LEASE: Duration = Duration::from_secs(60);
-
-    /// How long a done key is remembered unless told otherwise: a week, which outlasts 3QPR's
-    /// retries of 73 minutes by far. Quote3D's dashboard can resend an event at any later time.
-    pub const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
-
-    /// A receiver with the default lease and retention.
+    /// A receiver with a lease of a minute and a retention of a week.
     #[must_use]
     pub fn new(webhook: Webhook<P>, store: S) -> Self {
-        Self { webhook, store, lease: Self::DEFAULT_LEASE, retention: Self::DEFAULT_RETENTION }
+        Self { webhook, store, lease: DEFAULT_LEASE, retention: DEFAULT_RETENTION }
     }
 
-    /// Sets how long a handler has, before another delivery of the event may be handled instead.
-    /// Make it longer than the handler ever takes, and shorter than the provider's last retry.
+    /// Sets how long a handler has, before another delivery of the event may be handled instead: a
+    /// minute unless told. Make it longer than the handler ever takes, and shorter than the
+    /// provider's last retry. A lease of zero is impossible: see [`check`](Receiver::check).
     #[must_use]
     pub fn with_lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -94,8 +93,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 
     /// Sets how long a done key is remembered, which is how long a repeated or replayed delivery
-    /// is recognised. It must not be shorter than the lease, and should outlast the provider's
-    /// retries.
+    /// is recognised: a week unless told. It should outlast the provider's retries, and must not be
+    /// shorter than the lease: see [`check`](Receiver::check).
     #[must_use]
     pub fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
@@ -105,7 +104,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// Verifies a delivery and, unless its event was handled, runs the handler with it.
     ///
     /// The handler's error may be anything that becomes a boxed error: your own type, a
-    /// [`countersign::Error`](Error), a `String`.
+    /// [`countersign::Error`](Error), a `String`. An `async fn` names it in its signature; a closure
+    /// that uses `?` has to name it in its last line, as in `Ok::<_, MyError>(())`.
     pub async fn receive<H, E>(&self, headers: &HeaderMap, body: &[u8], handler: H) -> Outcome
     where
         H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
@@ -123,7 +123,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
         E: Into<BoxError>,
     {
-        if let Err(error) = self.check_policy() {
+        if let Err(error) = self.check() {
             return Outcome::Unavailable(error.into());
         }
         let key = delivery.idempotency_key();
@@ -145,10 +145,42 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         }
     }
 
-    fn check_policy(&self) -> Result<(), PolicyError> {
+    /// Says whether lease and retention are possible, for a service that would rather not start
+    /// than answer every delivery with 503, which [`receive`](Receiver::receive) does if not.
+    ///
+    /// # Errors
+    /// [`PolicyError`]: a lease or a retention of zero, or a retention shorter than the lease.
+    pub fn check(&self) -> Result<(), PolicyError> {
         check_lease(self.lease)?;
         check_retention(self.retention)?;
         if self.retention < self.lease { Err(PolicyError::RetentionShorterThanLease) } else { Ok(()) }
+    }
+}
+
+/// The one error of a handler that is the delivery's fault and not the handler's.
+fn invalid_event(error: &BoxError) -> Option<&Error> {
+    error.downcast_ref().filter(|error| matches!(error, Error::InvalidEvent { .. }))
+}
+
+impl<P, S: Clone> Clone for Receiver<P, S> {
+    fn clone(&self) -> Self {
+        Self {
+            webhook: self.webhook.clone(),
+            store: self.store.clone(),
+            lease: self.lease,
+            retention: self.retention,
+        }
+    }
+}
+
+impl<P: Provider, S: fmt::Debug> fmt::Debug for Receiver<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("webhook", &self.webhook)
+            .field("store", &self.store)
+            .field("lease", &self.lease)
+            .field("retention", &self.retention)
+            .finish()
     }
 }
 
@@ -161,7 +193,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
 /// | [`InFlight`](Outcome::InFlight) | 409, Retry-After | `in_flight` |
 /// | [`LeaseLost`](Outcome::LeaseLost) | 409, Retry-After | `lease_lost` |
 /// | [`Rejected`](Outcome::Rejected) | the error's | the error's |
-/// | [`Failed`](Outcome::Failed) | 500, or that of a [`countersign::Error`](Error) | `handler_failed`, or that error's |
+/// | [`Failed`](Outcome::Failed) with [`Error::InvalidEvent`] | 422 | `invalid_event` |
+/// | [`Failed`](Outcome::Failed) with anything else | 500 | `handler_failed` |
 /// | [`Unavailable`](Outcome::Unavailable) | 503 | `store_unavailable` |
 #[derive(Debug)]
 #[non_exhaustive]
@@ -200,7 +233,7 @@ impl Outcome {
             Self::Handled | Self::Duplicate => 200,
             Self::InFlight { .. } | Self::LeaseLost { .. } => 409,
             Self::Rejected(error) => error.status(),
-            Self::Failed(error) => error.downcast_ref().map_or(500, Error::status),
+            Self::Failed(error) => invalid_event(error).map_or(500, Error::status),
             Self::Unavailable(_) => 503,
         }
     }
@@ -214,7 +247,7 @@ impl Outcome {
             Self::InFlight { .. } => "in_flight",
             Self::LeaseLost { .. } => "lease_lost",
             Self::Rejected(error) => error.code(),
-            Self::Failed(error) => error.downcast_ref().map_or("handler_failed", Error::code),
+            Self::Failed(error) => invalid_event(error).map_or("handler_failed", Error::code),
             Self::Unavailable(_) => "store_unavailable",
         }
     }

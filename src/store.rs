@@ -37,9 +37,6 @@ pub use memory::{MemoryStore, MemoryStoreError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteStore, SqliteStoreError};
-#[cfg(feature = "sqlite")]
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-pub use sqlx;
 
 /// Where idempotency keys are claimed and remembered.
 ///

@@ -16,6 +16,9 @@ use crate::secret::Secrets;
 use crate::signature::Signature;
 use crate::verifier::{MatchedSecret, Verifier};
 
+/// Over a thousand times a documented payload.
+const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+
 /// One provider's webhook at your service: the provider and the secrets, keyed once.
 ///
 /// Make one at start-up and share it; a clone is cheap and shares the keys.
@@ -40,42 +43,6 @@ use crate::verifier::{MatchedSecret, Verifier};
 /// # Ok(())
 /// # }
 /// ```
-///
-/// A delivery, an event and a key can be had in no other way than by verifying:
-///
-/// ```compile_fail,E0451
-/// # use countersign::{Delivery, provider::Quote3d};
-/// let delivery: Delivery<'static, Quote3d> = Delivery { ..todo!() };
-/// ```
-/// ```compile_fail,E0599
-/// # use countersign::{Delivery, provider::Quote3d};
-/// let delivery = Delivery::<'_, Quote3d>::new(b"{}");
-/// ```
-/// ```compile_fail,E0624
-/// # use countersign::{Event as _, EventData, provider::quote3d};
-/// let event = quote3d::Event::from_data(EventData::new("quote.failed", "{}"));
-/// ```
-/// ```compile_fail,E0451
-/// # use countersign::{Event as _, EventData, provider::quote3d};
-/// let event = quote3d::Event::from_data(EventData { name: "quote.failed", text: "{}" });
-/// ```
-/// ```compile_fail,E0599
-/// # use countersign::{Secret, Webhook, provider::Quote3d};
-/// # let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard").unwrap());
-/// let event = webhook.event(b"{}");
-/// ```
-/// ```compile_fail,E0624
-/// # use countersign::IdempotencyKey;
-/// let key = IdempotencyKey::new("quote3d", None, b"{}");
-/// ```
-/// ```compile_fail,E0423
-/// # use countersign::IdempotencyKey;
-/// let key = IdempotencyKey("quote3d:sha256:".into());
-/// ```
-/// ```compile_fail,E0277
-/// # use countersign::IdempotencyKey;
-/// let key: IdempotencyKey = "quote3d:sha256:".parse().unwrap();
-/// ```
 pub struct Webhook<P> {
     provider: Arc<P>,
     signature_header: HeaderName,
@@ -95,10 +62,6 @@ impl<P: Provider + Default> Webhook<P> {
 }
 
 impl<P: Provider> Webhook<P> {
-    /// The longest body that adapters take unless told otherwise, in bytes: 1 MiB, some thousand
-    /// times a documented payload.
-    pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
-
     /// A webhook of a provider with settings, such as
     /// [`NowToPrint`](crate::provider::NowToPrint) with another header.
     #[must_use]
@@ -110,7 +73,7 @@ impl<P: Provider> Webhook<P> {
             provider: Arc::new(provider),
             verifier: Verifier::new(secrets),
             max_age: None,
-            body_limit: Self::DEFAULT_BODY_LIMIT,
+            body_limit: DEFAULT_BODY_LIMIT,
         }
     }
 
@@ -126,7 +89,7 @@ impl<P: Provider> Webhook<P> {
         self
     }
 
-    /// Sets the longest body that adapters take, in bytes.
+    /// Sets the longest body that adapters take, in bytes: 1 MiB unless told.
     ///
     /// [`verify`](Webhook::verify) itself has the body already, and does not look at it.
     #[must_use]
@@ -208,11 +171,11 @@ impl<P: Provider> Webhook<P> {
     ///         values = values.with_signature(value.as_bytes());
     ///     }
     /// }
-    /// let delivery = webhook.verify_values(&values, body, SystemTime::now())?;
+    /// let delivery = webhook.verify_values_at(&values, body, SystemTime::now())?;
     /// assert_eq!(delivery.id(), Some("evt_1"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn verify_values<'a>(
+    pub fn verify_values_at<'a>(
         &self,
         values: &HeaderValues<'_>,
         body: &'a [u8],

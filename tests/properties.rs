@@ -127,7 +127,7 @@ fn use_all<P: Provider + Default>(signature: Option<&[u8]>, event: &[u8], body: 
     let valid = webhook.sign(body).to_string();
     let values = HeaderValues::new().with_signature(signature.unwrap_or(valid.as_bytes())).with_event(event);
     for time in [SystemTime::UNIX_EPOCH, SystemTime::now()] {
-        match webhook.verify_values(&values, body, time) {
+        match webhook.verify_values_at(&values, body, time) {
             Ok(delivery) => {
                 let owned = delivery.clone().into_owned();
                 let _ = format!("{delivery:?} {owned:?} {:?}", delivery.timestamp());

@@ -13,7 +13,11 @@ use std::time::Duration;
 use common::{NOWTOPRINT, QUOTE3D, headers, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::store::{Claim, ErasedStore, Fenced, Lease};
-use countersign::{Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Outcome, Receiver};
+use countersign::{
+    Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver,
+    UnknownEvent, Webhook,
+};
+use http::HeaderName;
 
 type Handled = Result<(), io::Error>;
 
@@ -187,6 +191,28 @@ async fn a_handlers_error_may_be_any_and_this_crates_has_its_status() {
     let outcome = receiver.receive(&headers, body, async |delivery| delivery.event().map(drop)).await;
     assert_eq!(answer(&outcome), (422, "invalid_event", None));
     assert!(matches!(outcome, Outcome::Failed(_)));
+    // Any other error of this crate is the handler's own business: the provider is not told 401.
+    let outcome = receiver.receive(&headers, body, async |_| Err(Error::SignatureMismatch)).await;
+    assert_eq!(answer(&outcome), (500, "handler_failed", None));
+}
+
+#[test]
+fn a_providers_type_need_be_nothing_but_a_provider() {
+    struct Plain;
+
+    impl Provider for Plain {
+        type Event = UnknownEvent;
+        const NAME: &'static str = "plain";
+
+        fn signature_header(&self) -> HeaderName {
+            HeaderName::from_static("x-signature")
+        }
+    }
+
+    fn is_cloned_and_shown<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}
+    is_cloned_and_shown::<Webhook<Plain>>();
+    is_cloned_and_shown::<Delivery<'static, Plain>>();
+    is_cloned_and_shown::<Receiver<Plain, Arc<MemoryStore>>>();
 }
 
 #[tokio::test]
@@ -268,12 +294,14 @@ async fn an_impossible_policy_claims_nothing() {
         (2 * MINUTE, MINUTE, "a retention must not be shorter than the lease"),
     ] {
         let receiver = receiver(Faulty::default()).with_lease(lease).with_retention(retention);
+        assert_eq!(receiver.check().unwrap_err().to_string(), message);
         let outcome = receive(&receiver, unreached).await;
         assert_eq!(answer(&outcome), (503, "store_unavailable", None));
         assert_eq!(outcome.error().unwrap().to_string(), message);
         assert_eq!(receiver.store().calls.load(Ordering::Relaxed), 0);
     }
     let receiver = receiver(MemoryStore::new()).with_lease(Duration::MAX).with_retention(Duration::MAX);
+    assert_eq!(receiver.check(), Ok(()));
     assert_eq!(receive(&receiver, async |_| Ok(())).await.code(), "handled");
 }
 

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::race;
-use countersign::store::{Claim, ErasedStore, Fenced, conformance, sqlx};
-use countersign::{IdempotencyKey, IdempotencyStore, Provider, Secret, SqliteStore, UnknownEvent, Webhook};
+use countersign::store::{Claim, ErasedStore, Fenced, conformance};
+use countersign::{
+    IdempotencyKey, IdempotencyStore, Provider, Secret, SqliteStore, UnknownEvent, Webhook, sqlx,
+};
 use http::{HeaderMap, HeaderName};
 use tempfile::TempDir;
 

@@ -33,7 +33,7 @@ impl Clock {
 #[tokio::test]
 async fn the_memory_store_keeps_the_contract() {
     let clock = Clock::default();
-    let store = MemoryStore::with_clock(clock.read());
+    let store = MemoryStore::new().with_clock(clock.read());
     conformance::check(&store, async |time| clock.pass(time)).await;
 }
 
@@ -46,7 +46,7 @@ async fn the_memory_store_keeps_the_contract_by_the_real_clock() {
 async fn a_store_behind_a_pointer_or_erased_keeps_the_contract() {
     let clock = Clock::default();
     let pass = async |time| clock.pass(time);
-    let store = Arc::new(MemoryStore::with_clock(clock.read()));
+    let store = Arc::new(MemoryStore::new().with_clock(clock.read()));
     conformance::check(&store, pass).await;
     conformance::check(&&store, pass).await;
     conformance::check(&Box::new(Arc::clone(&store)), pass).await;
@@ -76,7 +76,7 @@ async fn of_64_tasks_on_one_key_one_acquires_it_in_memory() {
 #[tokio::test]
 async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key() {
     let clock = Clock::default();
-    let store = MemoryStore::with_clock(clock.read()).with_capacity(100);
+    let store = MemoryStore::new().with_clock(clock.read()).with_capacity(100);
     let keys: Vec<_> = (0..100).map(|_| conformance::fresh_key()).collect();
     for (n, key) in keys.iter().enumerate() {
         let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else { panic!() };
@@ -114,7 +114,7 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
 #[tokio::test]
 async fn a_memory_store_that_is_not_full_drops_what_expired_an_hour_ago() {
     let clock = Clock::default();
-    let store = MemoryStore::with_clock(clock.read());
+    let store = MemoryStore::new().with_clock(clock.read());
     for _ in 0..10_000 {
         let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
             panic!()

@@ -22,7 +22,9 @@ struct Case {
     secret: String,
     body: Vec<u8>,
     signature: Option<Vec<u8>>,
-    event: &'static str,
+    event: Option<&'static str>,
+    /// Whether the body is a delivery's, so that all but its signature is right.
+    documented: bool,
 }
 
 /// How many generated cases there are.
@@ -95,7 +97,10 @@ fn cases() -> Vec<Case> {
         for header in HEADERS {
             let secret = "whsec_of-the-documented-payloads".to_owned();
             let signature = header(&sign(&secret, body.as_bytes()), &mut rng);
-            cases.push(Case { provider, secret, body: body.into(), signature, event });
+            for event in [Some(event), None] {
+                let (secret, signature) = (secret.clone(), signature.clone());
+                cases.push(Case { provider, secret, body: body.into(), signature, event, documented: true });
+            }
         }
     }
     for _ in 0..GENERATED {
@@ -119,7 +124,7 @@ fn cases() -> Vec<Case> {
             }
             _ => {}
         }
-        cases.push(Case { provider, secret, body, signature, event });
+        cases.push(Case { provider, secret, body, signature, event: Some(event), documented: false });
     }
     cases
 }
@@ -128,12 +133,16 @@ fn cases() -> Vec<Case> {
 fn is_accepted(case: &Case) -> bool {
     fn verify<P: Provider + Default>(case: &Case) -> bool {
         let webhook = Webhook::<P>::new(Secret::new(case.secret.as_str()).unwrap());
-        let mut values = HeaderValues::new().with_event(case.event.as_bytes());
+        let mut values = HeaderValues::new();
+        if let Some(event) = case.event {
+            values = values.with_event(event.as_bytes());
+        }
         if let Some(signature) = &case.signature {
             values = values.with_signature(signature);
         }
-        let verdict = webhook.verify_values(&values, &case.body, SystemTime::UNIX_EPOCH);
-        verdict.map_or_else(|error| error.status() != 401, |_| true)
+        let verdict = webhook.verify_values_at(&values, &case.body, SystemTime::UNIX_EPOCH);
+        // A generated body is mostly no envelope, which the references do not look at.
+        verdict.map_or_else(|error| !case.documented && error.status() != 401, |_| true)
     }
     match case.provider {
         Quote3d::NAME => verify::<Quote3d>(case),
@@ -176,8 +185,8 @@ fn line(case: &Case) -> String {
     format!("{line}\n")
 }
 
-fn compare(program: &str, script: &str) {
-    let cases = cases();
+fn compare(program: &str, script: &str, is_compared: fn(&Case) -> bool) {
+    let cases: Vec<_> = cases().into_iter().filter(is_compared).collect();
     let Some(reference) = reference(program, script, &cases) else { return };
     assert_eq!(reference.len(), cases.len());
     let mut accepted = 0;
@@ -187,15 +196,16 @@ fn compare(program: &str, script: &str) {
     }
     println!("{program}: {} cases, {accepted} accepted, 0 disagreements", cases.len());
     // A comparison that only ever says no would prove little.
-    assert!(accepted > 1_000 && accepted < cases.len() / 2, "{accepted}");
+    assert!(cases.len() > 10_000 && accepted > 1_000 && accepted < cases.len() / 2, "{accepted}");
 }
 
 #[test]
 fn the_verdict_is_nodes() {
-    compare("node", "reference.mjs");
+    compare("node", "reference.mjs", |_| true);
 }
 
 #[test]
 fn the_verdict_is_pythons() {
-    compare("python3", "reference.py");
+    // The Python reference is 3QPR's, which knows no event header.
+    compare("python3", "reference.py", |case| case.event.is_some());
 }

@@ -319,7 +319,7 @@ fn header_values_as_bytes_have_the_verdict_of_a_header_map() {
         let values =
             signatures.iter().fold(HeaderValues::new(), |values, value| values.with_signature(value));
         let values = events.iter().fold(values, |values, value| values.with_event(value));
-        let result = webhook.verify_values(&values, body, SystemTime::UNIX_EPOCH);
+        let result = webhook.verify_values_at(&values, body, SystemTime::UNIX_EPOCH);
         assert_eq!(verdict(result), expected);
     }
 }
@@ -419,6 +419,11 @@ fn no_debug_shows_a_secret_or_a_tag() {
         format!("{:?}", Secret::new(format!("{NEWEST}\n")).unwrap_err()),
         format!("{:#?}", (Secret::new("not-long-enough").unwrap_err(), &webhook, &receiver)),
     ];
+    let shown = shown.into_iter().chain([
+        webhook.verify(&headers, b"{}").unwrap_err().to_string(),
+        Secret::new(format!("{NEWEST}\n")).unwrap_err().to_string(),
+        Secret::new("not-long-enough").unwrap_err().to_string(),
+    ]);
     let bytes = |text: &str| format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_owned();
     for text in shown {
         for secret in [NEWEST, OLDER, "not-long-enough", &tag] {

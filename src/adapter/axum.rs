@@ -3,6 +3,7 @@
 //! [`Verified`] takes a delivery from a request; [`Error`] and [`Outcome`] are responses with their
 //! status and the body `{"error": code}`, and no detail beyond.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum_core::body::Body;
@@ -18,12 +19,16 @@ use crate::provider::Provider;
 use crate::receiver::{Outcome, Receiver};
 use crate::webhook::Webhook;
 
-/// An axum extractor of a verified delivery. The state is the [`Webhook<P>`], or the [`Receiver`], or
-/// a type of yours that [`FromRef`] can take the webhook from.
+/// An axum extractor of a verified delivery. The state is the [`Webhook<P>`], or the [`Receiver`] (in
+/// an `Arc` or not), or a type of yours for which `Webhook<P>` is [`FromRef`]; without that, axum
+/// says that the handler is none.
 ///
 /// Before any of the body is read, a request without one well-formed signature is refused, and one
 /// whose Content-Length is over the webhook's limit. A body without that header is read up to the
 /// limit and no further. axum's `DefaultBodyLimit` does not apply.
+///
+/// With several providers, give each route its own state: `post(handler).with_state(receiver)`. To
+/// log a refusal, or to answer it otherwise, extract a `Result<Verified<P>, Error>`.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -38,8 +43,19 @@ use crate::webhook::Webhook;
 /// let app: Router = Router::new().route("/webhooks/3qpr", post(scan)).with_state(webhook);
 /// # Ok::<(), countersign::SecretError>(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct Verified<P: Provider>(pub Delivery<'static, P>);
+pub struct Verified<P>(pub Delivery<'static, P>);
+
+impl<P> Clone for Verified<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<P: Provider> fmt::Debug for Verified<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Verified").field(&self.0).finish()
+    }
+}
 
 impl<P, S> FromRequest<S> for Verified<P>
 where

@@ -1,8 +1,9 @@
 //! NowToPrint: quotes and orders for print.
 //!
 //! The page "Webhooks" of NowToPrint's partner API names five events "by entitlement", shows the
-//! payload of `quote.received`, and says to deduplicate by the delivery's id, which is the body's
-//! `id` (`evt_…`). It does not name the signature's header.
+//! payload of `quote.received`, and says to remember the deliveries' ids. That such an id is the
+//! body's `id` (`evt_…`) is this crate's reading: the page shows no other. It does not name the
+//! signature's header.
 
 use http::HeaderName;
 

@@ -55,17 +55,17 @@ impl Provider for Quote3d {
 crate::events! {
     /// The events that Quote3D's page lists.
     pub enum Event {
-        /// A quote was calculated.
+        /// There is a quote.
         QuoteCompleted(Quote) = "quote.completed",
-        /// A quote's calculation failed.
+        /// There will be no quote.
         QuoteFailed(FailedQuote) = "quote.failed",
-        /// A model file was uploaded to your account.
+        /// A model has arrived.
         FileUploaded(File) = "file.uploaded",
-        /// A model file was deleted from your storage.
+        /// A model is gone.
         FileDeleted(File) = "file.deleted",
-        /// An asynchronous job has come to another stage.
+        /// A job has another status.
         JobStatusChanged(Job) = "job.status_changed",
-        /// A customer put a model into the cart of your embedded widget.
+        /// The embedded widget's cart got an item.
         WidgetAddedToCart(CartItem) = "widget.added_to_cart",
     }
 }

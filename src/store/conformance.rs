@@ -11,7 +11,7 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! let millis = Arc::new(AtomicU64::new(0));
 //! let clock = Arc::clone(&millis);
-//! let store = MemoryStore::with_clock(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
+//! let store = MemoryStore::new().with_clock(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
 //!
 //! conformance::check(&store, async |time: Duration| {
 //!     // For a store with a real clock: `tokio::time::sleep(time).await`.

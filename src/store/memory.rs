@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::PolicyError;
@@ -96,12 +96,18 @@ impl MemoryStore {
     /// An empty store of [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY).
     #[must_use]
     pub fn new() -> Self {
-        let start = Instant::now();
-        Self::with_clock(move || start.elapsed())
+        // Read at the first call, since there are platforms without such a clock.
+        let start = OnceLock::new();
+        Self {
+            keys: Mutex::default(),
+            capacity: Self::DEFAULT_CAPACITY,
+            instance: RandomState::new().hash_one(()),
+            clock: Box::new(move || start.get_or_init(Instant::now).elapsed()),
+        }
     }
 
-    /// An empty store whose time is told by `clock`: the time since any fixed point, never going
-    /// back. For tests, and for platforms without `std::time::Instant`.
+    /// The same store with another clock: the time since any fixed point, never going back. For
+    /// tests, and for platforms without `std::time::Instant`.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -110,17 +116,13 @@ impl MemoryStore {
     ///
     /// let seconds = Arc::new(AtomicU64::new(0));
     /// let clock = Arc::clone(&seconds);
-    /// let store = MemoryStore::with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
+    /// let store = MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
     /// seconds.fetch_add(30, Ordering::Relaxed); // half a minute later
     /// ```
     #[must_use]
-    pub fn with_clock(clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        Self {
-            keys: Mutex::default(),
-            capacity: Self::DEFAULT_CAPACITY,
-            instance: RandomState::new().hash_one(()),
-            clock: Box::new(clock),
-        }
+    pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
     }
 
     /// Sets how many keys it may hold.
