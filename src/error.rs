@@ -266,3 +266,20 @@ impl PolicyError {
         503
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that only adapters make; the others are pinned in `tests/errors.rs`.
+    #[test]
+    fn errors_of_a_body() {
+        let error = Error::BodyTooLarge { limit: 1_048_576 };
+        assert_eq!((error.code(), error.status()), ("body_too_large", 413));
+        assert_eq!(error.to_string(), "the body is longer than 1048576 bytes");
+        let error = Error::IncompleteBody { source: "the connection broke".into() };
+        assert_eq!((error.code(), error.status()), ("incomplete_body", 400));
+        assert_eq!(error.to_string(), "the body did not arrive whole");
+        assert_eq!(error.source().unwrap().to_string(), "the connection broke");
+    }
+}
