@@ -98,7 +98,14 @@ impl<'a, P: Provider> Delivery<'a, P> {
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
         let text = self.timestamp.as_deref()?;
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
+        let since_epoch = OffsetDateTime::parse(text, &Rfc3339).ok()? - OffsetDateTime::UNIX_EPOCH;
+        let distance = since_epoch.unsigned_abs();
+        // Checked, since not every platform's clock reaches back to the year 0.
+        if since_epoch.is_negative() {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        }
     }
 
     /// The body's `timestamp` as text, RFC 3339 or not.

@@ -17,6 +17,9 @@ use crate::strict::{Text, once};
 /// `serde_json::Value`, as exactly as that keeps numbers). Reading back verifies nothing: do it only
 /// with what your own service wrote where nobody else can. A provider's body is refused there as
 /// soon as it has another field, such as `id` or `timestamp`.
+///
+/// Queue it as JSON text, and in no type with `#[serde(flatten)]` or an internal tag: serde reads
+/// those by way of a form in which a JSON value's text is lost.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The event of this name and data. An unknown name is no error; it is kept.
     ///

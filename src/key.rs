@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 ///
 /// Pass it on to whatever your handler calls that takes an idempotency key of its own.
 ///
+/// It tells providers apart, but not accounts at one provider: where tenants bring secrets of their
+/// own, whoever knows one can sign any `id`, so give each tenant a store, or a table, of its own.
+///
 /// | the body | the key |
 /// |---|---|
 /// | has an `id` of 1 to 200 printable ASCII characters | `3qpr:evt_01HXYZ` |
@@ -110,6 +113,9 @@ mod tests {
             assert_ne!(key, of_a_body);
         }
         assert_ne!(key(Some("a b"), ""), key(Some("a  b"), ""));
+        let hashed = key(Some("a b"), "");
+        let mimic = hashed.strip_prefix("3qpr:").unwrap();
+        assert_ne!(key(Some(mimic), ""), hashed);
     }
 
     #[test]

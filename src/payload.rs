@@ -50,8 +50,9 @@ impl Extra {
         fields.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The whole data, where it is not an object at all: `null` for an event without data. Only
-    /// payloads without a required field can be so.
+    /// The whole data, where it cannot be told apart into fields: it is no object (`null` for an event
+    /// without data), has a declared field twice, or a field's name that is not Unicode. Only
+    /// payloads without a required field can be so, and all their fields are `None` then.
     #[must_use]
     pub fn as_whole(&self) -> Option<&Json> {
         match &self.0 {
@@ -93,8 +94,9 @@ impl Default for Extra {
 ///   [`InvalidEvent`](crate::Error::InvalidEvent).
 /// - An **optional** field is an `Option`, and `None` where it is absent or has another type; what
 ///   came then is in `extra`, so that it fails nothing and is not lost.
-/// - A declared field that comes twice is refused, since nobody can say which one is meant.
-/// - With no required field, data that is no object is kept as a whole in `extra`.
+/// - Of a declared field that comes twice nobody can say which one is meant: that is an error too.
+/// - With no required field there is no error: data that is no object, or has such a field, is kept as
+///   a whole in `extra`.
 ///
 /// `required { … }` stands before `optional { … }`, and either may be left out; no field may be
 /// called `extra`.
@@ -147,67 +149,65 @@ macro_rules! payload {
         }
 
         const _: () = {
-            use $crate::__private::{self as private, serde};
-
             #[derive(Default)]
-            struct Partial {
+            struct __CountersignFields {
                 $($( $required: ::core::option::Option<$required_type>, )+)?
                 $($( $optional: ::core::option::Option<$optional_type>, )*)?
             }
 
-            impl private::Fields for Partial {
+            impl $crate::__private::Fields for __CountersignFields {
                 type Payload = $payload;
 
                 const REQUIRED: &'static [&'static str] = &[$($( $required_name, )+)?];
 
-                fn read<'de, A: serde::de::MapAccess<'de>>(
+                fn read<'de, __A: $crate::__private::serde::de::MapAccess<'de>>(
                     &mut self,
-                    name: private::Cow<'_, str>,
+                    name: $crate::__private::Cow<'_, str>,
                     extra: &mut $crate::Extra,
-                    map: &mut A,
-                ) -> ::core::result::Result<(), A::Error> {
+                    map: &mut __A,
+                ) -> ::core::result::Result<(), __A::Error> {
                     match &*name {
-                        $($( $required_name => private::once($required_name, &mut self.$required, map), )+)?
-                        $($( $optional_name => private::optional($optional_name, &mut self.$optional, extra, map), )*)?
-                        _ => private::unknown(name, extra, map),
+                        $($( $required_name => $crate::__private::once($required_name, &mut self.$required, map), )+)?
+                        $($( $optional_name => $crate::__private::optional($optional_name, &mut self.$optional, extra, map), )*)?
+                        _ => $crate::__private::unknown(name, extra, map),
                     }
                 }
 
-                fn finish<E: serde::de::Error>(
+                fn finish<__E: $crate::__private::serde::de::Error>(
                     self,
                     extra: $crate::Extra,
-                ) -> ::core::result::Result<$payload, E> {
+                ) -> ::core::result::Result<$payload, __E> {
                     ::core::result::Result::Ok($payload {
-                        $($( $required: self.$required.ok_or_else(|| E::missing_field($required_name))?, )+)?
+                        $($( $required: self.$required.ok_or_else(|| __E::missing_field($required_name))?, )+)?
                         $($( $optional: self.$optional, )*)?
                         extra,
                     })
                 }
             }
 
-            impl<'de> serde::Deserialize<'de> for $payload {
-                fn deserialize<D: serde::Deserializer<'de>>(
-                    deserializer: D,
-                ) -> ::core::result::Result<Self, D::Error> {
-                    private::read::<Partial, D>(deserializer)
+            impl<'de> $crate::__private::serde::Deserialize<'de> for $payload {
+                fn deserialize<__D: $crate::__private::serde::Deserializer<'de>>(
+                    deserializer: __D,
+                ) -> ::core::result::Result<Self, __D::Error> {
+                    $crate::__private::read::<__CountersignFields, __D>(deserializer)
                 }
             }
 
-            impl serde::Serialize for $payload {
-                fn serialize<S: serde::Serializer>(
+            impl $crate::__private::serde::Serialize for $payload {
+                fn serialize<__S: $crate::__private::serde::Serializer>(
                     &self,
-                    serializer: S,
-                ) -> ::core::result::Result<S::Ok, S::Error> {
+                    serializer: __S,
+                ) -> ::core::result::Result<__S::Ok, __S::Error> {
                     if let ::core::option::Option::Some(whole) = self.extra.as_whole() {
-                        return serde::Serialize::serialize(whole, serializer);
+                        return $crate::__private::serde::Serialize::serialize(whole, serializer);
                     }
-                    let mut map = serde::Serializer::serialize_map(serializer, ::core::option::Option::None)?;
-                    $($( serde::ser::SerializeMap::serialize_entry(&mut map, $required_name, &self.$required)?; )+)?
+                    let mut map = $crate::__private::serde::Serializer::serialize_map(serializer, ::core::option::Option::None)?;
+                    $($( $crate::__private::serde::ser::SerializeMap::serialize_entry(&mut map, $required_name, &self.$required)?; )+)?
                     $($( if let ::core::option::Option::Some(value) = &self.$optional {
-                        serde::ser::SerializeMap::serialize_entry(&mut map, $optional_name, value)?;
+                        $crate::__private::serde::ser::SerializeMap::serialize_entry(&mut map, $optional_name, value)?;
                     } )*)?
                     self.extra.serialize_into(&mut map)?;
-                    serde::ser::SerializeMap::end(map)
+                    $crate::__private::serde::ser::SerializeMap::end(map)
                 }
             }
         };
@@ -243,19 +243,18 @@ pub trait Fields: Default {
 /// Reads a payload.
 ///
 /// # Errors
-/// Those of [`Fields`], and for a payload with required fields whatever is no object.
+/// For a payload with required fields, those of [`Fields`], and whatever is no object.
 pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::Payload, D::Error> {
     if !F::REQUIRED.is_empty() {
         return deserializer.deserialize_map(FieldsVisitor::<F>(PhantomData));
     }
     // Of this event nothing is documented, so nothing that comes may fail it.
     let json = Json::deserialize(deserializer)?;
-    if json.as_str().starts_with('{') {
-        serde_json::Deserializer::from_str(json.as_str())
-            .deserialize_map(FieldsVisitor::<F>(PhantomData))
-            .map_err(D::Error::custom)
-    } else {
-        F::default().finish(Extra(Content::Whole(json)))
+    let fields =
+        serde_json::Deserializer::from_str(json.as_str()).deserialize_map(FieldsVisitor::<F>(PhantomData));
+    match fields {
+        Ok(payload) => Ok(payload),
+        Err(_) => F::default().finish(Extra(Content::Whole(json))),
     }
 }
 

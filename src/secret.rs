@@ -189,7 +189,8 @@ impl Secrets {
     pub fn from_env(variable: &str) -> Result<Self, SecretError> {
         let secrets = Self::new(Secret::from_env(variable)?);
         let previous = format!("{variable}_PREVIOUS");
-        match std::env::var_os(&previous) {
+        let value = std::env::var_os(&previous).map(|value| Zeroizing::new(value.into_encoded_bytes()));
+        match value {
             Some(value) if !value.is_empty() => secrets.with_older(Secret::from_env(&previous)?),
             _ => Ok(secrets),
         }

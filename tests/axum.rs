@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRef, State};
+use axum::extract::{FromRef, FromRequest, State};
 use axum::routing::post;
 use common::{NOWTOPRINT, QUOTE3D, THREEQPR, webhook};
 use countersign::axum::Verified;
@@ -257,6 +257,26 @@ async fn a_request_without_a_signature_is_refused_before_its_body_is_sent() {
         let answer = send(address, head.as_bytes()).await;
         assert!(answer.is(401, &format!(r#"{{"error":"{code}"}}"#)), "{answer:?}");
     }
+}
+
+/// A limit of a layer around the endpoint is a limit too, and a body that breaks off is told apart.
+#[tokio::test]
+async fn a_body_that_fails_is_refused_for_its_reason() {
+    let webhook = webhook::<ThreeQpr>();
+    let body = |body| {
+        let request = http::Request::post("/").header("x-3qpr-signature", sign(THREEQPR)).body(body).unwrap();
+        Verified::<ThreeQpr>::from_request(request, &webhook)
+    };
+    let limited = http_body_util::Limited::new(axum::body::Body::from(THREEQPR), 10);
+    let error = body(axum::body::Body::new(limited)).await.unwrap_err();
+    assert_eq!((error.code(), error.status()), ("body_too_large", 413));
+    // A connection that breaks off within the body.
+    let (mut sender, broken) = http_body_util::channel::Channel::<bytes::Bytes, std::io::Error>::new(1);
+    sender.send_data("{".into()).await.unwrap();
+    sender.abort(std::io::ErrorKind::ConnectionReset.into());
+    let error = body(axum::body::Body::new(broken)).await.unwrap_err();
+    assert_eq!((error.code(), error.status()), ("incomplete_body", 400));
+    assert!(body(axum::body::Body::from(THREEQPR)).await.is_ok());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -273,6 +273,35 @@ async fn a_dropped_handler_leaves_the_claim_to_its_lease() {
     assert_eq!(answer(&outcome), (409, "in_flight", Some(1)));
     tokio::time::sleep(Duration::from_millis(250)).await;
     assert_eq!(receive(&receiver, async |_| Ok(())).await.code(), "handled");
+}
+
+#[tokio::test]
+async fn a_done_key_is_remembered_for_the_retention_and_a_claimed_one_for_the_lease() {
+    const LEASE: u64 = 30;
+    const RETENTION: u64 = 3_600;
+    let seconds = Arc::new(AtomicU64::new(0));
+    let pass = |time| seconds.fetch_add(time, Ordering::Relaxed);
+    let clock = Arc::clone(&seconds);
+    let store = MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
+    let given = (Duration::from_secs(LEASE), Duration::from_secs(RETENTION));
+    let told = receiver(&store).with_lease(given.0).with_retention(given.1);
+    // Unless told otherwise: a minute and a week.
+    let untold = receiver(&store);
+    for (receiver, lease, retention) in [(&told, LEASE, RETENTION), (&untold, 60, 7 * 86_400)] {
+        assert_eq!(receive(receiver, async |_| Ok(())).await.code(), "handled");
+        pass(retention - 1);
+        assert_eq!(receive(receiver, unreached).await.code(), "duplicate");
+        pass(1);
+        {
+            let mut future = pin!(receive(receiver, async |_| std::future::pending().await));
+            assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        pass(lease - 1);
+        assert_eq!(answer(&receive(receiver, unreached).await), (409, "in_flight", Some(1)));
+        pass(1);
+        assert_eq!(receive(receiver, async |_| Ok(())).await.code(), "handled");
+        pass(10 * retention);
+    }
 }
 
 #[tokio::test]

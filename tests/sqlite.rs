@@ -46,6 +46,30 @@ async fn the_sqlite_store_keeps_the_contract_by_an_injected_clock() {
 }
 
 #[tokio::test]
+async fn a_lease_is_neither_longer_than_asked_for_nor_none_whatever_the_clocks_fraction() {
+    let directory = tempfile::tempdir().unwrap();
+    let micros = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&micros);
+    let store =
+        open(&directory).await.with_clock(move || Duration::from_micros(clock.load(Ordering::Relaxed)));
+    for fraction in [0, 1, 499, 500, 999] {
+        micros.store(1_000_000 + fraction, Ordering::Relaxed);
+        for lease in [LEASE, Duration::from_millis(2)] {
+            let key = conformance::fresh_key();
+            let Claim::Acquired(_) = store.claim(&key, lease).await.unwrap() else { panic!() };
+            let Claim::InFlight { retry_after } = store.claim(&key, lease).await.unwrap() else { panic!() };
+            assert!(
+                retry_after <= lease && retry_after >= lease - Duration::from_millis(1),
+                "{retry_after:?}"
+            );
+        }
+        let key = conformance::fresh_key();
+        let Claim::Acquired(_) = store.claim(&key, Duration::from_nanos(1)).await.unwrap() else { panic!() };
+        assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    }
+}
+
+#[tokio::test]
 async fn claims_and_done_keys_survive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let (claimed, done) = (conformance::fresh_key(), conformance::fresh_key());

@@ -129,6 +129,24 @@ async fn a_memory_store_that_is_not_full_drops_what_expired_an_hour_ago() {
 }
 
 #[tokio::test]
+async fn a_lapsed_claim_lingers_for_an_hour_in_which_it_can_be_completed() {
+    let clock = Clock::default();
+    let store = MemoryStore::new().with_clock(clock.read());
+    for (wait, expected) in
+        [(Duration::from_secs(3599), Fenced::Applied), (Duration::from_secs(3600), Fenced::Lost)]
+    {
+        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+            panic!()
+        };
+        clock.pass(LEASE + wait);
+        let _others = store.claim(&conformance::fresh_key(), LEASE).await.unwrap();
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), expected);
+        clock.pass(10 * RETENTION);
+        let _others = store.claim(&conformance::fresh_key(), LEASE).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_lease_of_one_memory_store_is_stale_in_another() {
     let key = conformance::fresh_key();
     let (one, other) = (MemoryStore::new(), MemoryStore::new());
@@ -150,6 +168,7 @@ enum Flaw {
     RenewRevivesDone,
     IgnoredLease,
     IgnoredRetention,
+    DoneOutlivesItsRetention,
     RetentionIsTheLease,
     LapsedCannotComplete,
     CompleteOnce,
@@ -254,8 +273,10 @@ impl IdempotencyStore for Flawed {
         let number =
             if self.flaw == Flaw::OneTokenForAll { 0 } else { self.tokens.fetch_add(1, Ordering::Relaxed) };
         let token = u128::from(number).to_be_bytes();
-        let entry = Entry { token, done: false, until: Instant::now().checked_add(lease) };
-        self.entries.lock().unwrap().insert(name, entry);
+        let mut entries = self.entries.lock().unwrap();
+        let done =
+            self.flaw == Flaw::DoneOutlivesItsRetention && entries.get(&name).is_some_and(|entry| entry.done);
+        entries.insert(name, Entry { token, done, until: Instant::now().checked_add(lease) });
         Ok(Claim::Acquired(Lease::new(key.clone(), token)))
     }
 
@@ -316,6 +337,7 @@ async fn the_suite_finds_every_flaw_and_names_its_rule() {
         (Flaw::RenewRevivesDone, "renew_does_not_bring_back_a_done_key"),
         (Flaw::IgnoredLease, "a_lapsed_lease_is_taken_over"),
         (Flaw::IgnoredRetention, "a_done_key_is_forgotten_after_its_retention"),
+        (Flaw::DoneOutlivesItsRetention, "a_done_key_is_forgotten_after_its_retention"),
         (Flaw::RetentionIsTheLease, "a_done_key_outlasts_its_lease"),
         (Flaw::LapsedCannotComplete, "a_lapsed_lease_that_nobody_took_can_complete"),
         (Flaw::CompleteOnce, "complete_twice_is_applied_twice"),

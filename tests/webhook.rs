@@ -280,6 +280,7 @@ fn a_timestamp_is_a_time_if_it_is_rfc_3339_and_text_in_any_case() {
         ("1970-01-01T00:00:01Z", Some(1)),
         ("1970-01-01t00:00:01z", Some(1)),
         ("1970-01-01T01:00:01+01:00", Some(1)),
+        ("1969-12-31T23:59:59Z", Some(-1)),
         ("1970-01-01 00:00:01", None),
         ("1970-01-01T00:00:01", None),
         ("1970-01-01T00:00Z", None),
@@ -293,7 +294,11 @@ fn a_timestamp_is_a_time_if_it_is_rfc_3339_and_text_in_any_case() {
         let headers = signed(&webhook, body.as_bytes());
         let delivery = webhook.verify(&headers, body.as_bytes()).unwrap();
         assert_eq!(delivery.timestamp_text(), Some(text));
-        let expected = seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let expected = seconds.map(|seconds: i64| {
+            let distance = Duration::from_secs(seconds.unsigned_abs());
+            let epoch = SystemTime::UNIX_EPOCH;
+            if seconds < 0 { epoch - distance } else { epoch + distance }
+        });
         assert_eq!(delivery.timestamp(), expected, "{text}");
     }
 }

@@ -96,9 +96,14 @@ async fn collect(headers: &HeaderMap, body: Body, limit: usize) -> Result<bytes:
     }
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::BodyTooLarge { limit }),
+        Err(error) if is_over_limit(&*error) => Err(Error::BodyTooLarge { limit }),
         Err(source) => Err(Error::IncompleteBody { source }),
     }
+}
+
+/// Whether a limit was passed: this one, or a layer's around it.
+fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<LengthLimitError>() || error.source().is_some_and(is_over_limit)
 }
 
 /// The error's status, and `{"error": code}`.

@@ -402,6 +402,11 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, SHORT).await?;
         (self.pass)(PAST_SHORT).await;
+        // Nothing of its being done is left: the new claim is a claim like any other.
+        let again = self.acquire(&key, LONG).await?;
+        self.expect_in_flight(&key).await?;
+        expect("the old lease's complete", self.store.complete(&lease, LONG).await?, Fenced::Lost)?;
+        expect("release", self.store.release(&again).await?, Fenced::Applied)?;
         self.acquire(&key, LONG).await.map(drop)
     }
 

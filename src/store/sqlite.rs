@@ -137,7 +137,8 @@ impl SqliteStore {
     }
 
     /// The same store with another clock, for tests: the time since the Unix epoch. All processes
-    /// that share a file have to agree on the time.
+    /// that share a file have to agree on the time. (A key that was claimed by a clock far ahead is
+    /// in flight until then: [`forget`](IdempotencyStore::forget) it.)
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -194,9 +195,8 @@ impl SqliteStore {
     /// The time, and the time after a while, in milliseconds.
     fn now_and(&self, after: Duration) -> (i64, i64) {
         let now = (self.clock)();
-        // Rounded up, so that no time becomes none.
-        let end = now.saturating_add(after).saturating_add(Duration::from_nanos(999_999));
-        (millis(now), millis(end))
+        // No time becomes none, and none becomes longer than it was asked to be.
+        (millis(now), millis(now.saturating_add(after)).max(millis(now).saturating_add(1)))
     }
 }
 
