@@ -38,6 +38,8 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `sqlite` | `SqliteStore`, in an embedded SQLite file (Rust 1.94, as sqlx 0.9) |
+//! | `postgres` | `PostgresStore`, in a PostgreSQL table (Rust 1.94, as sqlx 0.9) |
+//! | `redis` | `RedisStore`, in Redis 7 or Valkey |
 //! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
 //! | `conformance` | the contract of a store, as a suite that runs against yours |
 
@@ -55,6 +57,7 @@ mod key;
 mod payload;
 pub mod provider;
 mod receiver;
+mod renewal;
 mod secret;
 mod signature;
 pub mod store;
@@ -66,9 +69,13 @@ mod webhook;
 pub use delivery::Delivery;
 /// The `http` crate, whose header types are part of this crate's interface.
 pub use http;
+/// The `redis` crate, whose connection a Redis store takes.
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use redis;
 /// The `sqlx` crate, whose pool a SQL store takes.
-#[cfg(feature = "sqlite")]
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
 pub use sqlx;
 
 pub use error::{Error, PolicyError, SecretError};
@@ -90,6 +97,14 @@ pub use webhook::Webhook;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use adapter::axum;
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+#[doc(inline)]
+pub use store::PostgresStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+#[doc(inline)]
+pub use store::RedisStore;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 #[doc(inline)]

@@ -8,7 +8,8 @@ use http::HeaderMap;
 use crate::delivery::Delivery;
 use crate::error::{BoxError, Error, PolicyError};
 use crate::provider::Provider;
-use crate::store::{Claim, Fenced, IdempotencyStore, check_lease, check_retention};
+use crate::renewal::{Lost, Renewal, Times};
+use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention};
 use crate::webhook::Webhook;
 
 /// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
@@ -29,7 +30,8 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// [`idempotency_key`](Delivery::idempotency_key) on.
 ///
 /// If the future is dropped (the client has hung up), the key stays claimed until its lease lapses,
-/// since nobody knows how far the handler came; the provider's next retry after that handles it.
+/// since nobody knows how far the handler came; the provider's next retry after that handles it. A
+/// handler that takes longer than the provider waits is better run in a task of its own.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,6 +62,7 @@ pub struct Receiver<P, S> {
     store: S,
     lease: Duration,
     retention: Duration,
+    renewal: Option<Renewal>,
 }
 
 impl<P, S> Receiver<P, S> {
@@ -74,13 +77,19 @@ impl<P, S> Receiver<P, S> {
     pub fn store(&self) -> &S {
         &self.store
     }
+
+    /// How long a done key is remembered, for a handler that completes its lease itself.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.retention
+    }
 }
 
 impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// A receiver with a lease of a minute and a retention of a week.
     #[must_use]
     pub fn new(webhook: Webhook<P>, store: S) -> Self {
-        Self { webhook, store, lease: DEFAULT_LEASE, retention: DEFAULT_RETENTION }
+        Self { webhook, store, lease: DEFAULT_LEASE, retention: DEFAULT_RETENTION, renewal: None }
     }
 
     /// Sets how long a handler has, before another delivery of the event may be handled instead: a
@@ -98,6 +107,36 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     #[must_use]
     pub fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Renews the lease of a handler that runs long, every third of the lease, until `ceiling` after
+    /// it began. If the lease turns out to be lost, the handler is dropped at once, and the delivery
+    /// is not acknowledged. A renewal that fails is tried again.
+    ///
+    /// `sleep` is your runtime's: `tokio::time::sleep`, say. With a short lease and a renewal, the key
+    /// of an instance that died is free again soon, and a handler may take its time all the same.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr};
+    ///
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// let receiver = Receiver::new(webhook, MemoryStore::new())
+    ///     .with_lease(Duration::from_secs(10))
+    ///     .with_renewal(Duration::from_secs(300), tokio::time::sleep);
+    /// # Ok::<(), countersign::SecretError>(())
+    /// ```
+    #[must_use]
+    pub fn with_renewal<F>(
+        mut self,
+        ceiling: Duration,
+        sleep: impl Fn(Duration) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.renewal = Some(Renewal::new(ceiling, sleep));
         self
     }
 
@@ -123,25 +162,103 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
         E: Into<BoxError>,
     {
-        if let Err(error) = self.check() {
-            return Outcome::Unavailable(error.into());
-        }
-        let key = delivery.idempotency_key();
-        let lease = match self.store.claim(&key, self.lease).await {
-            Ok(Claim::Acquired(lease)) => lease,
-            Ok(Claim::InFlight { retry_after }) => return Outcome::InFlight { retry_after },
-            Ok(Claim::Done) => return Outcome::Duplicate,
-            Err(error) => return Outcome::Unavailable(error.into()),
+        let lease = match self.claim(&delivery).await {
+            Ok(lease) => lease,
+            Err(outcome) => return outcome,
         };
-        if let Err(error) = handler(delivery).await {
-            // If the store fails as well, the lease lapses by itself.
-            let _ = self.store.release(&lease).await;
-            return Outcome::Failed(error.into());
+        if let Err(outcome) = self.run(&lease, handler(delivery)).await {
+            return outcome;
         }
         match self.store.complete(&lease, self.retention).await {
-            Ok(Fenced::Applied) => Outcome::Handled,
-            Ok(Fenced::Lost) => Outcome::LeaseLost { retry_after: self.lease },
+            Ok(fenced) => self.outcome(fenced),
             Err(error) => Outcome::Unavailable(error.into()),
+        }
+    }
+
+    /// [`handle`](Receiver::handle) with a handler that completes the lease itself, in the transaction
+    /// of its effect (`complete_in` of a SQL store), and returns what came of it. Then the effect
+    /// happens once, whatever is killed when.
+    ///
+    /// The handler's error gives the key back, so it must mean that there was no effect, as with a
+    /// transaction that is rolled back. An error of the store's own type is
+    /// [`Outcome::Unavailable`]; a SQL store's is made of sqlx's by `?`.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "postgres")]
+    /// # async fn example(
+    /// #     receiver: countersign::Receiver<countersign::provider::Quote3d, countersign::PostgresStore>,
+    /// #     delivery: countersign::Delivery<'_, countersign::provider::Quote3d>,
+    /// # ) {
+    /// use countersign::store::Fenced;
+    ///
+    /// let outcome = receiver.handle_with_lease(delivery, async |delivery, lease| {
+    ///     let mut transaction = receiver.store().pool().begin().await?;
+    ///     // … write the effect of `delivery` in the transaction, and then:
+    ///     let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
+    ///     match fenced {
+    ///         Fenced::Applied => transaction.commit().await?,
+    ///         Fenced::Lost => transaction.rollback().await?, // another has taken over
+    ///     }
+    ///     Ok::<_, countersign::store::PostgresStoreError>(fenced)
+    /// });
+    /// # let _ = outcome.await;
+    /// # }
+    /// ```
+    pub async fn handle_with_lease<H, E>(&self, delivery: Delivery<'_, P>, handler: H) -> Outcome
+    where
+        H: AsyncFnOnce(Delivery<'_, P>, &Lease) -> Result<Fenced, E>,
+        E: Into<BoxError>,
+    {
+        let lease = match self.claim(&delivery).await {
+            Ok(lease) => lease,
+            Err(outcome) => return outcome,
+        };
+        match self.run(&lease, handler(delivery, &lease)).await {
+            Ok(fenced) => self.outcome(fenced),
+            Err(Outcome::Failed(error)) if error.is::<S::Error>() => Outcome::Unavailable(error),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Claims the delivery's key, or says why not.
+    async fn claim(&self, delivery: &Delivery<'_, P>) -> Result<Lease, Outcome> {
+        self.check().map_err(|error| Outcome::Unavailable(error.into()))?;
+        match self.store.claim(&delivery.idempotency_key(), self.lease).await {
+            Ok(Claim::Acquired(lease)) => Ok(lease),
+            Ok(Claim::InFlight { retry_after }) => Err(Outcome::InFlight { retry_after }),
+            Ok(Claim::Done) => Err(Outcome::Duplicate),
+            Err(error) => Err(Outcome::Unavailable(error.into())),
+        }
+    }
+
+    /// Runs the handler, and gives the key back if it fails.
+    async fn run<T, E: Into<BoxError>>(
+        &self,
+        lease: &Lease,
+        handler: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Outcome> {
+        let result = match &self.renewal {
+            Some(renewal) => {
+                let times = Times { lease: self.lease, retention: self.retention };
+                renewal.run(&self.store, lease, times, handler).await
+            }
+            None => Ok(handler.await),
+        };
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                // If the store fails as well, the lease lapses by itself.
+                let _ = self.store.release(lease).await;
+                Err(Outcome::Failed(error.into()))
+            }
+            Err(Lost) => Err(self.outcome(Fenced::Lost)),
+        }
+    }
+
+    fn outcome(&self, fenced: Fenced) -> Outcome {
+        match fenced {
+            Fenced::Applied => Outcome::Handled,
+            Fenced::Lost => Outcome::LeaseLost { retry_after: self.lease },
         }
     }
 
@@ -169,6 +286,7 @@ impl<P, S: Clone> Clone for Receiver<P, S> {
             store: self.store.clone(),
             lease: self.lease,
             retention: self.retention,
+            renewal: self.renewal.clone(),
         }
     }
 }
@@ -180,6 +298,7 @@ impl<P: Provider, S: fmt::Debug> fmt::Debug for Receiver<P, S> {
             .field("store", &self.store)
             .field("lease", &self.lease)
             .field("retention", &self.retention)
+            .field("renewal", &self.renewal)
             .finish()
     }
 }

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | [`MemoryStore`] | in the process, until it ends | one process whose restart may handle an event again; tests |
 //! | `SqliteStore` (feature `sqlite`) | in a file | one machine, any number of processes |
+//! | `PostgresStore` (feature `postgres`) | in a table | any number of machines |
+//! | `RedisStore` (feature `redis`) | in Redis or Valkey | any number of machines |
 //! | yours | wherever you like | implement [`IdempotencyStore`], and run `conformance` (a feature) on it |
 //!
 //! A key is claimed under a lease while its event is handled, and marked done after:
@@ -29,14 +31,29 @@ use crate::key::IdempotencyKey;
 pub mod conformance;
 mod erased;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod table;
 
 pub use erased::{ErasedError, ErasedStore};
 pub use memory::{MemoryStore, MemoryStoreError};
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use postgres::{PostgresStore, PostgresStoreError};
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use redis::{RedisStore, RedisStoreError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteStore, SqliteStoreError};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
+pub use table::{TableName, TableNameError};
 
 /// Where idempotency keys are claimed and remembered.
 ///
@@ -140,6 +157,23 @@ pub enum Claim {
     Done,
 }
 
+/// What came of recording a key in a transaction, with a SQL store's `record_in`.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Recorded {
+    /// It is new: write the effect into the same transaction, and commit.
+    New,
+    /// It was recorded or completed before: acknowledge.
+    Done,
+    /// Somebody holds a claim on it, who may yet fail: do not acknowledge.
+    InFlight {
+        /// How long that lease lasts yet.
+        retry_after: Duration,
+    },
+}
+
 /// What came of a write under a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -183,6 +217,14 @@ impl Lease {
     pub fn token(&self) -> &[u8; 16] {
         &self.token
     }
+}
+
+/// A token for a claim, which no other claim has.
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+pub(crate) fn random_token() -> Result<[u8; 16], crate::error::BoxError> {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token)?;
+    Ok(token)
 }
 
 /// Refuses a zero lease.

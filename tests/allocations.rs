@@ -2,10 +2,14 @@
 
 mod common;
 
+use std::time::Duration;
+
 use allocation_counter::measure;
 use common::{QUOTE3D, headers, rotating, signed};
-use countersign::Error;
 use countersign::provider::Quote3d;
+use countersign::store::Claim;
+use countersign::{Error, IdempotencyStore, MemoryStore};
+use futures_util::FutureExt;
 
 #[test]
 fn a_rejected_delivery_allocates_nothing() {
@@ -46,6 +50,30 @@ fn an_accepted_delivery_is_verified_in_one_allocation_at_most() {
     });
     // The parser's stack of the objects that it is in.
     assert!(allocations.count_total <= 1, "{allocations:?}");
+}
+
+#[test]
+fn a_key_in_memory_takes_less_than_300_bytes() {
+    let webhook = rotating::<Quote3d>();
+    let keys: Vec<_> = (0..100_000)
+        .map(|n| {
+            let body = format!(r#"{{"event":"quote.failed","timestamp":"{n}"}}"#);
+            webhook.verify(&signed(&webhook, body.as_bytes()), body.as_bytes()).unwrap().idempotency_key()
+        })
+        .collect();
+    let store = MemoryStore::new();
+    let allocations = measure(|| {
+        for key in &keys {
+            // A future of this store is ready at once.
+            let claim = store.claim(key, Duration::from_secs(60)).now_or_never().unwrap().unwrap();
+            let Claim::Acquired(lease) = claim else { panic!() };
+            let _ = store.complete(&lease, Duration::from_secs(3600)).now_or_never().unwrap().unwrap();
+        }
+    });
+    assert_eq!(store.len(), keys.len());
+    let bytes = allocations.bytes_current / 100_000;
+    println!("{bytes} bytes a key");
+    assert!((100..300).contains(&bytes), "{bytes}");
 }
 
 #[test]

@@ -53,6 +53,7 @@ struct Faulty {
     fail_claim: bool,
     fail_complete: bool,
     fail_release: bool,
+    fail_renew: bool,
 }
 
 impl Faulty {
@@ -81,7 +82,7 @@ impl IdempotencyStore for Faulty {
     }
 
     async fn renew(&self, lease: &Lease, lease_for: Duration) -> io::Result<Fenced> {
-        self.call(false)?;
+        self.call(self.fail_renew)?;
         self.store.renew(lease, lease_for).await.map_err(io::Error::other)
     }
 
@@ -302,6 +303,109 @@ async fn a_done_key_is_remembered_for_the_retention_and_a_claimed_one_for_the_le
         assert_eq!(receive(receiver, async |_| Ok(())).await.code(), "handled");
         pass(10 * retention);
     }
+}
+
+#[tokio::test]
+async fn a_renewed_lease_outlasts_a_long_handler_up_to_the_ceiling() {
+    let store = Arc::new(MemoryStore::new());
+    let renewing = receiver(Arc::clone(&store))
+        .with_lease(Duration::from_millis(150))
+        .with_renewal(Duration::from_millis(900), tokio::time::sleep);
+    let other = receiver(Arc::clone(&store));
+    let outcome = receive(&renewing, async |_| {
+        for _ in 0..7 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(receive(&other, unreached).await.code(), "in_flight");
+        }
+        Ok(())
+    })
+    .await;
+    assert_eq!(outcome.code(), "handled");
+
+    // Beyond the ceiling the lease lapses, and another may begin; the handler itself goes on.
+    assert!(store.forget("nowtoprint:evt_01js3q7d9w4b2k8m1z0h3v6x7y").await.unwrap());
+    let outcome = receive(&renewing, async |_| {
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        assert_eq!(receive(&other, async |_| Ok(())).await.code(), "handled");
+        Ok(())
+    })
+    .await;
+    assert_eq!(outcome.code(), "lease_lost");
+}
+
+#[tokio::test]
+async fn a_handler_is_stopped_at_once_when_its_lease_is_lost() {
+    let receiver = receiver(MemoryStore::new())
+        .with_lease(Duration::from_millis(150))
+        .with_renewal(MINUTE, tokio::time::sleep);
+    let start = std::time::Instant::now();
+    let outcome = receive(&receiver, async |delivery| {
+        // An operator forgets the key, which loses the lease.
+        assert!(receiver.store().forget(delivery.idempotency_key().as_str()).await.unwrap());
+        tokio::time::sleep(MINUTE).await;
+        panic!("it was not stopped")
+    })
+    .await;
+    assert_eq!(answer(&outcome), (409, "lease_lost", Some(1)));
+    assert!(start.elapsed() < MINUTE / 2);
+}
+
+#[tokio::test]
+async fn a_handler_that_has_completed_its_lease_itself_is_not_stopped_by_the_renewal() {
+    let receiver = receiver(MemoryStore::new())
+        .with_lease(Duration::from_millis(90))
+        .with_renewal(MINUTE, tokio::time::sleep);
+    let body = NOWTOPRINT.as_bytes();
+    let headers = signed(receiver.webhook(), body);
+    let delivery = receiver.webhook().verify(&headers, body).unwrap();
+    let outcome = receiver.handle_with_lease(delivery, async |_, lease| {
+        let fenced = receiver.store().complete(lease, receiver.retention()).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        fenced
+    });
+    assert_eq!(outcome.await.code(), "handled");
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_is_tried_again_and_stops_nothing() {
+    let receiver = receiver(Faulty { fail_renew: true, ..Faulty::default() })
+        .with_lease(Duration::from_millis(90))
+        .with_renewal(MINUTE, tokio::time::sleep);
+    let outcome = receive(&receiver, async |_| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Ok(())
+    })
+    .await;
+    assert_eq!(outcome.code(), "handled");
+    // A claim, a completion, and several renewals.
+    assert!(receiver.store().calls.load(Ordering::Relaxed) > 4);
+}
+
+#[tokio::test]
+async fn a_handler_may_complete_its_lease_itself() {
+    let receiver = receiver(MemoryStore::new());
+    let body = NOWTOPRINT.as_bytes();
+    let headers = signed(receiver.webhook(), body);
+    let delivery = || receiver.webhook().verify(&headers, body).unwrap();
+    let store = receiver.store();
+
+    let failing = receiver.handle_with_lease(delivery(), async |_, _| Err::<Fenced, _>("no disk"));
+    assert_eq!(failing.await.code(), "handler_failed");
+    let losing = receiver.handle_with_lease(delivery(), async |delivery, lease| {
+        assert!(store.forget(delivery.idempotency_key().as_str()).await?);
+        store.complete(lease, receiver.retention()).await
+    });
+    assert_eq!(losing.await.code(), "lease_lost");
+    let unable = receiver.handle_with_lease(delivery(), async |delivery, _| {
+        let full = MemoryStore::new().with_capacity(0);
+        full.claim(&delivery.idempotency_key(), MINUTE).await.map(|_| Fenced::Lost)
+    });
+    assert_eq!(answer(&unable.await), (503, "store_unavailable", None));
+    let completing = receiver
+        .handle_with_lease(delivery(), async |_, lease| store.complete(lease, receiver.retention()).await);
+    assert_eq!(completing.await.code(), "handled");
+    let again = receiver.handle_with_lease(delivery(), async |_, _| -> Result<Fenced, Error> { panic!() });
+    assert_eq!(again.await.code(), "duplicate");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::race;
-use countersign::store::{Claim, ErasedStore, Fenced, conformance};
+use countersign::store::{Claim, ErasedStore, Fenced, Recorded, TableName, conformance};
 use countersign::{
     IdempotencyKey, IdempotencyStore, Provider, Secret, SqliteStore, UnknownEvent, Webhook, sqlx,
 };
@@ -165,6 +165,101 @@ fn of_8_processes_on_one_file_one_wins_each_of_500_keys() {
 }
 
 #[tokio::test]
+async fn key_and_effect_are_committed_together_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    sqlx::raw_sql("CREATE TABLE effects (key TEXT)").execute(store.pool()).await.unwrap();
+    let key = conformance::fresh_key();
+    let Claim::Acquired(late) = store.claim(&key, Duration::from_millis(1)).await.unwrap() else { panic!() };
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    // The first of them is killed before it commits; the late one learns that it is late.
+    for (lease, commits, expected) in [
+        (&lease, false, Fenced::Applied),
+        (&late, true, Fenced::Lost),
+        (&lease, true, Fenced::Applied),
+        (&late, true, Fenced::Lost),
+    ] {
+        let mut transaction = store.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let insert = sqlx::query("INSERT INTO effects VALUES (?1)").bind(key.as_str());
+        insert.execute(&mut *transaction).await.unwrap();
+        let fenced = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
+        assert_eq!(fenced, expected);
+        if commits && fenced == Fenced::Applied {
+            transaction.commit().await.unwrap();
+        } else {
+            transaction.rollback().await.unwrap();
+        }
+    }
+    let effects: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM effects").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(effects, 1);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+}
+
+#[tokio::test]
+async fn a_recorded_key_is_new_once_unless_its_transaction_was_rolled_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let key = conformance::fresh_key();
+    for (commits, expected) in
+        [(false, Recorded::New), (true, Recorded::New), (true, Recorded::Done), (false, Recorded::Done)]
+    {
+        let mut transaction = store.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+        assert_eq!(store.record_in(&mut transaction, &key, RETENTION).await.unwrap(), expected);
+        if commits { transaction.commit().await.unwrap() } else { transaction.rollback().await.unwrap() }
+    }
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+
+    // It expires like any other, and a claim in a transaction is undone with it.
+    let key = conformance::fresh_key();
+    let mut connection = store.pool().acquire().await.unwrap();
+    assert_eq!(
+        store.record_in(&mut connection, &key, Duration::from_millis(20)).await.unwrap(),
+        Recorded::New
+    );
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.unwrap();
+    assert!(matches!(store.claim_in(&mut connection, &key, LEASE).await.unwrap(), Claim::Acquired(_)));
+    sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.unwrap();
+    assert_eq!(store.record_in(&mut connection, &key, RETENTION).await.unwrap(), Recorded::New);
+    assert!(store.record_in(&mut connection, &key, Duration::ZERO).await.is_err());
+    // A claim of somebody's is no record: who holds it may yet fail.
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim_in(&mut connection, &key, LEASE).await.unwrap() else {
+        panic!()
+    };
+    let recorded = store.record_in(&mut connection, &key, RETENTION).await.unwrap();
+    assert!(matches!(recorded, Recorded::InFlight { retry_after } if retry_after <= LEASE));
+    drop(connection);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+}
+
+#[tokio::test]
+async fn a_file_is_opened_for_many_and_for_keeps() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(store.pool()).await.unwrap();
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(store.pool()).await.unwrap();
+    let busy: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(store.pool()).await.unwrap();
+    // FULL is 2.
+    assert_eq!((&*journal, synchronous, busy), ("wal", 2, 5_000));
+}
+
+#[tokio::test]
+async fn a_table_of_another_name_is_another_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let other = store.clone().with_table(&TableName::new("hooks").unwrap());
+    let key = conformance::fresh_key();
+    assert_eq!(other.claim(&key, LEASE).await.unwrap_err().code(), "store_failed");
+    other.migrate().await.unwrap();
+    conformance::check(&other, async |time| tokio::time::sleep(time).await).await;
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+    assert!(matches!(other.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
 async fn purge_deletes_what_has_expired_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let seconds = Arc::new(AtomicU64::new(1_000_000));
@@ -211,7 +306,7 @@ async fn a_locked_file_is_an_error_after_a_while_and_no_panic() {
     assert!(start.elapsed() >= Duration::from_millis(100));
     assert_eq!(
         (error.code(), error.status(), &*error.to_string()),
-        ("store_failed", 503, "the SQLite store failed")
+        ("store_locked", 503, "another connection has the SQLite file locked for too long")
     );
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("locked"));
 

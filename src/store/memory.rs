@@ -3,8 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+// `tests/interleavings.rs` has every interleaving of the lock tried.
+#[cfg(countersign_loom)]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(countersign_loom))]
+use std::sync::{Mutex, MutexGuard};
 
 use crate::error::PolicyError;
 use crate::key::IdempotencyKey;
@@ -99,7 +105,7 @@ impl MemoryStore {
         // Read at the first call, since there are platforms without such a clock.
         let start = OnceLock::new();
         Self {
-            keys: Mutex::default(),
+            keys: Mutex::new(Keys::default()),
             capacity: Self::DEFAULT_CAPACITY,
             instance: RandomState::new().hash_one(()),
             clock: Box::new(move || start.get_or_init(Instant::now).elapsed()),

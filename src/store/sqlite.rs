@@ -8,11 +8,13 @@ use std::time::{Duration, SystemTime};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::error::{BoxError, PolicyError};
 use crate::key::IdempotencyKey;
-use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention};
+use crate::store::{
+    Claim, Fenced, IdempotencyStore, Lease, Recorded, TableName, check_lease, check_retention, random_token,
+};
 
 /// A store in a SQLite file, which survives restarts and may be shared by any number of processes
 /// of one machine.
@@ -21,6 +23,12 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// and every write is one statement, and durable before it is answered. Call
 /// [`purge`](SqliteStore::purge) from time to time. Clones share the pool. The file must not be on
 /// a network file system, whose locks SQLite cannot rely on.
+///
+/// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) makes the key done together
+/// with what the handler wrote: both are there or neither, so that the effect happens once whatever
+/// is killed when. [`record_in`](SqliteStore::record_in) is the shorter form for a handler that only
+/// enqueues. Begin such a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later
+/// fails at once when another has written meanwhile.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,13 +45,21 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 pub struct SqliteStore {
     pool: SqlitePool,
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
+    sql: Arc<Sql>,
 }
 
 /// Why a [`SqliteStore`] could not do it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqliteStoreError {
-    /// SQLite or its driver failed: the file is locked for too long, full, broken or absent.
+    /// Another connection has been writing for longer than the busy timeout.
+    #[error("another connection has the SQLite file locked for too long")]
+    #[non_exhaustive]
+    Locked {
+        /// The driver's error.
+        source: BoxError,
+    },
+    /// SQLite or its driver failed: the file is full, broken or absent, or lacks the table.
     #[error("the SQLite store failed")]
     #[non_exhaustive]
     Database {
@@ -67,6 +83,7 @@ impl SqliteStoreError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Locked { .. } => "store_locked",
             Self::Database { .. } | Self::Random { .. } => "store_failed",
             Self::Policy(error) => error.code(),
         }
@@ -77,14 +94,69 @@ impl SqliteStoreError {
     pub fn status(&self) -> u16 {
         503
     }
+}
 
-    fn database(error: sqlx::Error) -> Self {
-        Self::Database { source: error.into() }
+impl From<sqlx::Error> for SqliteStoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_busy(&error) {
+            Self::Locked { source: error.into() }
+        } else {
+            Self::Database { source: error.into() }
+        }
     }
 }
 
+fn is_busy(error: &sqlx::Error) -> bool {
+    // The primary result code SQLITE_BUSY is 5; extended codes hold it in their low byte.
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
+}
+
+/// The statements, for the store's table.
+struct Sql {
+    migrate: Arc<str>,
+    claim: Arc<str>,
+    complete: Arc<str>,
+    release: Arc<str>,
+    renew: Arc<str>,
+    forget: Arc<str>,
+    purge: Arc<str>,
+}
+
+impl Sql {
+    fn new(table: &TableName) -> Self {
+        let sql = |text| Arc::from(table.in_sql(text));
+        Self {
+            migrate: sql(include_str!("sqlite.sql")),
+            claim: sql("INSERT INTO countersign_keys (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
+                 ON CONFLICT (key) DO UPDATE SET
+                     token = iif(expires_at > ?3, token, excluded.token),
+                     done = iif(expires_at > ?3, done, excluded.done),
+                     expires_at = iif(expires_at > ?3, expires_at, excluded.expires_at)
+                 RETURNING token = ?2, done, expires_at"),
+            complete: sql(
+                "UPDATE countersign_keys SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2",
+            ),
+            release: sql("DELETE FROM countersign_keys WHERE key = ?1 AND token = ?2 AND NOT done"),
+            renew: sql(
+                "UPDATE countersign_keys SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done",
+            ),
+            forget: sql("DELETE FROM countersign_keys WHERE key = ?1"),
+            purge: sql("DELETE FROM countersign_keys WHERE key IN (
+                     SELECT key FROM countersign_keys
+                     WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
+                     ORDER BY expires_at LIMIT ?3)"),
+        }
+    }
+}
+
+/// One of the statements. The only part that is not this file's own is the table's name, which was checked.
+fn safe(sql: &Arc<str>) -> AssertSqlSafe<Arc<str>> {
+    AssertSqlSafe(Arc::clone(sql))
+}
+
 impl SqliteStore {
-    /// How long a statement waits for another process's, before it fails.
+    /// How long a statement waits for another process's, before it is [`SqliteStoreError::Locked`].
     const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
     /// How long a lapsed claim can still be completed, if nobody has taken it over.
@@ -97,7 +169,7 @@ impl SqliteStore {
     ///
     /// The file is put into WAL mode with `synchronous = FULL`, so that an acknowledged event
     /// survives a power cut, and read and written over one connection: SQLite has one writer at a
-    /// time.
+    /// time. A statement waits 5 seconds for another process's.
     ///
     /// # Errors
     /// [`SqliteStoreError::Database`], when the file cannot be opened or is no database.
@@ -118,22 +190,29 @@ impl SqliteStore {
         loop {
             let opened = async {
                 let store = Self::new(pool_options.clone().connect_with(options.clone()).await?);
-                store.make_table().await.map(|()| store)
+                store.migrate().await.map(|()| store)
             };
             match opened.await {
-                Err(error) if tries < 50 && is_busy(&error) => tries += 1,
-                opened => return opened.map_err(SqliteStoreError::database),
+                Err(SqliteStoreError::Locked { .. }) if tries < 50 => tries += 1,
+                opened => return opened,
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// A store on a pool of yours. Call [`migrate`](SqliteStore::migrate) once before using it, and
-    /// set a `busy_timeout`; WAL mode is advised.
+    /// A store on a pool of yours. Call [`migrate`](SqliteStore::migrate) once before using it, or
+    /// put its SQL into a migration of yours, and set a `busy_timeout`; WAL mode is advised.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         let since_epoch = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { pool, clock: Arc::new(since_epoch) }
+        Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(Sql::new(&TableName::default())) }
+    }
+
+    /// The same store on another table.
+    #[must_use]
+    pub fn with_table(mut self, table: &TableName) -> Self {
+        self.sql = Arc::new(Sql::new(table));
+        self
     }
 
     /// The same store with another clock, for tests: the time since the Unix epoch. All processes
@@ -145,51 +224,140 @@ impl SqliteStore {
         self
     }
 
-    /// Makes the table `countersign_keys` and its index, unless they are there.
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Makes the table and its index, unless they are there.
     ///
     /// # Errors
-    /// [`SqliteStoreError::Database`].
+    /// The store's own.
     pub async fn migrate(&self) -> Result<(), SqliteStoreError> {
-        self.make_table().await.map_err(SqliteStoreError::database)
+        sqlx::raw_sql(safe(&self.sql.migrate)).execute(&self.pool).await?;
+        Ok(())
     }
 
-    async fn make_table(&self) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(include_str!("sqlite.sql")).execute(&self.pool).await.map(drop)
-    }
-
-    /// Deletes the keys whose retention has ended, a few hundred at a time, and says how many. Call
+    /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
+    /// they can be completed), a few hundred at a time, and says how many. Call
     /// it every hour or so, from as many processes as you like.
     ///
     /// # Errors
-    /// [`SqliteStoreError::Database`].
+    /// The store's own.
     pub async fn purge(&self) -> Result<u64, SqliteStoreError> {
         let mut purged = 0;
         loop {
             let now = (self.clock)();
-            let batch = sqlx::query(
-                "DELETE FROM countersign_keys WHERE key IN (
-                     SELECT key FROM countersign_keys
-                     WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
-                     ORDER BY expires_at LIMIT ?3)",
-            )
-            .bind(millis(now))
-            .bind(millis(now.saturating_sub(Self::LINGER)))
-            .bind(Self::PURGE_BATCH)
-            .execute(&self.pool)
-            .await
-            .map_err(SqliteStoreError::database)?
-            .rows_affected();
+            let batch = sqlx::query(safe(&self.sql.purge))
+                .bind(millis(now))
+                .bind(millis(now.saturating_sub(Self::LINGER)))
+                .bind(Self::PURGE_BATCH);
+            let batch = batch.execute(&self.pool).await?.rows_affected();
             purged += batch;
-            if batch == 0 {
+            if batch < Self::PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
             }
         }
     }
 
-    /// Runs a statement on one key, and says whether it changed anything.
-    async fn write(&self, query: Query<'_>) -> Result<bool, SqliteStoreError> {
-        let result = query.execute(&self.pool).await.map_err(SqliteStoreError::database)?;
-        Ok(result.rows_affected() > 0)
+    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. It locks the file until the
+    /// transaction ends.
+    ///
+    /// # Errors
+    /// As for a claim; roll back then.
+    pub async fn claim_in(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &IdempotencyKey,
+        lease: Duration,
+    ) -> Result<Claim, SqliteStoreError> {
+        self.claim_on(connection, key, lease).await
+    }
+
+    /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
+    /// written its effect: if it is [`Fenced::Lost`], roll back; if it is applied, commit, and key
+    /// and effect are there together.
+    ///
+    /// # Errors
+    /// As for `complete`; roll back then.
+    pub async fn complete_in(
+        &self,
+        connection: &mut SqliteConnection,
+        lease: &Lease,
+        retain: Duration,
+    ) -> Result<Fenced, SqliteStoreError> {
+        self.complete_on(connection, lease, retain).await
+    }
+
+    /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
+    /// There is no lease; a second delivery waits for the first one's transaction.
+    ///
+    /// # Errors
+    /// The store's own; roll back then.
+    pub async fn record_in(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &IdempotencyKey,
+        retain: Duration,
+    ) -> Result<Recorded, SqliteStoreError> {
+        check_retention(retain)?;
+        Ok(match self.insert(connection, key, retain, true).await? {
+            Claim::Acquired(_) => Recorded::New,
+            Claim::Done => Recorded::Done,
+            Claim::InFlight { retry_after } => Recorded::InFlight { retry_after },
+        })
+    }
+
+    async fn claim_on(
+        &self,
+        executor: impl SqliteExecutor<'_>,
+        key: &IdempotencyKey,
+        lease: Duration,
+    ) -> Result<Claim, SqliteStoreError> {
+        check_lease(lease)?;
+        self.insert(executor, key, lease, false).await
+    }
+
+    /// Inserts a key, claimed or done, unless a live one is there.
+    async fn insert(
+        &self,
+        executor: impl SqliteExecutor<'_>,
+        key: &IdempotencyKey,
+        time: Duration,
+        done: bool,
+    ) -> Result<Claim, SqliteStoreError> {
+        let token = random_token().map_err(|source| SqliteStoreError::Random { source })?;
+        let (now, end) = self.now_and(time);
+        let rows: Vec<(bool, bool, i64)> = sqlx::query_as(safe(&self.sql.claim))
+            .bind(key.as_str())
+            .bind(&token[..])
+            .bind(now)
+            .bind(end)
+            .bind(done)
+            // Not `fetch_one`, which stops at the row: the commit, which can fail, comes after it.
+            .fetch_all(executor)
+            .await?;
+        let &(inserted, done, expires_at) = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(if inserted {
+            Claim::Acquired(Lease::new(key.clone(), token))
+        } else if done {
+            Claim::Done
+        } else {
+            let left = u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0);
+            Claim::InFlight { retry_after: Duration::from_millis(left.max(1)) }
+        })
+    }
+
+    async fn complete_on(
+        &self,
+        executor: impl SqliteExecutor<'_>,
+        lease: &Lease,
+        retain: Duration,
+    ) -> Result<Fenced, SqliteStoreError> {
+        check_retention(retain)?;
+        let (_, end) = self.now_and(retain);
+        write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(Fenced::applied_if)
     }
 
     /// The time, and the time after a while, in milliseconds.
@@ -204,77 +372,42 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn is_busy(error: &sqlx::Error) -> bool {
-    // The primary result code SQLITE_BUSY is 5; extended codes hold it in their low byte.
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// A statement on the lease's key and token, which are its first two parameters.
+fn fenced<'q>(sql: &Arc<str>, lease: &'q Lease) -> Query<'q> {
+    sqlx::query(safe(sql)).bind(lease.key().as_str()).bind(&lease.token()[..])
+}
+
+/// Runs a statement on one key, and says whether it changed anything.
+async fn write(executor: impl SqliteExecutor<'_>, query: Query<'_>) -> Result<bool, SqliteStoreError> {
+    Ok(query.execute(executor).await?.rows_affected() > 0)
 }
 
 impl IdempotencyStore for SqliteStore {
     type Error = SqliteStoreError;
 
     async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, SqliteStoreError> {
-        check_lease(lease)?;
-        let mut token = [0; 16];
-        getrandom::fill(&mut token).map_err(|error| SqliteStoreError::Random { source: error.into() })?;
-        let (now, end) = self.now_and(lease);
-        let rows: Vec<(bool, bool, i64)> = sqlx::query_as(
-            "INSERT INTO countersign_keys (key, token, done, expires_at) VALUES (?1, ?2, 0, ?4)
-             ON CONFLICT (key) DO UPDATE SET
-                 token = iif(expires_at > ?3, token, excluded.token),
-                 done = iif(expires_at > ?3, done, 0),
-                 expires_at = iif(expires_at > ?3, expires_at, excluded.expires_at)
-             RETURNING token = ?2, done, expires_at",
-        )
-        .bind(key.as_str())
-        .bind(&token[..])
-        .bind(now)
-        .bind(end)
-        // Not `fetch_one`, which stops at the row: the commit, which can fail, comes after it.
-        .fetch_all(&self.pool)
-        .await
-        .map_err(SqliteStoreError::database)?;
-        let row = rows.first().ok_or(sqlx::Error::RowNotFound);
-        let &(acquired, done, expires_at) = row.map_err(SqliteStoreError::database)?;
-        Ok(if acquired {
-            Claim::Acquired(Lease::new(key.clone(), token))
-        } else if done {
-            Claim::Done
-        } else {
-            let left = u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0);
-            Claim::InFlight { retry_after: Duration::from_millis(left.max(1)) }
-        })
+        self.claim_on(&self.pool, key, lease).await
     }
 
     async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, SqliteStoreError> {
-        check_retention(retain)?;
-        let (_, end) = self.now_and(retain);
-        let update = "UPDATE countersign_keys SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2";
-        self.write(fenced(update, lease).bind(end)).await.map(Fenced::applied_if)
+        self.complete_on(&self.pool, lease, retain).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Fenced, SqliteStoreError> {
-        let delete = "DELETE FROM countersign_keys WHERE key = ?1 AND token = ?2 AND NOT done";
-        self.write(fenced(delete, lease)).await.map(Fenced::applied_if)
+        write(&self.pool, fenced(&self.sql.release, lease)).await.map(Fenced::applied_if)
     }
 
     async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, SqliteStoreError> {
         check_lease(lease_for)?;
         let (_, end) = self.now_and(lease_for);
-        let update = "UPDATE countersign_keys SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done";
-        self.write(fenced(update, lease).bind(end)).await.map(Fenced::applied_if)
+        write(&self.pool, fenced(&self.sql.renew, lease).bind(end)).await.map(Fenced::applied_if)
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqliteStoreError> {
-        self.write(sqlx::query("DELETE FROM countersign_keys WHERE key = ?1").bind(key)).await
+        write(&self.pool, sqlx::query(safe(&self.sql.forget)).bind(key)).await
     }
-}
-
-type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
-
-/// A statement on the lease's key and token, which are its first two parameters.
-fn fenced<'q>(sql: &'static str, lease: &'q Lease) -> Query<'q> {
-    sqlx::query(sql).bind(lease.key().as_str()).bind(&lease.token()[..])
 }
 
 impl fmt::Debug for SqliteStore {

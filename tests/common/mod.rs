@@ -1,10 +1,13 @@
 //! What several of the tests need.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod servers;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::store::Claim;
+use countersign::store::{Claim, Fenced, Lease};
 use countersign::{IdempotencyKey, IdempotencyStore, Provider, Secret, Secrets, Webhook};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Barrier;
@@ -54,6 +57,46 @@ pub async fn race<S: IdempotencyStore + 'static>(
         }
     }
     acquired
+}
+
+/// Several handles on one store, of which each claim takes the next.
+pub struct InTurn<S> {
+    stores: Vec<S>,
+    next: AtomicUsize,
+}
+
+impl<S> InTurn<S> {
+    pub fn new(stores: Vec<S>) -> Self {
+        Self { stores, next: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> &S {
+        &self.stores[self.next.fetch_add(1, Ordering::Relaxed) % self.stores.len()]
+    }
+}
+
+impl<S: IdempotencyStore> IdempotencyStore for InTurn<S> {
+    type Error = S::Error;
+
+    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, S::Error> {
+        self.next().claim(key, lease).await
+    }
+
+    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, S::Error> {
+        self.next().complete(lease, retain).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Fenced, S::Error> {
+        self.next().release(lease).await
+    }
+
+    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, S::Error> {
+        self.next().renew(lease, lease_for).await
+    }
+
+    async fn forget(&self, key: &str) -> Result<bool, S::Error> {
+        self.next().forget(key).await
+    }
 }
 
 pub fn headers(pairs: &[(&str, &str)]) -> HeaderMap {

@@ -1,0 +1,321 @@
+//! A receiver that one could deploy: three providers, any of the stores, and an effect that happens
+//! once.
+//!
+//! ```text
+//! receiver [--listen ADDR] [--store memory | sqlite:PATH | postgres://… | redis://…]
+//!          [--lease 30s] [--retain 7d] [--work 0ms] [--effects PATH]
+//! ```
+//!
+//! Run it with `cargo run --example receiver --features axum,postgres,redis,sqlite -- --store sqlite:webhooks.db`.
+//! The secrets are in `QUOTE3D_WEBHOOK_SECRET`, `NOWTOPRINT_WEBHOOK_SECRET` and
+//! `THREEQPR_WEBHOOK_SECRET`, each with an optional `…_PREVIOUS`. A delivery goes to
+//! `/webhooks/quote3d`, `/webhooks/nowtoprint` or `/webhooks/3qpr`.
+//!
+//! The effect of an event is one more row in the table `webhook_effects`, in the transaction that makes
+//! its key done (SQLite, PostgreSQL), or one more line in the file of `--effects` (memory, Redis).
+
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{MethodRouter, get, post};
+use countersign::axum::Verified;
+use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
+use countersign::redis::Client;
+use countersign::redis::aio::ConnectionManagerConfig;
+use countersign::sqlx::{self, postgres::PgPoolOptions};
+use countersign::store::{Fenced, Lease, PostgresStoreError, SqliteStoreError};
+use countersign::{
+    Delivery, IdempotencyStore, MemoryStore, Outcome, PostgresStore, Provider, Receiver, RedisStore, Secrets,
+    SqliteStore, Webhook,
+};
+use lexopt::{Arg, ValueExt};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type Result<T> = std::result::Result<T, BoxError>;
+
+struct Options {
+    listen: String,
+    store: String,
+    lease: Duration,
+    retain: Duration,
+    work: Duration,
+    effects: PathBuf,
+}
+
+impl Options {
+    fn parse() -> Result<Self> {
+        let mut options = Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            store: "memory".to_owned(),
+            lease: Duration::from_secs(30),
+            retain: Duration::from_secs(7 * 86_400),
+            work: Duration::ZERO,
+            effects: "effects.tsv".into(),
+        };
+        let mut arguments = lexopt::Parser::from_env();
+        let duration = |text: String| humantime::parse_duration(&text);
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Long("listen") => options.listen = arguments.value()?.string()?,
+                Arg::Long("store") => options.store = arguments.value()?.string()?,
+                Arg::Long("lease") => options.lease = duration(arguments.value()?.string()?)?,
+                Arg::Long("retain") => options.retain = duration(arguments.value()?.string()?)?,
+                Arg::Long("work") => options.work = duration(arguments.value()?.string()?)?,
+                Arg::Long("effects") => options.effects = arguments.value()?.into(),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A store, and how an event takes effect beside it.
+trait Backend: IdempotencyStore + Clone + 'static {
+    /// Handles a delivery: its effect is in one transaction with its key, where the store can.
+    fn handle<P: Provider>(
+        receiver: &Receiver<P, Self>,
+        delivery: Delivery<'static, P>,
+        options: &Options,
+    ) -> impl Future<Output = Outcome> + Send;
+}
+
+impl Backend for SqliteStore {
+    async fn handle<P: Provider>(
+        receiver: &Receiver<P, Self>,
+        delivery: Delivery<'static, P>,
+        options: &Options,
+    ) -> Outcome {
+        let handler = async |delivery: Delivery<'_, P>, lease: &Lease| {
+            tokio::time::sleep(options.work).await;
+            let mut transaction = receiver.store().pool().begin_with("BEGIN IMMEDIATE").await?;
+            let insert = "INSERT INTO webhook_effects VALUES (?1, ?2, datetime('now'))";
+            let insert = sqlx::query(insert).bind(lease.key().as_str()).bind(delivery.event_name());
+            insert.execute(&mut *transaction).await?;
+            let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
+            match fenced {
+                Fenced::Applied => transaction.commit().await?,
+                Fenced::Lost => transaction.rollback().await?,
+            }
+            Ok::<_, SqliteStoreError>(fenced)
+        };
+        receiver.handle_with_lease(delivery, handler).await
+    }
+}
+
+impl Backend for PostgresStore {
+    async fn handle<P: Provider>(
+        receiver: &Receiver<P, Self>,
+        delivery: Delivery<'static, P>,
+        options: &Options,
+    ) -> Outcome {
+        let handler = async |delivery: Delivery<'_, P>, lease: &Lease| {
+            tokio::time::sleep(options.work).await;
+            let mut transaction = receiver.store().pool().begin().await?;
+            let insert = "INSERT INTO webhook_effects VALUES ($1, $2, clock_timestamp())";
+            let insert = sqlx::query(insert).bind(lease.key().as_str()).bind(delivery.event_name());
+            insert.execute(&mut *transaction).await?;
+            let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
+            match fenced {
+                Fenced::Applied => transaction.commit().await?,
+                Fenced::Lost => transaction.rollback().await?,
+            }
+            Ok::<_, PostgresStoreError>(fenced)
+        };
+        receiver.handle_with_lease(delivery, handler).await
+    }
+}
+
+/// For a store that cannot share a transaction with the effect: first the effect, then the key.
+async fn append<P: Provider, S: IdempotencyStore>(
+    receiver: &Receiver<P, S>,
+    delivery: Delivery<'static, P>,
+    options: &Options,
+) -> Outcome {
+    let handler = async |delivery: Delivery<'_, P>| {
+        tokio::time::sleep(options.work).await;
+        let mut file = OpenOptions::new().create(true).append(true).open(&options.effects)?;
+        // One write, so that lines of several instances do not mingle.
+        let line = format!("{}\t{}\n", delivery.idempotency_key(), delivery.event_name());
+        file.write_all(line.as_bytes())
+    };
+    receiver.handle(delivery, handler).await
+}
+
+impl Backend for Arc<MemoryStore> {
+    async fn handle<P: Provider>(
+        receiver: &Receiver<P, Self>,
+        delivery: Delivery<'static, P>,
+        options: &Options,
+    ) -> Outcome {
+        append(receiver, delivery, options).await
+    }
+}
+
+impl Backend for RedisStore {
+    async fn handle<P: Provider>(
+        receiver: &Receiver<P, Self>,
+        delivery: Delivery<'static, P>,
+        options: &Options,
+    ) -> Outcome {
+        append(receiver, delivery, options).await
+    }
+}
+
+struct App<P: Provider, S> {
+    receiver: Receiver<P, S>,
+    options: Arc<Options>,
+}
+
+/// The endpoint of a provider. The handling is a task of its own: a client that hangs up does not end it.
+async fn receive<P: Provider, S: Backend>(
+    app: Arc<App<P, S>>,
+    delivery: std::result::Result<Verified<P>, countersign::Error>,
+) -> Outcome {
+    let handling = tokio::spawn(async move {
+        let (about, outcome) = match delivery {
+            Ok(Verified(delivery)) => {
+                let about = format!(" {:?} {}", delivery.event_name(), delivery.idempotency_key());
+                (about, S::handle(&app.receiver, delivery, &app.options).await)
+            }
+            Err(error) => (String::new(), Outcome::Rejected(error)),
+        };
+        let error = outcome.error().map(|error| format!(": {}", chain(error))).unwrap_or_default();
+        eprintln!("{} {} {}{about}{error}", P::NAME, outcome.status(), outcome.code());
+        outcome
+    });
+    handling.await.unwrap_or_else(|error| Outcome::Failed(error.into()))
+}
+
+/// An error and its sources.
+fn chain(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+/// A provider's route, with a receiver of its own.
+fn endpoint<P, S>(secret: &str, store: &S, options: &Arc<Options>) -> Result<MethodRouter>
+where
+    P: Provider + Default,
+    S: Backend,
+{
+    let webhook = Webhook::<P>::new(Secrets::from_env(secret)?);
+    let receiver = Receiver::new(webhook.clone(), store.clone())
+        .with_lease(options.lease)
+        .with_retention(options.retain);
+    receiver.check()?;
+    let app = Arc::new(App { receiver, options: Arc::clone(options) });
+    let handler = move |delivery| receive(Arc::clone(&app), delivery);
+    Ok(post(handler).with_state(webhook))
+}
+
+async fn serve<S: Backend>(store: S, options: Options) -> Result<()> {
+    let options = Arc::new(options);
+    let app = Router::new()
+        .route("/webhooks/quote3d", endpoint::<Quote3d, S>("QUOTE3D_WEBHOOK_SECRET", &store, &options)?)
+        .route(
+            "/webhooks/nowtoprint",
+            endpoint::<NowToPrint, S>("NOWTOPRINT_WEBHOOK_SECRET", &store, &options)?,
+        )
+        .route("/webhooks/3qpr", endpoint::<ThreeQpr, S>("THREEQPR_WEBHOOK_SECRET", &store, &options)?)
+        .route("/healthz", get(async |State(()): State<()>| "ok"));
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = TcpListener::bind(&options.listen).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // What is in flight then is finished first.
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(axum::serve(listener, app).with_graceful_shutdown(stop).await?)
+}
+
+/// Calls `purge` every hour.
+fn every_hour<F>(mut purge: impl FnMut() -> F + Send + 'static)
+where
+    F: Future<Output = Result<u64>> + Send,
+{
+    tokio::spawn(async move {
+        let mut hours = tokio::time::interval(Duration::from_secs(3600));
+        loop {
+            hours.tick().await;
+            if let Err(error) = purge().await {
+                eprintln!("purge: {error}");
+            }
+        }
+    });
+}
+
+const EFFECTS: &str = "CREATE TABLE IF NOT EXISTS webhook_effects (
+    idempotency_key text NOT NULL, event text NOT NULL, handled_at text NOT NULL)";
+const EFFECTS_OF_POSTGRES: &str = "CREATE TABLE IF NOT EXISTS webhook_effects (
+    idempotency_key text NOT NULL, event text NOT NULL, handled_at timestamptz NOT NULL)";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("receiver: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let options = Options::parse()?;
+    let address = options.store.clone();
+    if address == "memory" {
+        serve(Arc::new(MemoryStore::new()), options).await
+    } else if let Some(path) = address.strip_prefix("sqlite:") {
+        let store = SqliteStore::open(path).await?;
+        sqlx::raw_sql(EFFECTS).execute(store.pool()).await?;
+        let purged = store.clone();
+        every_hour(move || {
+            let store = purged.clone();
+            async move { Ok(store.purge().await?) }
+        });
+        serve(store, options).await
+    } else if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+        let store = PostgresStore::new(
+            PgPoolOptions::new().acquire_timeout(Duration::from_secs(3)).connect(&address).await?,
+        );
+        store.migrate().await?;
+        // Instances that start at once make the table in turn.
+        let mut transaction = store.pool().begin().await?;
+        sqlx::raw_sql("LOCK TABLE countersign_keys IN SHARE ROW EXCLUSIVE MODE")
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::raw_sql(EFFECTS_OF_POSTGRES).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        let purged = store.clone();
+        every_hour(move || {
+            let store = purged.clone();
+            async move { Ok(store.purge().await?) }
+        });
+        serve(store, options).await
+    } else if address.starts_with("redis://") || address.starts_with("rediss://") {
+        // While Redis is away, answer 503 before the provider gives up.
+        let config = ConnectionManagerConfig::new().set_number_of_retries(1);
+        let connection = Client::open(address)?.get_connection_manager_with_config(config).await?;
+        serve(RedisStore::new(connection), options).await
+    } else {
+        // Not the whole of it, which may hold a password.
+        let scheme = address.split(':').next().unwrap_or_default();
+        Err(format!("no store is called {scheme:?}: it is memory, sqlite:PATH, postgres://… or redis://…")
+            .into())
+    }
+}

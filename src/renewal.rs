@@ -1,0 +1,85 @@
+//! Renewing a lease while a handler runs.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::store::{Fenced, IdempotencyStore, Lease};
+
+/// How a receiver keeps a lease alive: up to when, and how it waits.
+#[derive(Clone)]
+pub(crate) struct Renewal {
+    ceiling: Duration,
+    sleep: Arc<dyn Fn(Duration) -> Sleep + Send + Sync>,
+}
+
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A receiver's lease and retention.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) lease: Duration,
+    pub(crate) retention: Duration,
+}
+
+/// The lease is another's now.
+pub(crate) struct Lost;
+
+impl Renewal {
+    pub(crate) fn new<F>(ceiling: Duration, sleep: impl Fn(Duration) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { ceiling, sleep: Arc::new(move |time| Box::pin(sleep(time))) }
+    }
+
+    /// Runs the work while renewing the lease, and drops it at once when the lease is lost.
+    pub(crate) async fn run<S: IdempotencyStore, T>(
+        &self,
+        store: &S,
+        lease: &Lease,
+        times: Times,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Lost> {
+        let mut work = pin!(work);
+        let mut lost = pin!(self.lost(store, lease, times));
+        poll_fn(|context| {
+            if let Poll::Ready(result) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(result));
+            }
+            lost.as_mut().poll(context).map(|()| Err(Lost))
+        })
+        .await
+    }
+
+    /// Renews the lease until the ceiling, and ends only if it is lost.
+    async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, times: Times) {
+        // Thrice a lease, so that a renewal may fail or be late without losing it.
+        let step = (times.lease / 3).max(Duration::from_millis(1));
+        let mut left = self.ceiling;
+        while left > step && left > times.lease - step {
+            (self.sleep)(step).await;
+            left -= step;
+            // If the store fails, the lease may yet last until it is back.
+            if let Ok(Fenced::Lost) = store.renew(lease, times.lease.min(left)).await {
+                match store.complete(lease, times.retention).await {
+                    // A key that cannot be renewed but completed is done under this very lease: the
+                    // handler has completed it itself, and is about to return.
+                    Ok(Fenced::Applied) => break,
+                    Ok(Fenced::Lost) => return,
+                    Err(_) => {}
+                }
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewal").field("ceiling", &self.ceiling).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,396 @@
+//! Keys in a PostgreSQL table.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgArguments;
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, Postgres};
+
+use crate::error::{BoxError, PolicyError};
+use crate::key::IdempotencyKey;
+use crate::store::{
+    Claim, Fenced, IdempotencyStore, Lease, Recorded, TableName, check_lease, check_retention, random_token,
+};
+
+/// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
+///
+/// It takes a pool of yours, and works on the table `countersign_keys`, which
+/// [`migrate`](PostgresStore::migrate) makes. A claim is one statement, and so is every other call.
+/// All times are the server's, so that the instances' clocks do not matter. Call
+/// [`purge`](PostgresStore::purge) from time to time. Clones share the pool.
+///
+/// The pool's transactions have to be `READ COMMITTED`, as they are by default: in stricter ones the
+/// losers of a race are [`PostgresStoreError::Locked`] instead of in flight.
+///
+/// Give the pool an `acquire_timeout` shorter than the provider waits for an answer (sqlx waits for
+/// 30 seconds), so that a database that is away is answered with 503 in time. For TLS, add sqlx to
+/// your dependencies with one of its TLS features.
+///
+/// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) makes the key done
+/// together with what the handler wrote: both are there or neither, so that the effect happens once
+/// whatever is killed when. [`record_in`](PostgresStore::record_in) is the shorter form for a
+/// handler that only enqueues.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use countersign::{PostgresStore, Receiver, Secret, Webhook, provider::Quote3d, sqlx::PgPool};
+///
+/// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
+/// store.migrate().await?;
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let receiver = Receiver::new(webhook, store);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    lock_timeout: Duration,
+    sql: Arc<Sql>,
+}
+
+/// Why a [`PostgresStore`] could not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostgresStoreError {
+    /// Another transaction is in the way: it holds the key for longer than the lock timeout, or, in a
+    /// transaction stricter than `READ COMMITTED`, has changed it. It may be tried again.
+    #[error("another transaction is in the way")]
+    #[non_exhaustive]
+    Locked {
+        /// The driver's error.
+        source: BoxError,
+    },
+    /// PostgreSQL or its driver failed: no connection, no table, no right to it.
+    #[error("the PostgreSQL store failed")]
+    #[non_exhaustive]
+    Database {
+        /// The driver's error.
+        source: BoxError,
+    },
+    /// The operating system has no random bytes to give.
+    #[error("no random token for a claim")]
+    #[non_exhaustive]
+    Random {
+        /// The operating system's error.
+        source: BoxError,
+    },
+    /// A lease or a retention of no time.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+impl PostgresStoreError {
+    /// One word for this error that never changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "store_locked",
+            Self::Database { .. } | Self::Random { .. } => "store_failed",
+            Self::Policy(error) => error.code(),
+        }
+    }
+
+    /// Always 503: nothing may be acknowledged.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        503
+    }
+
+    fn random(source: BoxError) -> Self {
+        Self::Random { source }
+    }
+}
+
+impl From<sqlx::Error> for PostgresStoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // lock_not_available, serialization_failure and deadlock_detected.
+        const IN_THE_WAY: [&str; 3] = ["55P03", "40001", "40P01"];
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let locked = code.is_some_and(|code| IN_THE_WAY.contains(&&*code));
+        if locked { Self::Locked { source: error.into() } } else { Self::Database { source: error.into() } }
+    }
+}
+
+/// The statements, for the store's table.
+struct Sql {
+    migrate: Arc<str>,
+    claim: Arc<str>,
+    complete: Arc<str>,
+    release: Arc<str>,
+    renew: Arc<str>,
+    forget: Arc<str>,
+    purge: Arc<str>,
+}
+
+impl Sql {
+    fn new(table: &TableName) -> Self {
+        let sql = |text| Arc::from(table.in_sql(text));
+        Self {
+            migrate: sql(include_str!("postgres.sql")),
+            // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is
+            // read once, after the row was locked: by then another transaction may have ended.
+            // A `lock_timeout` of the transaction's own is kept; 0 is none.
+            claim: sql("INSERT INTO countersign_keys AS k (key, token, done, expires_at)
+                 SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
+                 FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
+                 ON CONFLICT (key) DO UPDATE SET (token, done, expires_at) = (
+                     SELECT CASE WHEN live THEN k.token ELSE excluded.token END,
+                            CASE WHEN live THEN k.done ELSE excluded.done END,
+                            CASE WHEN live THEN k.expires_at ELSE now + $3 * interval '1 microsecond' END
+                     FROM (SELECT now, k.expires_at > now AS live
+                           FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS judged)
+                 RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"),
+            complete: sql("UPDATE countersign_keys
+                 SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+                 WHERE key = $1 AND token = $2"),
+            release: sql("DELETE FROM countersign_keys WHERE key = $1 AND token = $2 AND NOT done"),
+            renew: sql("UPDATE countersign_keys
+                 SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+                 WHERE key = $1 AND token = $2 AND NOT done"),
+            forget: sql("DELETE FROM countersign_keys WHERE key = $1"),
+            // The time as a subquery: a volatile function is no condition of an index.
+            purge: sql("DELETE FROM countersign_keys WHERE key IN (
+                     SELECT key FROM countersign_keys
+                     WHERE expires_at <= (SELECT clock_timestamp())
+                       AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
+                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)"),
+        }
+    }
+}
+
+/// One of the statements. The only part that is not this file's own is the table's name, which was checked.
+fn safe(sql: &Arc<str>) -> AssertSqlSafe<Arc<str>> {
+    AssertSqlSafe(Arc::clone(sql))
+}
+
+impl PostgresStore {
+    /// Less than the 5 seconds that 3QPR waits for an answer.
+    const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// How many keys [`purge`](PostgresStore::purge) deletes at a time.
+    const PURGE_BATCH: i64 = 1_000;
+
+    /// The longest time that is stored: a thousand years, in microseconds.
+    const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
+
+    /// A store on a pool of yours. Call [`migrate`](PostgresStore::migrate) before using it, or put
+    /// its SQL into a migration of yours.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
+            sql: Arc::new(Sql::new(&TableName::default())),
+        }
+    }
+
+    /// Sets the table's name.
+    #[must_use]
+    pub fn with_table(mut self, table: &TableName) -> Self {
+        self.sql = Arc::new(Sql::new(table));
+        self
+    }
+
+    /// Sets how long a claim waits while another transaction holds its key, before it is
+    /// [`PostgresStoreError::Locked`]: 2 seconds unless told. Where the connection or the transaction
+    /// has a `lock_timeout` of its own, that holds instead, and it is the only one for the calls
+    /// under a lease. A lease counts from the beginning of the wait: it has to be much longer.
+    #[must_use]
+    pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
+        self.lock_timeout = lock_timeout;
+        self
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Makes the table and its index, unless they are there. Instances may call it at once.
+    ///
+    /// # Errors
+    /// [`PostgresStoreError::Database`].
+    pub async fn migrate(&self) -> Result<(), PostgresStoreError> {
+        let mut transaction = self.pool.begin().await?;
+        // `IF NOT EXISTS` alone fails where two make the table at once. The number is any.
+        sqlx::query("SELECT pg_advisory_xact_lock(7205759403792793601)").execute(&mut *transaction).await?;
+        sqlx::raw_sql(safe(&self.sql.migrate)).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
+    /// they can be completed), a thousand at a time, and says how many. Call it
+    /// every hour or so, from as many instances as you like: each deletes what no other has in hand.
+    ///
+    /// # Errors
+    /// [`PostgresStoreError::Database`].
+    pub async fn purge(&self) -> Result<u64, PostgresStoreError> {
+        let mut purged = 0;
+        loop {
+            let batch = sqlx::query(safe(&self.sql.purge))
+                .bind(Self::PURGE_BATCH)
+                .execute(&self.pool)
+                .await?
+                .rows_affected();
+            purged += batch;
+            if batch < Self::PURGE_BATCH.unsigned_abs() {
+                return Ok(purged);
+            }
+        }
+    }
+
+    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. Until it ends, every other
+    /// claim of the key waits. A transaction without a `lock_timeout` has the store's from then on.
+    ///
+    /// # Errors
+    /// As for a claim; the transaction is then of no more use.
+    pub async fn claim_in(
+        &self,
+        connection: &mut PgConnection,
+        key: &IdempotencyKey,
+        lease: Duration,
+    ) -> Result<Claim, PostgresStoreError> {
+        self.claim_on(connection, key, lease).await
+    }
+
+    /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
+    /// written its effect: if it is [`Fenced::Lost`], roll back; if it is applied, commit, and key
+    /// and effect are there together.
+    ///
+    /// # Errors
+    /// As for `complete`; the transaction is then of no more use.
+    pub async fn complete_in(
+        &self,
+        connection: &mut PgConnection,
+        lease: &Lease,
+        retain: Duration,
+    ) -> Result<Fenced, PostgresStoreError> {
+        self.complete_on(connection, lease, retain).await
+    }
+
+    /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
+    /// There is no lease: a second delivery waits for the first one's transaction. A transaction
+    /// without a `lock_timeout` has the store's from then on.
+    ///
+    /// # Errors
+    /// The store's own; the transaction is then of no more use.
+    pub async fn record_in(
+        &self,
+        connection: &mut PgConnection,
+        key: &IdempotencyKey,
+        retain: Duration,
+    ) -> Result<Recorded, PostgresStoreError> {
+        check_retention(retain)?;
+        Ok(match self.insert(connection, key, retain, true).await? {
+            Claim::Acquired(_) => Recorded::New,
+            Claim::Done => Recorded::Done,
+            Claim::InFlight { retry_after } => Recorded::InFlight { retry_after },
+        })
+    }
+
+    fn lock_timeout(&self) -> String {
+        format!("{}ms", self.lock_timeout.as_millis().clamp(1, i32::MAX as u128))
+    }
+
+    fn micros(time: Duration) -> i64 {
+        // Rounded up, so that no time becomes none.
+        let micros = time.as_nanos().div_ceil(1_000);
+        i64::try_from(micros).unwrap_or(i64::MAX).min(Self::MAX_MICROS)
+    }
+
+    async fn claim_on(
+        &self,
+        executor: impl PgExecutor<'_>,
+        key: &IdempotencyKey,
+        lease: Duration,
+    ) -> Result<Claim, PostgresStoreError> {
+        check_lease(lease)?;
+        self.insert(executor, key, lease, false).await
+    }
+
+    /// Inserts a key, claimed or done, unless a live one is there.
+    async fn insert(
+        &self,
+        executor: impl PgExecutor<'_>,
+        key: &IdempotencyKey,
+        time: Duration,
+        done: bool,
+    ) -> Result<Claim, PostgresStoreError> {
+        let token = random_token().map_err(PostgresStoreError::random)?;
+        let (inserted, done, left): (bool, bool, f64) = sqlx::query_as(safe(&self.sql.claim))
+            .bind(key.as_str())
+            .bind(token)
+            .bind(Self::micros(time))
+            .bind(self.lock_timeout())
+            .bind(done)
+            .fetch_one(executor)
+            .await?;
+        Ok(if inserted {
+            Claim::Acquired(Lease::new(key.clone(), token))
+        } else if done {
+            Claim::Done
+        } else {
+            let left = Duration::try_from_secs_f64(left).unwrap_or_default();
+            Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) }
+        })
+    }
+
+    async fn complete_on(
+        &self,
+        executor: impl PgExecutor<'_>,
+        lease: &Lease,
+        retain: Duration,
+    ) -> Result<Fenced, PostgresStoreError> {
+        check_retention(retain)?;
+        write(executor, fenced(&self.sql.complete, lease).bind(Self::micros(retain)))
+            .await
+            .map(Fenced::applied_if)
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+/// A statement on the lease's key and token, which are its first two parameters.
+fn fenced<'q>(sql: &Arc<str>, lease: &'q Lease) -> Query<'q> {
+    sqlx::query(safe(sql)).bind(lease.key().as_str()).bind(&lease.token()[..])
+}
+
+/// Runs a statement on one key, and says whether it changed anything.
+async fn write(executor: impl PgExecutor<'_>, query: Query<'_>) -> Result<bool, PostgresStoreError> {
+    Ok(query.execute(executor).await?.rows_affected() > 0)
+}
+
+impl IdempotencyStore for PostgresStore {
+    type Error = PostgresStoreError;
+
+    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, PostgresStoreError> {
+        self.claim_on(&self.pool, key, lease).await
+    }
+
+    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, PostgresStoreError> {
+        self.complete_on(&self.pool, lease, retain).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Fenced, PostgresStoreError> {
+        write(&self.pool, fenced(&self.sql.release, lease)).await.map(Fenced::applied_if)
+    }
+
+    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, PostgresStoreError> {
+        check_lease(lease_for)?;
+        write(&self.pool, fenced(&self.sql.renew, lease).bind(Self::micros(lease_for)))
+            .await
+            .map(Fenced::applied_if)
+    }
+
+    async fn forget(&self, key: &str) -> Result<bool, PostgresStoreError> {
+        write(&self.pool, sqlx::query(safe(&self.sql.forget)).bind(key)).await
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("lock_timeout", &self.lock_timeout).finish_non_exhaustive()
+    }
+}

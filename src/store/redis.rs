@@ -1,0 +1,246 @@
+//! Keys in Redis or Valkey.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Script;
+use redis::aio::{ConnectionLike, ConnectionManager};
+
+use crate::error::{BoxError, PolicyError};
+use crate::key::IdempotencyKey;
+use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention, random_token};
+
+/// A store in Redis 7 or newer, or in Valkey, for any number of instances.
+///
+/// It takes a connection of yours: a [`ConnectionManager`], which reconnects by itself, or any
+/// other that is cloned cheaply. A claim is one round trip (a second one for a key that was given
+/// back), and so is every other call; each touches one key, as a cluster wants it. All times are the
+/// server's, and keys expire there by themselves.
+///
+/// **It must not evict**: set `maxmemory-policy noeviction`, or a full server forgets keys of its
+/// own accord. And what Redis forgets is handled again: a server that restarts without its data, or
+/// a replica that is promoted before it had the last writes, knows nothing of the keys lost. Nothing
+/// is acknowledged that was not handled, but there may be duplicates. Where that is not good enough,
+/// take a SQL store, in a transaction with the effect.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use countersign::{Receiver, RedisStore, Secret, Webhook, provider::Quote3d, redis};
+///
+/// let client = redis::Client::open("redis://localhost")?;
+/// // By default it retries for some 10 seconds while Redis is away, and a provider waits for less.
+/// let config = redis::aio::ConnectionManagerConfig::new().set_number_of_retries(1);
+/// let store = RedisStore::new(client.get_connection_manager_with_config(config).await?);
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let receiver = Receiver::new(webhook, store);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct RedisStore<C = ConnectionManager> {
+    connection: C,
+    prefix: Arc<str>,
+    scripts: Arc<Scripts>,
+}
+
+/// Why a [`RedisStore`] could not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisStoreError {
+    /// Redis or its client failed: no connection, no answer in time, no memory.
+    #[error("the Redis store failed")]
+    #[non_exhaustive]
+    Redis {
+        /// The client's error.
+        source: BoxError,
+    },
+    /// The operating system has no random bytes to give.
+    #[error("no random token for a claim")]
+    #[non_exhaustive]
+    Random {
+        /// The operating system's error.
+        source: BoxError,
+    },
+    /// A lease or a retention of no time.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+impl RedisStoreError {
+    /// One word for this error that never changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Redis { .. } | Self::Random { .. } => "store_failed",
+            Self::Policy(error) => error.code(),
+        }
+    }
+
+    /// Always 503: nothing may be acknowledged.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        503
+    }
+}
+
+impl From<redis::RedisError> for RedisStoreError {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Redis { source: error.into() }
+    }
+}
+
+/// A key's value is a letter and, but for a free key, the token of its newest claim: `P` while it is
+/// claimed, `D` when it is done, `F` for a while after it was given back, so that leases from before
+/// are told apart from one that has only lapsed. A claim that has lapsed is no key at all.
+struct Scripts {
+    take_free: Script,
+    complete: Script,
+    release: Script,
+    renew: Script,
+    forget: Script,
+}
+
+impl Scripts {
+    fn new() -> Self {
+        Self {
+            take_free: Script::new(
+                "if redis.call('GET', KEYS[1]) ~= 'F' then return 0 end
+                 redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2]) return 1",
+            ),
+            complete: Script::new(
+                "local v = redis.call('GET', KEYS[1])
+                 if v and v ~= 'P' .. ARGV[1] and v ~= 'D' .. ARGV[1] then return 0 end
+                 redis.call('SET', KEYS[1], 'D' .. ARGV[1], 'PX', ARGV[2]) return 1",
+            ),
+            release: Script::new(
+                "if redis.call('GET', KEYS[1]) ~= 'P' .. ARGV[1] then return 0 end
+                 redis.call('SET', KEYS[1], 'F', 'PX', ARGV[2]) return 1",
+            ),
+            renew: Script::new(
+                "local v = redis.call('GET', KEYS[1])
+                 if v and v ~= 'P' .. ARGV[1] then return 0 end
+                 redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2]) return 1",
+            ),
+            forget: Script::new(
+                "local v = redis.call('GET', KEYS[1])
+                 if not v or v == 'F' then return 0 end
+                 redis.call('SET', KEYS[1], 'F', 'PX', ARGV[1]) return 1",
+            ),
+        }
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
+    /// How long a key that was given back is told apart from one that was never claimed.
+    const LINGER: Duration = Duration::from_secs(3600);
+
+    /// The longest time that is stored: a thousand years, in milliseconds.
+    const MAX_MILLIS: u64 = 1_000 * 365 * 86_400 * 1_000;
+
+    /// A store on a connection of yours, whose keys begin with `countersign:`.
+    #[must_use]
+    pub fn new(connection: C) -> Self {
+        Self { connection, prefix: "countersign:".into(), scripts: Arc::new(Scripts::new()) }
+    }
+
+    /// Sets what the keys begin with, which tells them apart from others in the same database.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into().into();
+        self
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn millis(time: Duration) -> u64 {
+        // Rounded up, so that no time becomes none.
+        let millis = time.as_nanos().div_ceil(1_000_000);
+        u64::try_from(millis).unwrap_or(u64::MAX).min(Self::MAX_MILLIS)
+    }
+
+    /// Runs a script on the lease's key and token.
+    async fn fenced(
+        &self,
+        script: &Script,
+        lease: &Lease,
+        time: Duration,
+    ) -> Result<Fenced, RedisStoreError> {
+        let mut connection = self.connection.clone();
+        let applied: bool = script
+            .key(self.key(lease.key().as_str()))
+            .arg(lease.token())
+            .arg(Self::millis(time))
+            .invoke_async(&mut connection)
+            .await?;
+        Ok(Fenced::applied_if(applied))
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync> IdempotencyStore for RedisStore<C> {
+    type Error = RedisStoreError;
+
+    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, RedisStoreError> {
+        check_lease(lease)?;
+        let token = random_token().map_err(|source| RedisStoreError::Random { source })?;
+        let name = self.key(key.as_str());
+        let millis = Self::millis(lease);
+        let mut connection = self.connection.clone();
+        loop {
+            let (before, left): (Option<Vec<u8>>, i64) = redis::pipe()
+                .cmd("SET")
+                .arg(&name)
+                .arg([&b"P"[..], &token].concat())
+                .arg(&["NX", "GET", "PX"])
+                .arg(millis)
+                .cmd("PTTL")
+                .arg(&name)
+                .query_async(&mut connection)
+                .await?;
+            return Ok(match before.as_deref() {
+                None => Claim::Acquired(Lease::new(key.clone(), token)),
+                Some([b'D', ..]) => Claim::Done,
+                Some([b'F']) => {
+                    if self.fenced(&self.scripts.take_free, &Lease::new(key.clone(), token), lease).await?
+                        == Fenced::Lost
+                    {
+                        // Another was quicker, and now holds it: look again.
+                        continue;
+                    }
+                    Claim::Acquired(Lease::new(key.clone(), token))
+                }
+                Some(_) => {
+                    let left = u64::try_from(left).unwrap_or(0).max(1);
+                    Claim::InFlight { retry_after: Duration::from_millis(left) }
+                }
+            });
+        }
+    }
+
+    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, RedisStoreError> {
+        check_retention(retain)?;
+        self.fenced(&self.scripts.complete, lease, retain).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Fenced, RedisStoreError> {
+        self.fenced(&self.scripts.release, lease, Self::LINGER).await
+    }
+
+    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, RedisStoreError> {
+        check_lease(lease_for)?;
+        self.fenced(&self.scripts.renew, lease, lease_for).await
+    }
+
+    async fn forget(&self, key: &str) -> Result<bool, RedisStoreError> {
+        let mut connection = self.connection.clone();
+        let forget = &self.scripts.forget;
+        Ok(forget.key(self.key(key)).arg(Self::millis(Self::LINGER)).invoke_async(&mut connection).await?)
+    }
+}
+
+impl<C> fmt::Debug for RedisStore<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}

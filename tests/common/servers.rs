@@ -1,0 +1,168 @@
+//! Real servers, which the tests start themselves in a temporary directory on a free port.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A server, which ends with the test.
+pub struct Server {
+    directory: TempDir,
+    port: u16,
+    kind: Kind,
+    child: Option<Child>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Postgres,
+    Redis,
+}
+
+/// PostgreSQL refuses to run as root: then it runs as this user, whom Debian's package makes.
+const POSTGRES_USER: &str = "postgres";
+
+impl Server {
+    /// A PostgreSQL server; none where it is not installed, but under CI that is a failure.
+    pub fn postgres() -> Option<Self> {
+        let Some(initdb) = postgres_program("initdb") else { return missing("PostgreSQL") };
+        let server = Self::new(Kind::Postgres);
+        let path = server.directory.path();
+        if is_root() {
+            run(Command::new("chown").arg(POSTGRES_USER).arg(path));
+        }
+        run(as_postgres(&initdb)
+            .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "-D"])
+            .arg(path.join("data")));
+        Some(server.started())
+    }
+
+    /// A Redis server; none where it is not installed, but under CI that is a failure.
+    pub fn redis() -> Option<Self> {
+        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
+            return missing("Redis");
+        }
+        Some(Self::new(Kind::Redis).started())
+    }
+
+    fn new(kind: Kind) -> Self {
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        Self { directory: tempfile::tempdir().unwrap(), port, kind, child: None }
+    }
+
+    /// Where it is, for its client.
+    pub fn url(&self) -> String {
+        match self.kind {
+            Kind::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
+            Kind::Redis => format!("redis://127.0.0.1:{}", self.port),
+        }
+    }
+
+    fn started(mut self) -> Self {
+        self.start();
+        self
+    }
+
+    /// Starts it, again if it was stopped: PostgreSQL with its data, Redis empty.
+    pub fn start(&mut self) {
+        let path = self.directory.path();
+        let port = self.port.to_string();
+        let mut command = match self.kind {
+            Kind::Postgres => {
+                let mut command = as_postgres(&postgres_program("postgres").unwrap());
+                command.arg("-D").arg(path.join("data")).arg("-k").arg(path).args([
+                    "-p",
+                    &port,
+                    "-h",
+                    "127.0.0.1",
+                ]);
+                command
+            }
+            Kind::Redis => {
+                let mut command = Command::new("redis-server");
+                command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port]);
+                command.current_dir(path);
+                command
+            }
+        };
+        self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let start = Instant::now();
+        while !self.answers() {
+            assert!(start.elapsed() < Duration::from_secs(60), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        match self.kind {
+            Kind::Postgres => {
+                let mut ready = Command::new(postgres_program("pg_isready").unwrap());
+                let ready =
+                    ready.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]).stdout(Stdio::null());
+                ready.status().unwrap().success()
+            }
+            Kind::Redis => TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
+        }
+    }
+
+    /// Stops it at once, as a crash would.
+    pub fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if let Kind::Postgres = self.kind {
+            // An immediate shutdown: no checkpoint, so that the next start recovers as after a crash.
+            let data = self.directory.path().join("data");
+            let _ = as_postgres(&postgres_program("pg_ctl").unwrap())
+                .args(["stop", "-s", "-m", "immediate", "-D"])
+                .arg(data)
+                .status();
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn missing<T>(what: &str) -> Option<T> {
+    assert!(std::env::var_os("CI").is_none(), "{what} is not installed");
+    eprintln!("{what} is not installed: not tested");
+    None
+}
+
+/// A program of PostgreSQL's, which Debian keeps off the path.
+fn postgres_program(name: &str) -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut folders: Vec<_> = versions.flatten().map(|version| version.path().join("bin")).collect();
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH")?));
+    folders.into_iter().map(|folder| folder.join(name)).find(|program| program.exists())
+}
+
+fn as_postgres(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", POSTGRES_USER, "--regid", POSTGRES_USER, "--clear-groups", "--"])
+            .arg(program);
+        command.current_dir("/");
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
+
+fn run(command: &mut Command) {
+    let output: io::Result<_> = command.output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,138 @@
+//! The Redis store, on a real server.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::race;
+use common::servers::Server;
+use countersign::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use countersign::redis::{self, Client};
+use countersign::store::{Claim, ErasedStore, Fenced, conformance};
+use countersign::{IdempotencyStore, RedisStore};
+
+const LEASE: Duration = Duration::from_secs(60);
+const RETENTION: Duration = Duration::from_secs(3600);
+
+async fn connect(server: &Server) -> ConnectionManager {
+    let config = ConnectionManagerConfig::new().set_number_of_retries(1);
+    let client = Client::open(server.url()).unwrap();
+    client.get_connection_manager_with_config(config).await.unwrap()
+}
+
+async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+#[tokio::test]
+async fn the_redis_store_keeps_the_contract() {
+    let Some(server) = Server::redis() else { return };
+    let store = RedisStore::new(connect(&server).await);
+    conformance::check(&store, sleep).await;
+    let erased: Arc<dyn ErasedStore> = Arc::new(store);
+    conformance::check(&erased, sleep).await;
+}
+
+#[tokio::test]
+async fn any_asynchronous_connection_will_do() {
+    let Some(server) = Server::redis() else { return };
+    let client = Client::open(server.url()).unwrap();
+    let connection = client.get_multiplexed_async_connection().await.unwrap();
+    conformance::check(&RedisStore::new(connection), sleep).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_16_connections_on_one_key_one_acquires_it_and_none_fails() {
+    let Some(server) = Server::redis() else { return };
+    let mut stores = Vec::new();
+    for _ in 0..16 {
+        stores.push(RedisStore::new(connect(&server).await));
+    }
+    let stores = Arc::new(common::InTurn::new(stores));
+    for round in 0..5_000 {
+        assert_eq!(race(&stores, &conformance::fresh_key(), 16).await, 1, "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_16_connections_on_one_lapsed_or_released_key_one_takes_it_over() {
+    let Some(server) = Server::redis() else { return };
+    let store = Arc::new(RedisStore::new(connect(&server).await));
+    for round in 0..500 {
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+        assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(race(&store, &key, 16).await, 1, "round {round}");
+        let key = conformance::fresh_key();
+        let _lapsed = store.claim(&key, Duration::from_millis(1)).await.unwrap();
+        sleep(Duration::from_millis(3)).await;
+        assert_eq!(race(&store, &key, 16).await, 1, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn keys_expire_by_themselves_and_stand_under_the_prefix() {
+    let Some(server) = Server::redis() else { return };
+    let mut connection = connect(&server).await;
+    let store = RedisStore::new(connection.clone()).with_prefix("shop:hooks:");
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    assert_eq!(names, [format!("shop:hooks:{key}")]);
+    assert_eq!(store.complete(&lease, Duration::from_millis(100)).await.unwrap(), Fenced::Applied);
+    // Redis removes expired keys a little later.
+    let mut size = 1_u64;
+    for _ in 0..100 {
+        sleep(Duration::from_millis(100)).await;
+        size = redis::cmd("DBSIZE").query_async(&mut connection).await.unwrap();
+        if size == 0 {
+            break;
+        }
+    }
+    assert_eq!(size, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves_and_has_forgotten() {
+    let Some(mut server) = Server::redis() else { return };
+    let store = RedisStore::new(connect(&server).await);
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    server.stop();
+    for _ in 0..3 {
+        let error = store.claim(&key, LEASE).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.status(), &*error.to_string()),
+            ("store_failed", 503, "the Redis store failed")
+        );
+    }
+    server.start();
+    let mut claim = store.claim(&key, LEASE).await;
+    for _ in 0..100 {
+        if claim.is_ok() {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+        claim = store.claim(&key, LEASE).await;
+    }
+    // It was restarted empty: what it forgot is handled again.
+    assert!(matches!(claim.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
+async fn a_full_server_refuses_and_forgets_nothing() {
+    let Some(server) = Server::redis() else { return };
+    let mut connection = connect(&server).await;
+    let store = RedisStore::new(connection.clone());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    let set = |value: &str| redis::cmd("CONFIG").arg(&["SET", "maxmemory", value]).clone();
+    set("1").exec_async(&mut connection).await.unwrap();
+    let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().to_lowercase().contains("memory"));
+    set("0").exec_async(&mut connection).await.unwrap();
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+}
