@@ -1,0 +1,185 @@
+//! What a claim and its completion cost in each database, as ratios against the two bare statements,
+//! and what a key takes there.
+//!
+//! Run it with `cargo bench --bench stores --features conformance,postgres,redis,sqlite`, where
+//! PostgreSQL and Redis are installed: it starts servers of its own. The two candidates take turns in
+//! blocks, so that a noisy machine slows both alike, and their medians are compared.
+
+#[path = "../tests/common/servers.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests use the rest")]
+mod servers;
+
+use std::time::{Duration, Instant};
+
+use countersign::redis::{self, Client, Script};
+use countersign::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use countersign::sqlx::{self, postgres::PgPoolOptions};
+use countersign::store::{Claim, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore, PostgresStore, RedisStore, SqliteStore};
+use servers::Server;
+
+const LEASE: Duration = Duration::from_secs(60);
+const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+const BLOCKS: usize = 60;
+const BLOCK: usize = 50;
+/// How many claims and completions each of many does at once.
+const EACH: usize = 1_000;
+
+async fn claim_and_complete<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) {
+    let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else {
+        unreachable!("the key is new")
+    };
+    let _ = store.complete(&lease, RETENTION).await.unwrap();
+}
+
+/// Lets the bare pair and the store take turns, and prints their medians.
+async fn compare<S: IdempotencyStore>(name: &str, store: &S, bare: impl AsyncFn(&IdempotencyKey)) {
+    let mut times = [Vec::new(), Vec::new()];
+    for block in 0..BLOCKS {
+        let keys: Vec<_> = (0..2 * BLOCK).map(|_| conformance::fresh_key()).collect();
+        // Each goes first every other time.
+        for turn in [block % 2, 1 - block % 2] {
+            let start = Instant::now();
+            for key in &keys[turn * BLOCK..][..BLOCK] {
+                if turn == 0 { bare(key).await } else { claim_and_complete(store, key).await }
+            }
+            times[turn].push(start.elapsed().as_secs_f64() / BLOCK as f64);
+        }
+    }
+    let [bare, ours] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2] * 1e6
+    });
+    println!(
+        "{name:<12} bare {bare:>8.1} µs   claim and complete {ours:>8.1} µs   throughput {:.2} of bare",
+        bare / ours
+    );
+}
+
+/// How many claims and completions a second are done, by this many at once.
+async fn throughput<S: IdempotencyStore + Clone + 'static>(store: &S, at_once: usize) {
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..at_once)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    claim_and_complete(&store, &conformance::fresh_key()).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let rate = (EACH * at_once) as f64 / start.elapsed().as_secs_f64();
+    println!("{:<12} {rate:.0} a second, {at_once} at once", "");
+}
+
+async fn postgres() {
+    let Some(server) = Server::postgres() else { return };
+    let store =
+        PostgresStore::new(PgPoolOptions::new().max_connections(32).connect(&server.url()).await.unwrap());
+    store.migrate().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE bare (LIKE countersign_keys INCLUDING ALL)")
+        .execute(store.pool())
+        .await
+        .unwrap();
+    compare("PostgreSQL", &store, async |key| {
+        let insert = "INSERT INTO bare VALUES ($1, $2, false, clock_timestamp() + interval '1 minute')";
+        sqlx::query(insert).bind(key.as_str()).bind(&[7_u8; 16][..]).execute(store.pool()).await.unwrap();
+        let update =
+            "UPDATE bare SET done = true, expires_at = clock_timestamp() + interval '7 days' WHERE key = $1";
+        sqlx::query(update).bind(key.as_str()).execute(store.pool()).await.unwrap();
+    })
+    .await;
+    throughput(&store, 32).await;
+    let size = "SELECT pg_total_relation_size('countersign_keys') / count(*) FROM countersign_keys";
+    let size: i64 = sqlx::query_scalar(size).fetch_one(store.pool()).await.unwrap();
+    println!("{:<12} {size} bytes a key, with its claim's row not yet vacuumed", "");
+}
+
+async fn sqlite() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("webhooks.db");
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let store =
+        SqliteStore::new(SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap());
+    store.migrate().await.unwrap();
+    let bare = include_str!("../src/store/sqlite.sql").replace("countersign_keys", "bare");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(bare)).execute(store.pool()).await.unwrap();
+    compare("SQLite", &store, async |key| {
+        let insert = "INSERT INTO bare VALUES (?1, ?2, 0, ?3)";
+        sqlx::query(insert)
+            .bind(key.as_str())
+            .bind(&[7_u8; 16][..])
+            .bind(1_i64)
+            .execute(store.pool())
+            .await
+            .unwrap();
+        let update = "UPDATE bare SET done = 1, expires_at = ?2 WHERE key = ?1";
+        sqlx::query(update).bind(key.as_str()).bind(2_i64).execute(store.pool()).await.unwrap();
+    })
+    .await;
+    throughput(&store, 32).await;
+    let fill = "DELETE FROM bare; DELETE FROM countersign_keys; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);";
+    sqlx::raw_sql(fill).execute(store.pool()).await.unwrap();
+    let fill = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+        INSERT INTO countersign_keys
+        SELECT 'quote3d:sha256:' || lower(hex(randomblob(32))), randomblob(16), 1, 1763800000000 + n FROM n;
+        PRAGMA wal_checkpoint(TRUNCATE);";
+    sqlx::raw_sql(fill).execute(store.pool()).await.unwrap();
+    println!("{:<12} {} bytes a key, of 100,000", "", std::fs::metadata(path).unwrap().len() / 100_000);
+}
+
+async fn redis() {
+    let Some(server) = Server::redis() else { return };
+    let connection = Client::open(server.url()).unwrap().get_connection_manager().await.unwrap();
+    let store = RedisStore::new(connection.clone());
+    let complete = Script::new(
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+         redis.call('SET', KEYS[1], 'D', 'PX', ARGV[2]) return 1",
+    );
+    compare("Redis", &store, async |key| {
+        let mut connection = connection.clone();
+        let mut set = redis::cmd("SET");
+        set.arg(key.as_str()).arg("P0123456789abcdef").arg(&["NX", "GET", "PX"]).arg(60_000);
+        let _: Option<String> = set.query_async(&mut connection).await.unwrap();
+        let mut complete = complete.key(key.as_str());
+        complete.arg("P0123456789abcdef").arg(604_800_000_u64);
+        let _: bool = complete.invoke_async(&mut connection).await.unwrap();
+    })
+    .await;
+    throughput(&store, 32).await;
+    let mut connection = connection;
+    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+    let memory = async |connection: &mut _| -> u64 {
+        let info: String = redis::cmd("INFO").arg("memory").query_async(connection).await.unwrap();
+        info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().parse().unwrap()
+    };
+    let before = memory(&mut connection).await;
+    let mut fill = redis::pipe();
+    for n in 0..100_000 {
+        let key = format!("countersign:quote3d:sha256:{n:064x}");
+        fill.cmd("SET").arg(key).arg("D0123456789abcdef").arg("PX").arg(604_800_000 + n).ignore();
+    }
+    fill.exec_async(&mut connection).await.unwrap();
+    println!("{:<12} {} bytes a key, of 100,000", "", (memory(&mut connection).await - before) / 100_000);
+}
+
+#[tokio::main]
+async fn main() {
+    // `cargo test` runs benchmarks too, where they would only cost time.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    postgres().await;
+    sqlite().await;
+    redis().await;
+}

@@ -1,0 +1,115 @@
+//! Every interleaving of threads that claim, complete and release a key of the memory store.
+//!
+//! Run it with `RUSTFLAGS='--cfg countersign_loom' cargo test --test interleavings --features conformance
+//! --target-dir target/loom --release`, as `.ci/run` does; otherwise there is nothing in it.
+#![cfg(countersign_loom)]
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use countersign::store::{Claim, Fenced, Lease, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A future of a store in memory, which is ready at once.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("a store in memory waits for nothing"),
+    }
+}
+
+fn store() -> MemoryStore {
+    MemoryStore::new().with_clock(|| Duration::ZERO).with_capacity(16)
+}
+
+/// Threads that claim one key at once, of which exactly one may acquire it.
+fn race(claim: impl Fn(&IdempotencyKey) -> bool + Send + Sync + 'static) {
+    let key = conformance::fresh_key();
+    let acquired = Arc::new(AtomicUsize::new(0));
+    let claim = Arc::new(claim);
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let (key, acquired, claim) = (key.clone(), Arc::clone(&acquired), Arc::clone(&claim));
+            thread::spawn(move || {
+                if claim(&key) {
+                    acquired.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(acquired.load(Ordering::Relaxed), 1, "not exactly one thread acquired the key");
+}
+
+#[test]
+fn of_threads_that_claim_a_key_one_acquires_it_in_every_interleaving() {
+    loom::model(|| {
+        let store = store();
+        race(move |key| matches!(ready(store.claim(key, LEASE)).unwrap(), Claim::Acquired(_)));
+    });
+}
+
+/// The same test finds the fault in a store that looks first and inserts later.
+#[test]
+#[should_panic(expected = "not exactly one thread acquired the key")]
+fn check_then_insert_is_caught() {
+    loom::model(|| {
+        let keys = Mutex::new(HashMap::new());
+        race(move |key| {
+            let is_free = !keys.lock().unwrap().contains_key(key);
+            if is_free {
+                keys.lock().unwrap().insert(key.clone(), ());
+            }
+            is_free
+        });
+    });
+}
+
+#[test]
+fn a_completion_and_a_takeover_never_both_succeed() {
+    loom::model(|| {
+        let time = Arc::new(AtomicUsize::new(0));
+        let clock = Arc::clone(&time);
+        let store =
+            MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64));
+        let store = Arc::new(store);
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = ready(store.claim(&key, LEASE)).unwrap() else { panic!() };
+        time.store(61, Ordering::SeqCst);
+        let completion = thread::spawn({
+            let store = Arc::clone(&store);
+            move || ready(store.complete(&lease, LEASE)).unwrap()
+        });
+        let taken = ready(store.claim(&key, LEASE)).unwrap();
+        let completed = completion.join().unwrap();
+        assert_eq!(completed == Fenced::Applied, taken == Claim::Done);
+        assert_eq!(completed == Fenced::Lost, matches!(taken, Claim::Acquired(_)));
+    });
+}
+
+#[test]
+fn a_release_frees_the_key_for_one_and_never_a_done_one() {
+    loom::model(|| {
+        let store = Arc::new(store());
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = ready(store.claim(&key, LEASE)).unwrap() else { panic!() };
+        let write = |write: fn(&MemoryStore, &Lease) -> Fenced| {
+            let (store, lease) = (Arc::clone(&store), lease.clone());
+            thread::spawn(move || write(&store, &lease))
+        };
+        let completion = write(|store, lease| ready(store.complete(lease, LEASE)).unwrap());
+        let release = write(|store, lease| ready(store.release(lease)).unwrap());
+        let (completed, released) = (completion.join().unwrap(), release.join().unwrap());
+        // Whichever came first has won.
+        assert_ne!(completed, released);
+        let after = ready(store.claim(&key, LEASE)).unwrap();
+        assert_eq!(after == Claim::Done, completed == Fenced::Applied);
+    });
+}
