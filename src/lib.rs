@@ -130,7 +130,9 @@ struct Readme;
 ///
 /// ```compile_fail,E0451
 /// # use countersign::{Delivery, provider::Quote3d};
-/// let delivery: Delivery<'static, Quote3d> = Delivery { ..todo!() };
+/// fn forge(real: Delivery<'_, Quote3d>) -> Delivery<'_, Quote3d> {
+///     Delivery { ..real }
+/// }
 /// ```
 /// ```compile_fail,E0599
 /// # use countersign::{Delivery, provider::Quote3d};
