@@ -8,7 +8,7 @@ use http::HeaderMap;
 use crate::delivery::Delivery;
 use crate::error::{BoxError, Error, PolicyError};
 use crate::provider::Provider;
-use crate::renewal::{Lost, Renewal, Times};
+use crate::renewal::{Lost, Renewal};
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention};
 use crate::webhook::Webhook;
 
@@ -180,8 +180,9 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// happens once, whatever is killed when.
     ///
     /// The handler's error gives the key back, so it must mean that there was no effect, as with a
-    /// transaction that is rolled back. An error of the store's own type is
-    /// [`Outcome::Unavailable`]; a SQL store's is made of sqlx's by `?`.
+    /// transaction that is rolled back. Let it complete last and return at once: to a renewal, a done
+    /// key is a lost lease, and the provider is told to retry what was handled. An error of the
+    /// store's own type is [`Outcome::Unavailable`]; a SQL store's is made of sqlx's by `?`.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -238,10 +239,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         handler: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Outcome> {
         let result = match &self.renewal {
-            Some(renewal) => {
-                let times = Times { lease: self.lease, retention: self.retention };
-                renewal.run(&self.store, lease, times, handler).await
-            }
+            Some(renewal) => renewal.run(&self.store, lease, self.lease, handler).await,
             None => Ok(handler.await),
         };
         match result {

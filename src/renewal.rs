@@ -18,13 +18,6 @@ pub(crate) struct Renewal {
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A receiver's lease and retention.
-#[derive(Clone, Copy)]
-pub(crate) struct Times {
-    pub(crate) lease: Duration,
-    pub(crate) retention: Duration,
-}
-
 /// The lease is another's now.
 pub(crate) struct Lost;
 
@@ -41,11 +34,11 @@ impl Renewal {
         &self,
         store: &S,
         lease: &Lease,
-        times: Times,
+        lease_for: Duration,
         work: impl Future<Output = T>,
     ) -> Result<T, Lost> {
         let mut work = pin!(work);
-        let mut lost = pin!(self.lost(store, lease, times));
+        let mut lost = pin!(self.lost(store, lease, lease_for));
         poll_fn(|context| {
             if let Poll::Ready(result) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(result));
@@ -56,22 +49,16 @@ impl Renewal {
     }
 
     /// Renews the lease until the ceiling, and ends only if it is lost.
-    async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, times: Times) {
+    async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, lease_for: Duration) {
         // Thrice a lease, so that a renewal may fail or be late without losing it.
-        let step = (times.lease / 3).max(Duration::from_millis(1));
+        let step = (lease_for / 3).max(Duration::from_millis(1));
         let mut left = self.ceiling;
-        while left > step && left > times.lease - step {
+        while left > step && left > lease_for.saturating_sub(step) {
             (self.sleep)(step).await;
             left -= step;
             // If the store fails, the lease may yet last until it is back.
-            if let Ok(Fenced::Lost) = store.renew(lease, times.lease.min(left)).await {
-                match store.complete(lease, times.retention).await {
-                    // A key that cannot be renewed but completed is done under this very lease: the
-                    // handler has completed it itself, and is about to return.
-                    Ok(Fenced::Applied) => break,
-                    Ok(Fenced::Lost) => return,
-                    Err(_) => {}
-                }
+            if let Ok(Fenced::Lost) = store.renew(lease, lease_for.min(left)).await {
+                return;
             }
         }
         std::future::pending::<()>().await;
