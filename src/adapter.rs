@@ -1,4 +1,8 @@
 //! Framework adapters: each reads a request's body within its limit, and verifies it.
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "tower")]
+pub mod tower;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -46,17 +47,22 @@ pub struct Delivery<'a, P> {
     /// Where in the body the data stands.
     data: Option<std::ops::Range<usize>>,
     secret: MatchedSecret,
+    tenant: Option<Arc<str>>,
     provider: PhantomData<fn() -> P>,
 }
 
 impl<'a, P: Provider> Delivery<'a, P> {
     /// Reads the envelope of a body whose signature has matched.
-    pub(crate) fn read(body: Body<'a>, secret: MatchedSecret) -> Result<Self, Error> {
+    pub(crate) fn read(
+        body: Body<'a>,
+        secret: MatchedSecret,
+        tenant: Option<Arc<str>>,
+    ) -> Result<Self, Error> {
         match body {
             Body::Borrowed(bytes) => {
                 let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
                 let data = data.map(|data| range_in(bytes, data));
-                Ok(Self { body, event, id, timestamp, data, secret, provider: PhantomData })
+                Ok(Self { body, event, id, timestamp, data, secret, tenant, provider: PhantomData })
             }
             Body::Shared(ref bytes) => {
                 let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
@@ -67,6 +73,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
                     data: data.map(|data| range_in(bytes, data)),
                     body,
                     secret,
+                    tenant,
                     provider: PhantomData,
                 })
             }
@@ -126,13 +133,19 @@ impl<'a, P: Provider> Delivery<'a, P> {
     /// has no `id`.
     #[must_use]
     pub fn idempotency_key(&self) -> IdempotencyKey {
-        IdempotencyKey::new(P::NAME, self.id(), self.body())
+        IdempotencyKey::new(P::NAME, self.tenant(), self.id(), self.body())
     }
 
     /// Which of the secrets it was signed with.
     #[must_use]
     pub fn secret(&self) -> &MatchedSecret {
         &self.secret
+    }
+
+    /// Whose webhook it came to, if the [`Webhook`](crate::Webhook) says.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 
     /// The raw body, as it was signed.
@@ -154,6 +167,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
             timestamp: self.timestamp.map(owned),
             data: self.data,
             secret: self.secret,
+            tenant: self.tenant,
             provider: PhantomData,
         }
     }
@@ -186,6 +200,7 @@ impl<P> Clone for Delivery<'_, P> {
             timestamp: self.timestamp.clone(),
             data: self.data.clone(),
             secret: self.secret.clone(),
+            tenant: self.tenant.clone(),
             provider: PhantomData,
         }
     }
@@ -196,6 +211,7 @@ impl<P: Provider> fmt::Debug for Delivery<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
             .field("provider", &P::NAME)
+            .field("tenant", &self.tenant)
             .field("event", &self.event)
             .field("id", &self.id)
             .field("timestamp", &self.timestamp)

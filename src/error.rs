@@ -83,17 +83,40 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The body did not arrive whole: the connection broke, or the sender hung up. Only adapters,
-    /// which read the body themselves, return it.
+    /// The body did not arrive whole: the connection broke, or the sender hung up. Only what reads the
+    /// body, such as an adapter, returns it, and makes it by [`Error::incomplete_body`].
     #[error("the body did not arrive whole")]
     #[non_exhaustive]
     IncompleteBody {
         /// What the connection reported.
         source: Box<dyn StdError + Send + Sync>,
     },
+
+    /// The secrets to verify with could not be had: your lookup of them failed, or the application was
+    /// given none. Nothing was verified. Made by [`Error::secret_unavailable`].
+    #[error("the secrets to verify with could not be had")]
+    #[non_exhaustive]
+    SecretUnavailable {
+        /// Why not.
+        source: Box<dyn StdError + Send + Sync>,
+    },
 }
 
 impl Error {
+    /// A body that could not be read to its end, for those who read it themselves.
+    #[must_use]
+    pub fn incomplete_body(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::IncompleteBody { source: source.into() }
+    }
+
+    /// Secrets that could not be looked up, for a service whose tenants bring their own.
+    ///
+    /// Not for a tenant that does not exist: that is [`Secrets::of_nobody`](crate::Secrets::of_nobody).
+    #[must_use]
+    pub fn secret_unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::SecretUnavailable { source: source.into() }
+    }
+
     /// One word for this error that never changes: for the response, for logs, for metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -110,11 +133,12 @@ impl Error {
             Self::InvalidEvent { .. } => "invalid_event",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::IncompleteBody { .. } => "incomplete_body",
+            Self::SecretUnavailable { .. } => "secret_unavailable",
         }
     }
 
     /// The HTTP status to answer with: 401 until the signature has matched, 400 or 422 after,
-    /// 413 for a body over the limit.
+    /// 413 for a body over the limit, 503 where there are no secrets to verify with.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -130,6 +154,7 @@ impl Error {
             | Self::IncompleteBody { .. } => 400,
             Self::BodyTooLarge { .. } => 413,
             Self::InvalidEvent { .. } => 422,
+            Self::SecretUnavailable { .. } => 503,
         }
     }
 }

@@ -14,20 +14,21 @@ use crate::signature::Signature;
 /// request, so that a repeated header is refused and not silently dropped.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HeaderValues<'a> {
-    signature: Occurrence<'a>,
-    event: Occurrence<'a>,
+    signature: Occurrence<&'a [u8]>,
+    event: Occurrence<&'a [u8]>,
 }
 
+/// How often a header occurs in a request, and its value where that is clear.
 #[derive(Clone, Copy, Default)]
-enum Occurrence<'a> {
+pub(crate) enum Occurrence<T> {
     #[default]
     Never,
-    Once(&'a [u8]),
+    Once(T),
     Repeated,
 }
 
 /// Without the value: a signature that is right is as good as a delivery.
-impl fmt::Debug for Occurrence<'_> {
+impl<T> fmt::Debug for Occurrence<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Never => "Never",
@@ -37,11 +38,27 @@ impl fmt::Debug for Occurrence<'_> {
     }
 }
 
-impl<'a> Occurrence<'a> {
-    fn and(self, value: &'a [u8]) -> Self {
+impl<T> Occurrence<T> {
+    fn and(self, value: T) -> Self {
         match self {
             Self::Never => Self::Once(value),
             Self::Once(_) | Self::Repeated => Self::Repeated,
+        }
+    }
+
+    pub(crate) fn as_ref(&self) -> Occurrence<&T> {
+        match self {
+            Self::Never => Occurrence::Never,
+            Self::Once(value) => Occurrence::Once(value),
+            Self::Repeated => Occurrence::Repeated,
+        }
+    }
+
+    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Occurrence<U> {
+        match self {
+            Self::Never => Occurrence::Never,
+            Self::Once(value) => Occurrence::Once(with(value)),
+            Self::Repeated => Occurrence::Repeated,
         }
     }
 }
@@ -75,11 +92,7 @@ impl<'a> HeaderValues<'a> {
         }
     }
 
-    pub(crate) fn event(&self) -> Result<&'a [u8], Error> {
-        match self.event {
-            Occurrence::Never => Err(Error::MissingEventHeader),
-            Occurrence::Once(value) => Ok(value),
-            Occurrence::Repeated => Err(Error::DuplicateEventHeader),
-        }
+    pub(crate) fn event(&self) -> Occurrence<&'a [u8]> {
+        self.event
     }
 }

@@ -15,14 +15,16 @@ use sha2::{Digest, Sha256};
 ///
 /// Pass it on to whatever your handler calls that takes an idempotency key of its own.
 ///
-/// It tells providers apart, but not accounts at one provider: where tenants bring secrets of their
-/// own, whoever knows one can sign any `id`, so give each tenant a store, or a table, of its own.
+/// It tells providers apart, and tenants: where they bring secrets of their own, whoever knows one
+/// can sign any `id`, so say whose each webhook is, with [`with_tenant`](crate::Webhook::with_tenant).
 ///
 /// | the body | the key |
 /// |---|---|
-/// | has an `id` of 1 to 200 printable ASCII characters | `3qpr:evt_01HXYZ` |
+/// | has an `id` of 1 to 150 printable ASCII characters | `3qpr:evt_01HXYZ` |
 /// | has another `id` | `3qpr:id-sha256:` and the hex SHA-256 of the `id` |
 /// | has none, or an empty one | `quote3d:sha256:` and the hex SHA-256 of the body |
+/// | any of these, of the tenant `acme` | `3qpr@acme:` and so on |
+/// | any, of a tenant whose name is not 1 to 64 of `A-Z a-z 0-9 - _ .` | `3qpr@~`, the hex SHA-256 of the name, `:` and so on |
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdempotencyKey(Arc<str>);
 
@@ -31,7 +33,10 @@ impl IdempotencyKey {
     pub const MAX_LEN: usize = 255;
 
     /// The longest `id` that stands in a key as it is, in bytes.
-    const MAX_ID_LEN: usize = 200;
+    const MAX_ID_LEN: usize = 150;
+
+    /// The longest tenant that stands in a key as it is, in bytes.
+    const MAX_TENANT_LEN: usize = 64;
 
     /// The key as text, as stores keep it and logs show it.
     #[must_use]
@@ -40,14 +45,25 @@ impl IdempotencyKey {
     }
 
     /// `provider` is at most [`Provider::MAX_NAME_LEN`](crate::Provider) long, so the key fits.
-    pub(crate) fn new(provider: &str, id: Option<&str>, body: &[u8]) -> Self {
+    pub(crate) fn new(provider: &str, tenant: Option<&str>, id: Option<&str>, body: &[u8]) -> Self {
         let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+        // Neither a provider's name nor this holds a `:` or an `@`, so no `id` can pass for one.
+        let owner = match tenant {
+            None => String::new(),
+            Some(tenant) if Self::is_plain(tenant) => format!("@{tenant}"),
+            Some(tenant) => format!("@~{}", digest(tenant.as_bytes())),
+        };
         Self(match id {
             // An empty id would make one key of all events.
-            None | Some("") => format!("{provider}:sha256:{}", digest(body)).into(),
-            Some(id) if Self::stands_as_it_is(id) => format!("{provider}:{id}").into(),
-            Some(id) => format!("{provider}:id-sha256:{}", digest(id.as_bytes())).into(),
+            None | Some("") => format!("{provider}{owner}:sha256:{}", digest(body)).into(),
+            Some(id) if Self::stands_as_it_is(id) => format!("{provider}{owner}:{id}").into(),
+            Some(id) => format!("{provider}{owner}:id-sha256:{}", digest(id.as_bytes())).into(),
         })
+    }
+
+    fn is_plain(tenant: &str) -> bool {
+        (1..=Self::MAX_TENANT_LEN).contains(&tenant.len())
+            && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     }
 
     /// Not if it could be mistaken for one of the other two forms.
@@ -83,14 +99,14 @@ mod tests {
     use super::*;
 
     fn key(id: Option<&str>, body: &str) -> String {
-        IdempotencyKey::new("3qpr", id, body.as_bytes()).as_str().to_owned()
+        IdempotencyKey::new("3qpr", None, id, body.as_bytes()).as_str().to_owned()
     }
 
     #[test]
     fn a_plain_id_stands_in_the_key() {
         assert_eq!(key(Some("evt_01HXYZ"), "{}"), "3qpr:evt_01HXYZ");
         assert_eq!(key(Some("a:b/c"), "{}"), "3qpr:a:b/c");
-        assert_eq!(key(Some(&"x".repeat(200)), "{}"), format!("3qpr:{}", "x".repeat(200)));
+        assert_eq!(key(Some(&"x".repeat(150)), "{}"), format!("3qpr:{}", "x".repeat(150)));
     }
 
     #[test]
@@ -106,7 +122,7 @@ mod tests {
     fn any_other_id_is_hashed_and_collides_with_nothing() {
         let of_a_body = key(None, "{}");
         let mimic = of_a_body.strip_prefix("3qpr:").unwrap();
-        let ids = ["a b", "\u{e9}", "\n", "\0", &"x".repeat(201), mimic, "id-sha256:", "sha256:"];
+        let ids = ["a b", "\u{e9}", "\n", "\0", &"x".repeat(151), mimic, "id-sha256:", "sha256:"];
         for id in ids {
             let key = key(Some(id), "{}");
             assert!(key.starts_with("3qpr:id-sha256:"), "{key}");
@@ -119,12 +135,32 @@ mod tests {
     }
 
     #[test]
+    fn a_tenants_keys_are_its_own() {
+        let key = |tenant, id| IdempotencyKey::new("3qpr", tenant, id, b"{}").as_str().to_owned();
+        assert_eq!(key(Some("acme"), Some("evt_1")), "3qpr@acme:evt_1");
+        // `printf 'a b' | sha256sum`
+        let hashed = "3qpr@~c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65:evt_1";
+        assert_eq!(key(Some("a b"), Some("evt_1")), hashed);
+
+        let long = "t".repeat(65);
+        let tenants =
+            ["acme", "Acme", "a:b", "a@b", "@acme", "", " acme", "~acme", "é", &long, &hashed[5..70]];
+        let tenants = tenants.into_iter().map(Some).chain([None]);
+        let ids = [None, Some("evt_1"), Some("acme:evt_1"), Some("@acme:evt_1"), Some("b:evt_1"), Some("é")];
+        let keys: Vec<_> = tenants.flat_map(|tenant| ids.map(|id| key(tenant, id))).collect();
+        let distinct: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len(), "{keys:?}");
+    }
+
+    #[test]
     fn a_key_is_bounded_printable_ascii() {
         let name = "n".repeat(32);
-        for id in [None, Some("\u{1f980}"), Some(&*"x".repeat(200)), Some(&*"x".repeat(100_000))] {
-            let key = IdempotencyKey::new(&name, id, b"");
-            assert!(key.as_str().len() <= IdempotencyKey::MAX_LEN);
-            assert!(key.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
+        for tenant in [None, Some(&*"t".repeat(64)), Some("\n"), Some(&*"t".repeat(100_000))] {
+            for id in [None, Some("\u{1f980}"), Some(&*"x".repeat(150)), Some(&*"x".repeat(100_000))] {
+                let key = IdempotencyKey::new(&name, tenant, id, b"");
+                assert!(key.as_str().len() <= IdempotencyKey::MAX_LEN);
+                assert!(key.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
+            }
         }
     }
 }

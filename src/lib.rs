@@ -40,7 +40,10 @@
 //! | `sqlite` | `SqliteStore`, in an embedded SQLite file (Rust 1.94, as sqlx 0.9) |
 //! | `postgres` | `PostgresStore`, in a PostgreSQL table (Rust 1.94, as sqlx 0.9) |
 //! | `redis` | `RedisStore`, in Redis 7 or Valkey |
+//! | `tower` | for hyper, AWS Lambda and all that speaks `http::Request`: a layer, a whole endpoint, and `verify_request` |
 //! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
+//! | `actix-web` | `Verified`, an actix-web 4 extractor, a whole endpoint, and responses |
+//! | `tracing` | a span and an event for each delivery, without payload or secret |
 //! | `conformance` | the contract of a store, as a suite that runs against yours |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -52,16 +55,20 @@ mod envelope;
 mod error;
 mod event;
 mod header;
+mod incoming;
 mod json;
 mod key;
+mod outcome;
 mod payload;
 pub mod provider;
 mod receiver;
 mod renewal;
+mod response;
 mod secret;
 mod signature;
 pub mod store;
 mod strict;
+mod trace;
 mod verifier;
 mod vocabulary;
 mod webhook;
@@ -81,12 +88,14 @@ pub use sqlx;
 pub use error::{Error, PolicyError, SecretError};
 pub use event::{Event, EventData, UnknownEvent};
 pub use header::HeaderValues;
+pub use incoming::Incoming;
 pub use json::{Json, Number};
 pub use key::IdempotencyKey;
+pub use outcome::Outcome;
 pub use payload::Extra;
 #[doc(inline)]
 pub use provider::Provider;
-pub use receiver::{Outcome, Receiver};
+pub use receiver::Receiver;
 pub use secret::{Secret, Secrets};
 pub use signature::Signature;
 #[doc(inline)]
@@ -94,9 +103,15 @@ pub use store::{IdempotencyStore, MemoryStore};
 pub use verifier::{MatchedSecret, Verification, Verifier};
 pub use webhook::Webhook;
 
+#[cfg(feature = "actix-web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
+pub use adapter::actix_web;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use adapter::axum;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub use adapter::tower;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 #[doc(inline)]

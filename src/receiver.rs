@@ -6,10 +6,13 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::delivery::Delivery;
-use crate::error::{BoxError, Error, PolicyError};
+use crate::error::{BoxError, PolicyError};
+use crate::key::IdempotencyKey;
+use crate::outcome::Outcome;
 use crate::provider::Provider;
 use crate::renewal::{Lost, Renewal};
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention};
+use crate::trace;
 use crate::webhook::Webhook;
 
 /// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
@@ -162,17 +165,34 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
         E: Into<BoxError>,
     {
-        let lease = match self.claim(&delivery).await {
-            Ok(lease) => lease,
-            Err(outcome) => return outcome,
-        };
-        if let Err(outcome) = self.run(&lease, handler(delivery)).await {
-            return outcome;
-        }
-        match self.store.complete(&lease, self.retention).await {
-            Ok(fenced) => self.outcome(fenced),
-            Err(error) => Outcome::Unavailable(error.into()),
-        }
+        self.once(delivery, |delivery| handler(delivery)).await
+    }
+
+    /// [`handle`](Receiver::handle) for a handler of one lifetime only, as an adapter has it.
+    pub(crate) async fn once<'a, F, E>(
+        &self,
+        delivery: Delivery<'a, P>,
+        handler: impl FnOnce(Delivery<'a, P>) -> F,
+    ) -> Outcome
+    where
+        F: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        let key = delivery.idempotency_key();
+        let work = trace::span(&delivery, &key).observe(async {
+            let lease = match self.claim(&key).await {
+                Ok(lease) => lease,
+                Err(outcome) => return outcome,
+            };
+            if let Err(outcome) = self.run(&lease, handler(delivery)).await {
+                return outcome;
+            }
+            match self.store.complete(&lease, self.retention).await {
+                Ok(fenced) => self.outcome(fenced),
+                Err(error) => Outcome::Unavailable(error.into()),
+            }
+        });
+        work.await
     }
 
     /// [`handle`](Receiver::handle) with a handler that completes the lease itself, in the transaction
@@ -210,21 +230,25 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         H: AsyncFnOnce(Delivery<'_, P>, &Lease) -> Result<Fenced, E>,
         E: Into<BoxError>,
     {
-        let lease = match self.claim(&delivery).await {
-            Ok(lease) => lease,
-            Err(outcome) => return outcome,
-        };
-        match self.run(&lease, handler(delivery, &lease)).await {
-            Ok(fenced) => self.outcome(fenced),
-            Err(Outcome::Failed(error)) if error.is::<S::Error>() => Outcome::Unavailable(error),
-            Err(outcome) => outcome,
-        }
+        let key = delivery.idempotency_key();
+        let work = trace::span(&delivery, &key).observe(async {
+            let lease = match self.claim(&key).await {
+                Ok(lease) => lease,
+                Err(outcome) => return outcome,
+            };
+            match self.run(&lease, handler(delivery, &lease)).await {
+                Ok(fenced) => self.outcome(fenced),
+                Err(Outcome::Failed(error)) if error.is::<S::Error>() => Outcome::Unavailable(error),
+                Err(outcome) => outcome,
+            }
+        });
+        work.await
     }
 
-    /// Claims the delivery's key, or says why not.
-    async fn claim(&self, delivery: &Delivery<'_, P>) -> Result<Lease, Outcome> {
+    /// Claims the key, or says why not.
+    async fn claim(&self, key: &IdempotencyKey) -> Result<Lease, Outcome> {
         self.check().map_err(|error| Outcome::Unavailable(error.into()))?;
-        match self.store.claim(&delivery.idempotency_key(), self.lease).await {
+        match self.store.claim(key, self.lease).await {
             Ok(Claim::Acquired(lease)) => Ok(lease),
             Ok(Claim::InFlight { retry_after }) => Err(Outcome::InFlight { retry_after }),
             Ok(Claim::Done) => Err(Outcome::Duplicate),
@@ -272,11 +296,6 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 }
 
-/// The one error of a handler that is the delivery's fault and not the handler's.
-fn invalid_event(error: &BoxError) -> Option<&Error> {
-    error.downcast_ref().filter(|error| matches!(error, Error::InvalidEvent { .. }))
-}
-
 impl<P, S: Clone> Clone for Receiver<P, S> {
     fn clone(&self) -> Self {
         Self {
@@ -298,102 +317,5 @@ impl<P: Provider, S: fmt::Debug> fmt::Debug for Receiver<P, S> {
             .field("retention", &self.retention)
             .field("renewal", &self.renewal)
             .finish()
-    }
-}
-
-/// What came of a delivery, and so what to answer.
-///
-/// | outcome | status | code |
-/// |---|---|---|
-/// | [`Handled`](Outcome::Handled) | 200 | `handled` |
-/// | [`Duplicate`](Outcome::Duplicate) | 200 | `duplicate` |
-/// | [`InFlight`](Outcome::InFlight) | 409, Retry-After | `in_flight` |
-/// | [`LeaseLost`](Outcome::LeaseLost) | 409, Retry-After | `lease_lost` |
-/// | [`Rejected`](Outcome::Rejected) | the error's | the error's |
-/// | [`Failed`](Outcome::Failed) with [`Error::InvalidEvent`] | 422 | `invalid_event` |
-/// | [`Failed`](Outcome::Failed) with anything else | 500 | `handler_failed` |
-/// | [`Unavailable`](Outcome::Unavailable) | 503 | `store_unavailable` |
-#[derive(Debug)]
-#[non_exhaustive]
-#[must_use = "the provider waits for its status"]
-pub enum Outcome {
-    /// The handler ran, and the key is done.
-    Handled,
-    /// The event was handled before; the handler did not run.
-    Duplicate,
-    /// Another delivery of the event is being handled; the handler did not run. It is not
-    /// acknowledged, since that handler may yet fail: the provider is to retry.
-    InFlight {
-        /// How long the other's lease lasts yet.
-        retry_after: Duration,
-    },
-    /// The handler ran, and took longer than its lease: another delivery of the event is being
-    /// handled too, or was. Lengthen the lease.
-    LeaseLost {
-        /// How long the other's lease lasts at the most.
-        retry_after: Duration,
-    },
-    /// The delivery was refused; the store was not asked.
-    Rejected(Error),
-    /// The handler failed, and the key was given back, so that the provider's retry is handled.
-    Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// The store failed, or its policy is impossible. If it failed after the handler had run, the
-    /// retry runs the handler again.
-    Unavailable(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl Outcome {
-    /// The HTTP status to answer with.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Handled | Self::Duplicate => 200,
-            Self::InFlight { .. } | Self::LeaseLost { .. } => 409,
-            Self::Rejected(error) => error.status(),
-            Self::Failed(error) => invalid_event(error).map_or(500, Error::status),
-            Self::Unavailable(_) => 503,
-        }
-    }
-
-    /// One word for this outcome that never changes: for the response, for logs, for metrics.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Handled => "handled",
-            Self::Duplicate => "duplicate",
-            Self::InFlight { .. } => "in_flight",
-            Self::LeaseLost { .. } => "lease_lost",
-            Self::Rejected(error) => error.code(),
-            Self::Failed(error) => invalid_event(error).map_or("handler_failed", Error::code),
-            Self::Unavailable(_) => "store_unavailable",
-        }
-    }
-
-    /// Whether the delivery is acknowledged: the answer is a 2xx.
-    #[must_use]
-    pub fn is_acknowledged(&self) -> bool {
-        matches!(self, Self::Handled | Self::Duplicate)
-    }
-
-    /// The value of the Retry-After header, in whole seconds and at least 1, where there is one.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::InFlight { retry_after } | Self::LeaseLost { retry_after } => {
-                let up = u64::from(retry_after.subsec_nanos() > 0);
-                Some(retry_after.as_secs().saturating_add(up).max(1))
-            }
-            _ => None,
-        }
-    }
-
-    /// The error behind the outcome, for the log.
-    #[must_use]
-    pub fn error(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Rejected(error) => Some(error),
-            Self::Failed(error) | Self::Unavailable(error) => Some(&**error),
-            _ => None,
-        }
     }
 }

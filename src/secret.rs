@@ -124,6 +124,11 @@ impl Secret {
         Hmac::new_from_slice(&self.bytes).expect("HMAC takes a key of any length")
     }
 
+    /// What is worked with where there is no secret.
+    pub(crate) fn of_nobody() -> Self {
+        Self { bytes: Zeroizing::default(), label: None }
+    }
+
     pub(crate) fn label(&self) -> Option<&Arc<str>> {
         self.label.as_ref()
     }
@@ -194,6 +199,24 @@ impl Secrets {
             Some(value) if !value.is_empty() => secrets.with_older(Secret::from_env(&previous)?),
             _ => Ok(secrets),
         }
+    }
+
+    /// No secret: nothing is signed with it, so every delivery is refused, in the time and with the
+    /// answer of any forged one. For a service whose tenants bring their own secrets: with these for a
+    /// tenant that does not exist, nobody can find out which do.
+    ///
+    /// ```
+    /// use countersign::{Error, Secrets, Webhook, provider::Quote3d};
+    /// # use std::collections::HashMap;
+    /// # fn webhook(tenants: &HashMap<String, Secrets>, tenant: &str) -> Webhook<Quote3d> {
+    ///
+    /// let secrets = tenants.get(tenant).cloned().unwrap_or_else(Secrets::of_nobody);
+    /// Webhook::<Quote3d>::new(secrets).with_tenant(tenant)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        Self(Vec::new())
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Secret> {

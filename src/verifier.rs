@@ -13,11 +13,15 @@ use crate::signature::Signature;
 struct Key {
     mac: Hmac<Sha256>,
     label: Option<Arc<str>>,
+    /// Nobody's: it is worked with like any other, so that refusing takes as long, and never matches.
+    refuses: bool,
 }
 
 impl Key {
-    fn matched(&self, position: usize) -> MatchedSecret {
-        MatchedSecret { position, label: self.label.clone() }
+    /// Judges what the key made of a body: the one place where a computed tag is looked at.
+    fn judge(&self, position: usize, mac: Hmac<Sha256>, signature: &Signature) -> Option<MatchedSecret> {
+        let matches = signature.matches(&mac.finalize().into_bytes().into());
+        (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
     }
 }
 
@@ -48,8 +52,13 @@ impl Verifier {
     /// Keys the MAC for each secret, newest first.
     #[must_use]
     pub fn new(secrets: impl Into<Secrets>) -> Self {
-        let key = |secret: &Secret| Key { mac: secret.to_mac(), label: secret.label().cloned() };
-        Self { keys: secrets.into().iter().map(key).collect() }
+        let key =
+            |secret: &Secret| Key { mac: secret.to_mac(), label: secret.label().cloned(), refuses: false };
+        let mut keys: Vec<_> = secrets.into().iter().map(key).collect();
+        if keys.is_empty() {
+            keys.push(Key { refuses: true, ..key(&Secret::of_nobody()) });
+        }
+        Self { keys: keys.into() }
     }
 
     /// Says which secret made this signature of this body. Allocates nothing, and compares in a
@@ -58,13 +67,9 @@ impl Verifier {
     /// # Errors
     /// [`Error::SignatureMismatch`] if none did.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, Error> {
-        for (position, key) in self.keys.iter().enumerate() {
-            let tag = key.mac.clone().chain_update(body).finalize().into_bytes().into();
-            if signature.matches(&tag) {
-                return Ok(key.matched(position));
-            }
-        }
-        Err(Error::SignatureMismatch)
+        let mut keys = self.keys.iter().enumerate();
+        keys.find_map(|(position, key)| key.judge(position, key.mac.clone().chain_update(body), signature))
+            .ok_or(Error::SignatureMismatch)
     }
 
     /// Begins to check a body that arrives in pieces.
@@ -81,8 +86,8 @@ impl Verifier {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn start(&self, signature: Signature) -> Verification {
-        let macs = self.keys.iter().map(|key| key.mac.clone()).collect();
-        Verification { keys: Arc::clone(&self.keys), macs, signature }
+        let older = self.keys[1..].iter().map(|key| key.mac.clone()).collect();
+        Verification { newest: self.keys[0].mac.clone(), older, keys: Arc::clone(&self.keys), signature }
     }
 
     /// Signs a body with the newest secret: for testing a receiver.
@@ -105,14 +110,17 @@ impl fmt::Debug for Verifier {
 #[must_use = "nothing is verified before `finish`"]
 pub struct Verification {
     keys: Arc<[Key]>,
-    macs: Vec<Hmac<Sha256>>,
+    /// Apart from the others, of which there are most often none, so that nothing is allocated.
+    newest: Hmac<Sha256>,
+    older: Vec<Hmac<Sha256>>,
     signature: Signature,
 }
 
 impl Verification {
     /// Takes the next piece, of any length.
     pub fn update(&mut self, chunk: &[u8]) {
-        for mac in &mut self.macs {
+        self.newest.update(chunk);
+        for mac in &mut self.older {
             mac.update(chunk);
         }
     }
@@ -122,12 +130,11 @@ impl Verification {
     /// # Errors
     /// [`Error::SignatureMismatch`] if no secret made the signature.
     pub fn finish(self) -> Result<MatchedSecret, Error> {
-        for (position, mac) in self.macs.into_iter().enumerate() {
-            if self.signature.matches(&mac.finalize().into_bytes().into()) {
-                return Ok(self.keys[position].matched(position));
-            }
-        }
-        Err(Error::SignatureMismatch)
+        let macs = std::iter::once(self.newest).chain(self.older);
+        let mut judged = self.keys.iter().zip(macs).enumerate();
+        judged
+            .find_map(|(position, (key, mac))| key.judge(position, mac, &self.signature))
+            .ok_or(Error::SignatureMismatch)
     }
 }
 

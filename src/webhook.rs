@@ -4,16 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-#[cfg(feature = "axum")]
-use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName};
 
 use crate::delivery::{Body, Delivery};
 use crate::error::Error;
-use crate::header::HeaderValues;
+use crate::header::{HeaderValues, Occurrence};
+use crate::incoming::Incoming;
 use crate::provider::Provider;
 use crate::secret::Secrets;
 use crate::signature::Signature;
+use crate::trace::{self, Rotation};
 use crate::verifier::{MatchedSecret, Verifier};
 
 /// Over a thousand times a documented payload.
@@ -48,8 +49,10 @@ pub struct Webhook<P> {
     signature_header: HeaderName,
     event_header: Option<HeaderName>,
     verifier: Verifier,
+    tenant: Option<Arc<str>>,
     max_age: Option<Duration>,
     body_limit: usize,
+    rotation: Rotation,
 }
 
 impl<P: Provider + Default> Webhook<P> {
@@ -72,9 +75,22 @@ impl<P: Provider> Webhook<P> {
             event_header: provider.event_header(),
             provider: Arc::new(provider),
             verifier: Verifier::new(secrets),
+            tenant: None,
             max_age: None,
             body_limit: DEFAULT_BODY_LIMIT,
+            rotation: Rotation::default(),
         }
+    }
+
+    /// Says whose webhook it is, where tenants of your service bring secrets of their own. The name
+    /// stands in the [`IdempotencyKey`](crate::IdempotencyKey), so that no tenant can sign away
+    /// another's events; it may be any text that never changes.
+    ///
+    /// For a tenant that does not exist, take [`Secrets::of_nobody`].
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into().into());
+        self
     }
 
     /// Refuses deliveries as [`Error::Stale`] whose signed timestamp is not within `max_age` of
@@ -102,6 +118,12 @@ impl<P: Provider> Webhook<P> {
     #[must_use]
     pub fn body_limit(&self) -> usize {
         self.body_limit
+    }
+
+    /// Whose webhook it is, if that was said.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 
     /// The provider.
@@ -134,7 +156,7 @@ impl<P: Provider> Webhook<P> {
     /// After, the provider: [`Error::MalformedPayload`], [`Error::MissingEventHeader`],
     /// [`Error::DuplicateEventHeader`], [`Error::EventMismatch`], [`Error::Stale`].
     pub fn verify<'a>(&self, headers: &HeaderMap, body: &'a [u8]) -> Result<Delivery<'a, P>, Error> {
-        self.accept(&self.header_values(headers), Body::Borrowed(body), SystemTime::now)
+        self.verify_values(&self.header_values(headers), body, SystemTime::now)
     }
 
     /// [`verify`](Webhook::verify) at a time of your choice, for a test of
@@ -148,7 +170,7 @@ impl<P: Provider> Webhook<P> {
         body: &'a [u8],
         now: SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        self.accept(&self.header_values(headers), Body::Borrowed(body), || now)
+        self.verify_values(&self.header_values(headers), body, || now)
     }
 
     /// [`verify_at`](Webhook::verify_at) for people on another header type: the values of the two
@@ -181,7 +203,7 @@ impl<P: Provider> Webhook<P> {
         body: &'a [u8],
         now: SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        self.accept(values, Body::Borrowed(body), || now)
+        self.verify_values(values, body, || now)
     }
 
     /// Verifies the signature alone, for a provider that signs this way and whose bodies have no
@@ -191,7 +213,34 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
     /// [`Error::SignatureMismatch`].
     pub fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<MatchedSecret, Error> {
-        self.verifier.verify(body, &self.header_values(headers).signature()?)
+        self.verifier
+            .verify(body, &self.signature(&self.header_values(headers))?)
+            .inspect(|matched| self.rotation.matched::<P>(matched))
+            .inspect_err(trace::rejected::<P>)
+    }
+
+    /// Begins a delivery whose body arrives in pieces, and refuses it before any of the body is read
+    /// where there is not one well-formed signature, or where Content-Length is over the
+    /// [`body_limit`](Webhook::body_limit).
+    ///
+    /// # Errors
+    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
+    /// [`Error::BodyTooLarge`].
+    pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
+        let incoming = self.start_values(&self.header_values(headers))?;
+        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        announced.map_or(Ok(()), |announced| incoming.check_length(announced))?;
+        Ok(incoming)
+    }
+
+    /// [`start`](Webhook::start) for people on another header type. The length that the sender
+    /// announced, if it did, is for [`Incoming::check_length`].
+    ///
+    /// # Errors
+    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`] and [`Error::MalformedSignature`].
+    pub fn start_values(&self, values: &HeaderValues<'_>) -> Result<Incoming<P>, Error> {
+        let verification = self.verifier.start(self.signature(values)?);
+        Ok(Incoming::new(self.clone(), verification, values.event().map(Into::into)))
     }
 
     /// Signs a body with the newest secret, as the provider would: for testing your receiver. The
@@ -209,20 +258,21 @@ impl<P: Provider> Webhook<P> {
         self.verifier.sign(body)
     }
 
-    /// What can be refused before any of the body is read.
-    #[cfg(feature = "axum")]
-    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), Error> {
-        self.header_values(headers).signature().map(drop)
+    pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
+        if length <= self.body_limit as u64 {
+            return Ok(());
+        }
+        let error = self.too_large();
+        trace::rejected::<P>(&error);
+        Err(error)
     }
 
-    /// [`verify`](Webhook::verify) of a body that the delivery then shares.
-    #[cfg(feature = "axum")]
-    pub(crate) fn verify_shared(
-        &self,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> Result<Delivery<'static, P>, Error> {
-        self.accept(&self.header_values(headers), Body::Shared(body), SystemTime::now)
+    pub(crate) fn too_large(&self) -> Error {
+        Error::BodyTooLarge { limit: self.body_limit }
+    }
+
+    fn signature(&self, values: &HeaderValues<'_>) -> Result<Signature, Error> {
+        values.signature().inspect_err(trace::rejected::<P>)
     }
 
     /// The values of this webhook's headers in a request.
@@ -239,17 +289,44 @@ impl<P: Provider> Webhook<P> {
         values
     }
 
-    /// The one way in which a delivery comes to be.
-    fn accept<'a>(
+    fn verify_values<'a>(
         &self,
         values: &HeaderValues<'_>,
+        body: &'a [u8],
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<Delivery<'a, P>, Error> {
+        let matched = self.verifier.verify(body, &self.signature(values)?);
+        self.accept(matched, values.event(), Body::Borrowed(body), now)
+    }
+
+    /// The one way in which a delivery comes to be: of a body that was just held against its signature.
+    pub(crate) fn accept<'a>(
+        &self,
+        matched: Result<MatchedSecret, Error>,
+        event_header: Occurrence<&[u8]>,
         body: Body<'a>,
         now: impl FnOnce() -> SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        let matched = self.verifier.verify(body.as_slice(), &values.signature()?)?;
-        let delivery = Delivery::read(body, matched)?;
-        if self.event_header.is_some() && values.event()? != delivery.event_name().as_bytes() {
-            return Err(Error::EventMismatch);
+        self.judge(matched, event_header, body, now).inspect_err(trace::rejected::<P>)
+    }
+
+    fn judge<'a>(
+        &self,
+        matched: Result<MatchedSecret, Error>,
+        event_header: Occurrence<&[u8]>,
+        body: Body<'a>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<Delivery<'a, P>, Error> {
+        let matched = matched?;
+        self.rotation.matched::<P>(&matched);
+        let delivery = Delivery::read(body, matched, self.tenant.clone())?;
+        if self.event_header.is_some() {
+            match event_header {
+                Occurrence::Never => return Err(Error::MissingEventHeader),
+                Occurrence::Once(event) if event == delivery.event_name().as_bytes() => {}
+                Occurrence::Once(_) => return Err(Error::EventMismatch),
+                Occurrence::Repeated => return Err(Error::DuplicateEventHeader),
+            }
         }
         match self.max_age {
             Some(max_age) if !delivery.is_within(max_age, now()) => Err(Error::Stale),
@@ -265,8 +342,10 @@ impl<P> Clone for Webhook<P> {
             signature_header: self.signature_header.clone(),
             event_header: self.event_header.clone(),
             verifier: self.verifier.clone(),
+            tenant: self.tenant.clone(),
             max_age: self.max_age,
             body_limit: self.body_limit,
+            rotation: self.rotation.clone(),
         }
     }
 }
@@ -290,6 +369,7 @@ impl<P: Provider> fmt::Debug for Webhook<P> {
             .field("signature_header", &self.signature_header)
             .field("event_header", &self.event_header)
             .field("verifier", &self.verifier)
+            .field("tenant", &self.tenant)
             .field("max_age", &self.max_age)
             .field("body_limit", &self.body_limit)
             .finish()

@@ -1,34 +1,33 @@
 //! For axum 0.8: an extractor, and responses.
 //!
 //! [`Verified`] takes a delivery from a request; [`Error`] and [`Outcome`] are responses with their
-//! status and the body `{"error": code}`, and no detail beyond.
+//! status and the body `{"error": code}`, and no detail beyond. A whole endpoint in one piece is
+//! [`tower::Endpoint`](crate::tower::Endpoint), which axum routes to with `post_service`.
 
 use std::fmt;
 use std::sync::Arc;
 
-use axum_core::body::Body;
 use axum_core::extract::{FromRef, FromRequest, Request};
 use axum_core::response::{IntoResponse, Response};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::delivery::Delivery;
 use crate::error::Error;
+use crate::outcome::Outcome;
 use crate::provider::Provider;
-use crate::receiver::{Outcome, Receiver};
+use crate::receiver::Receiver;
 use crate::webhook::Webhook;
 
 /// An axum extractor of a verified delivery. The state is the [`Webhook<P>`], or the [`Receiver`] (in
 /// an `Arc` or not), or a type of yours for which `Webhook<P>` is [`FromRef`]; without that, axum
 /// says that the handler is none.
 ///
-/// Before any of the body is read, a request without one well-formed signature is refused, and one
-/// whose Content-Length is over the webhook's limit. A body without that header is read up to the
-/// limit and no further. axum's `DefaultBodyLimit` does not apply.
+/// The body is read and verified as [`tower`](crate::tower) does it, within the webhook's limit;
+/// axum's `DefaultBodyLimit` does not apply. With several providers, give each route its own state:
+/// `post(handler).with_state(receiver)`. To log a refusal, or to answer it otherwise, extract a
+/// `Result<Verified<P>, Error>`.
 ///
-/// With several providers, give each route its own state: `post(handler).with_state(receiver)`. To
-/// log a refusal, or to answer it otherwise, extract a `Result<Verified<P>, Error>`.
+/// Where the secret depends on the request, as with tenants, take the request instead of this, and
+/// call [`Webhook::verify_request`] with the webhook that you have found.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -66,11 +65,7 @@ where
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let webhook = Webhook::from_ref(state);
-        let (head, body) = request.into_parts();
-        webhook.check_headers(&head.headers)?;
-        let body = collect(&head.headers, body, webhook.body_limit()).await?;
-        webhook.verify_shared(&head.headers, body).map(Self)
+        Webhook::from_ref(state).verify_request(request).await.map(Self)
     }
 }
 
@@ -88,28 +83,10 @@ impl<P: Provider, S> FromRef<Arc<Receiver<P, S>>> for Webhook<P> {
     }
 }
 
-/// The whole body, unless it is longer than `limit`.
-async fn collect(headers: &HeaderMap, body: Body, limit: usize) -> Result<bytes::Bytes, Error> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(Error::BodyTooLarge { limit });
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if is_over_limit(&*error) => Err(Error::BodyTooLarge { limit }),
-        Err(source) => Err(Error::IncompleteBody { source }),
-    }
-}
-
-/// Whether a limit was passed: this one, or a layer's around it.
-fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<LengthLimitError>() || error.source().is_some_and(is_over_limit)
-}
-
 /// The error's status, and `{"error": code}`.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        response(self.status(), Some(self.code()))
+        self.to_response()
     }
 }
 
@@ -117,22 +94,6 @@ impl IntoResponse for Error {
 /// acknowledged, and `{"error": code}` for any other.
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
-        let code = (!self.is_acknowledged()).then(|| self.code());
-        let mut response = response(self.status(), code);
-        if let Some(seconds) = self.retry_after() {
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
-        response
+        self.to_response()
     }
-}
-
-fn response(status: u16, code: Option<&str>) -> Response {
-    // A code is letters and underscores: nothing in it needs an escape.
-    let body = code.map_or_else(Body::empty, |code| Body::from(format!(r#"{{"error":"{code}"}}"#)));
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if code.is_some() {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    response
 }

@@ -127,7 +127,7 @@ fn fresh_id() -> String {
 }
 
 fn key_of(id: &str) -> IdempotencyKey {
-    IdempotencyKey::new("conformance", Some(id), b"")
+    IdempotencyKey::new("conformance", None, Some(id), b"")
 }
 
 /// What a store did instead of what a rule says.

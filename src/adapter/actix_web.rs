@@ -1,0 +1,297 @@
+//! For actix-web 4: an extractor, a whole endpoint, and responses.
+//!
+//! | you have | take |
+//! |---|---|
+//! | a secret, a store and a handler | [`endpoint`], a route |
+//! | a handler of your own | [`Verified`], an extractor |
+//! | a secret that depends on the request, as with tenants | [`verify_request`] or [`receive_request`] |
+//!
+//! All three feed the MAC with each piece of the body as it arrives. A request without one well-formed
+//! signature, or whose Content-Length is over the webhook's [limit](Webhook::with_body_limit), is
+//! refused before any of its body is read; a body of unknown length is read up to the limit and no
+//! further. actix-web's `PayloadConfig` does not apply.
+//!
+//! [`Error`] and [`Outcome`] are responses with their status and the body `{"error": code}`, and no
+//! detail beyond.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use ::actix_web::body::BoxBody;
+use ::actix_web::dev::Payload;
+use ::actix_web::error::PayloadError;
+use ::actix_web::http::StatusCode;
+use ::actix_web::http::header::CONTENT_LENGTH;
+use ::actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError, Route, web};
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::delivery::Delivery;
+use crate::error::{BoxError, Error};
+use crate::header::HeaderValues;
+use crate::incoming::Incoming;
+use crate::outcome::Outcome;
+use crate::provider::Provider;
+use crate::receiver::Receiver;
+use crate::store::IdempotencyStore;
+use crate::trace;
+use crate::webhook::Webhook;
+
+/// An actix-web extractor of a verified delivery. It needs the [`Webhook<P>`] in the application's
+/// data, by `app_data(webhook)` or as `web::Data`; of a [`Receiver`], `app_data(receiver.webhook().clone())`.
+/// Without one it answers 503, since nothing can be verified.
+///
+/// To log a refusal, or to answer it otherwise, extract a `Result<Verified<P>, Error>`.
+///
+/// ```
+/// use actix_web::{App, web};
+/// use countersign::{Secret, Webhook, actix_web::Verified, provider::ThreeQpr};
+///
+/// async fn scan(Verified(delivery): Verified<ThreeQpr>) -> Result<&'static str, countersign::Error> {
+///     println!("{:?}", delivery.event()?);
+///     Ok("")
+/// }
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let app = App::new().app_data(webhook).route("/webhooks/3qpr", web::post().to(scan));
+/// # Ok::<(), countersign::SecretError>(())
+/// ```
+pub struct Verified<P>(pub Delivery<'static, P>);
+
+impl<P: Provider> FromRequest for Verified<P> {
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let incoming = webhook_of(request).and_then(|webhook| start(webhook, request));
+        let payload = payload.take();
+        Box::pin(async { read(incoming?, payload).await.map(Self) })
+    }
+}
+
+/// A route for the provider's POST requests: a [`Receiver`], shared or not, and your handler. It
+/// verifies the request, claims its key, runs the handler, marks the key done, and answers with the
+/// [`Outcome`]'s status.
+///
+/// The handler is a function, or a closure that returns an `async` block, of an owned delivery; what
+/// it shares is cloned into the block. All workers have to share one receiver: make it before the
+/// server's factory, in an `Arc`. For a handler that completes its lease in its own transaction,
+/// extract [`Verified`] and call [`handle_with_lease`](Receiver::handle_with_lease).
+///
+/// ```
+/// use std::sync::Arc;
+/// use actix_web::App;
+/// use countersign::provider::{ThreeQpr, threeqpr};
+/// use countersign::{Delivery, MemoryStore, Receiver, Secret, Webhook, actix_web::endpoint};
+///
+/// async fn handle(delivery: Delivery<'static, ThreeQpr>) -> Result<(), countersign::Error> {
+///     match delivery.event()? {
+///         threeqpr::Event::ScanCreated(scan) => println!("{scan:?}"),
+///         other => println!("not ours: {}", other.name()),
+///     }
+///     Ok(())
+/// }
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let receiver = Arc::new(Receiver::new(webhook, MemoryStore::new()));
+/// let app = move || App::new().route("/webhooks/3qpr", endpoint(Arc::clone(&receiver), handle));
+/// # app();
+/// # Ok::<(), countersign::SecretError>(())
+/// ```
+#[must_use]
+pub fn endpoint<P, S, H, F, E>(receiver: impl Into<Arc<Receiver<P, S>>>, handler: H) -> Route
+where
+    P: Provider,
+    S: IdempotencyStore + 'static,
+    H: Fn(Delivery<'static, P>) -> F + Clone + 'static,
+    F: Future<Output = Result<(), E>> + 'static,
+    E: Into<BoxError> + 'static,
+{
+    let receiver = receiver.into();
+    web::post().to(move |request: HttpRequest, payload: web::Payload| {
+        let (receiver, handler) = (Arc::clone(&receiver), handler.clone());
+        async move {
+            match verify_request(receiver.webhook(), &request, payload).await {
+                Ok(delivery) => receiver.once(delivery, handler).await,
+                Err(error) => Outcome::Rejected(error),
+            }
+        }
+    })
+}
+
+/// Reads and verifies a request with a webhook that you have at hand. The delivery owns its body,
+/// which is not copied where it came in one piece.
+///
+/// # Errors
+/// Those of [`Webhook::verify`], [`Error::BodyTooLarge`], and [`Error::IncompleteBody`] if the sender
+/// hung up.
+///
+/// ```
+/// use actix_web::{HttpRequest, web};
+/// use countersign::actix_web::verify_request;
+/// use countersign::{Error, Secrets, Webhook, provider::ThreeQpr};
+/// # async fn lookup(tenant: &str) -> Result<Option<Secrets>, std::io::Error> { Ok(None) }
+///
+/// /// `/webhooks/{tenant}/3qpr`
+/// async fn scan(
+///     tenant: web::Path<String>,
+///     request: HttpRequest,
+///     payload: web::Payload,
+/// ) -> Result<&'static str, Error> {
+///     let secrets = lookup(&tenant).await.map_err(Error::secret_unavailable)?;
+///     // A tenant that does not exist is refused like any forged delivery.
+///     let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+///     let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(tenant.as_str());
+///     let delivery = verify_request(&webhook, &request, payload).await?;
+///     println!("{:?}", delivery.event()?);
+///     Ok("")
+/// }
+/// ```
+pub async fn verify_request<P, B>(
+    webhook: &Webhook<P>,
+    request: &HttpRequest,
+    payload: B,
+) -> Result<Delivery<'static, P>, Error>
+where
+    P: Provider,
+    B: Stream<Item = Result<Bytes, PayloadError>>,
+{
+    read(start(webhook, request)?, payload).await
+}
+
+/// [`Receiver::receive`] for a request whose body is yet to be read.
+///
+/// ```
+/// use actix_web::{HttpRequest, web};
+/// use countersign::actix_web::receive_request;
+/// use countersign::{Delivery, MemoryStore, Outcome, Receiver, provider::ThreeQpr};
+///
+/// async fn scan(
+///     receiver: web::Data<Receiver<ThreeQpr, MemoryStore>>,
+///     request: HttpRequest,
+///     payload: web::Payload,
+/// ) -> Outcome {
+///     receive_request(&receiver, &request, payload, async |delivery: Delivery<'_, ThreeQpr>| {
+///         println!("{:?}", delivery.event()?);
+///         Ok::<_, countersign::Error>(())
+///     })
+///     .await
+/// }
+/// ```
+pub async fn receive_request<P, S, B, H, E>(
+    receiver: &Receiver<P, S>,
+    request: &HttpRequest,
+    payload: B,
+    handler: H,
+) -> Outcome
+where
+    P: Provider,
+    S: IdempotencyStore,
+    B: Stream<Item = Result<Bytes, PayloadError>>,
+    H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
+    E: Into<BoxError>,
+{
+    match verify_request(receiver.webhook(), request, payload).await {
+        Ok(delivery) => receiver.handle(delivery, handler).await,
+        Err(error) => Outcome::Rejected(error),
+    }
+}
+
+fn webhook_of<P: Provider>(request: &HttpRequest) -> Result<&Webhook<P>, Error> {
+    let plain = request.app_data::<Webhook<P>>();
+    plain.or_else(|| request.app_data::<web::Data<Webhook<P>>>().map(|data| &***data)).ok_or_else(|| {
+        let error = Error::secret_unavailable(format!("the application has no Webhook of {}", P::NAME));
+        trace::rejected::<P>(&error);
+        error
+    })
+}
+
+fn start<P: Provider>(webhook: &Webhook<P>, request: &HttpRequest) -> Result<Incoming<P>, Error> {
+    let headers = request.headers();
+    let mut values = HeaderValues::new();
+    for value in headers.get_all(webhook.signature_header().as_str()) {
+        values = values.with_signature(value.as_bytes());
+    }
+    if let Some(name) = webhook.event_header() {
+        for value in headers.get_all(name.as_str()) {
+            values = values.with_event(value.as_bytes());
+        }
+    }
+    let incoming = webhook.start_values(&values)?;
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    announced.map_or(Ok(()), |announced| incoming.check_length(announced))?;
+    Ok(incoming)
+}
+
+/// Reads a body to its end, or to the first reason to refuse it.
+async fn read<P, B>(mut incoming: Incoming<P>, payload: B) -> Result<Delivery<'static, P>, Error>
+where
+    P: Provider,
+    B: Stream<Item = Result<Bytes, PayloadError>>,
+{
+    let mut payload = pin!(payload);
+    while let Some(piece) = poll_fn(|context| payload.as_mut().poll_next(context)).await {
+        match piece {
+            Ok(piece) => incoming.update_shared(piece)?,
+            Err(source) => {
+                let error = match source {
+                    PayloadError::Overflow => incoming.too_large(),
+                    source => Error::incomplete_body(source),
+                };
+                trace::rejected::<P>(&error);
+                return Err(error);
+            }
+        }
+    }
+    incoming.finish()
+}
+
+/// The error's status, and `{"error": code}`.
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        status(self.status())
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        response(self.to_response())
+    }
+}
+
+/// The outcome's status, with Retry-After where it has one; an empty body for a delivery that is
+/// acknowledged, and `{"error": code}` for any other.
+impl Responder for Outcome {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        response(self.to_response())
+    }
+}
+
+/// The same response with the header types of actix-web, which are those of an older `http`.
+fn response(response: http::Response<String>) -> HttpResponse {
+    let mut builder = HttpResponse::build(status(response.status().as_u16()));
+    for name in [http::header::CONTENT_TYPE, http::header::RETRY_AFTER] {
+        if let Some(value) = response.headers().get(&name) {
+            builder.insert_header((name.as_str(), value.as_bytes()));
+        }
+    }
+    builder.body(response.into_body())
+}
+
+fn status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl<P> Clone for Verified<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<P: Provider> fmt::Debug for Verified<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Verified").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,346 @@
+//! For tower, and so for anything whose requests are `http::Request<B>`: hyper, axum, AWS Lambda.
+//!
+//! | you have | take |
+//! |---|---|
+//! | a request in hand | [`Webhook::verify_request`] or [`Receiver::receive_request`] |
+//! | a secret, a store and a handler | [`Endpoint`], a whole service |
+//! | a service of deliveries | [`VerifyLayer`], which lets nothing else reach it |
+//!
+//! All three feed the MAC with each frame as it arrives, so that the verdict is due right after the
+//! last one. A request without one well-formed signature, or whose Content-Length is over the
+//! webhook's [limit](Webhook::with_body_limit), is refused before any of its body is read; a body of
+//! unknown length is read up to the limit and no further. How long a slow sender may take is for the
+//! server to say, or a timeout around the service.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use http::{Request, Response};
+use http_body_util::{BodyExt, LengthLimitError};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::delivery::Delivery;
+use crate::error::{BoxError, Error};
+use crate::incoming::Incoming;
+use crate::outcome::Outcome;
+use crate::provider::Provider;
+use crate::receiver::Receiver;
+use crate::store::IdempotencyStore;
+use crate::trace;
+use crate::webhook::Webhook;
+
+/// The `http-body` crate, whose [`Body`](http_body::Body) a request's body has to be.
+pub use http_body;
+use http_body::Body;
+
+impl<P: Provider> Webhook<P> {
+    /// Reads and verifies a request. The delivery owns its body, which is not copied where it came as
+    /// one frame.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Webhook::verify), [`Error::BodyTooLarge`], and [`Error::IncompleteBody`]
+    /// if the sender hung up.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign::{Secret, Webhook, provider::ThreeQpr};
+    ///
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
+    /// # let signature = webhook.sign(body.as_bytes()).to_string();
+    /// # let request = http::Request::post("/").header("x-3qpr-signature", signature).body(body)?;
+    /// let delivery = webhook.verify_request(request).await?;
+    /// assert_eq!(delivery.id(), Some("evt_1"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn verify_request<B>(&self, request: Request<B>) -> Result<Delivery<'static, P>, Error>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let incoming = self.start(request.headers())?;
+        read(incoming, request.into_body()).await
+    }
+}
+
+impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
+    /// [`receive`](Receiver::receive) for a request whose body is yet to be read.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign::{Delivery, MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr};
+    ///
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
+    /// # let signature = webhook.sign(body.as_bytes()).to_string();
+    /// # let request = http::Request::post("/").header("x-3qpr-signature", signature).body(body)?;
+    /// let receiver = Receiver::new(webhook, MemoryStore::new());
+    /// let outcome = receiver.receive_request(request, async |delivery: Delivery<'_, _>| {
+    ///     println!("{:?}", delivery.event()?);
+    ///     Ok::<_, countersign::Error>(())
+    /// });
+    /// let response: http::Response<String> = outcome.await.to_response();
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(()) }
+    /// ```
+    pub async fn receive_request<B, H, E>(&self, request: Request<B>, handler: H) -> Outcome
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+        H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
+        E: Into<BoxError>,
+    {
+        match self.webhook().verify_request(request).await {
+            Ok(delivery) => self.handle(delivery, handler).await,
+            Err(error) => Outcome::Rejected(error),
+        }
+    }
+}
+
+/// Reads a body to its end, or to the first reason to refuse it.
+async fn read<P, B>(mut incoming: Incoming<P>, body: B) -> Result<Delivery<'static, P>, Error>
+where
+    P: Provider,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let mut body = pin!(body);
+    incoming.check_length(body.size_hint().lower())?;
+    while let Some(frame) = body.frame().await {
+        match frame.map(http_body::Frame::into_data) {
+            Ok(Ok(mut data)) => incoming.update_shared(data.copy_to_bytes(data.remaining()))?,
+            Ok(Err(_trailers)) => {}
+            Err(error) => return Err(unreadable(&incoming, error.into())),
+        }
+    }
+    incoming.finish()
+}
+
+fn unreadable<P: Provider>(incoming: &Incoming<P>, source: BoxError) -> Error {
+    let error = if is_over_limit(&*source) { incoming.too_large() } else { Error::incomplete_body(source) };
+    trace::rejected::<P>(&error);
+    error
+}
+
+/// Whether a layer's limit around this one was passed.
+fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<LengthLimitError>() || error.source().is_some_and(is_over_limit)
+}
+
+/// A tower layer for a service of verified deliveries: its requests are
+/// `http::Request<Delivery<'static, P>>`, with the delivery in the place of the body, so that nothing
+/// unverified can reach it, and no handler can forget to verify.
+///
+/// Everything else is answered here, with the error's status and `{"error": code}`. The inner service
+/// is asked whether it is ready only when a delivery is verified: forged traffic takes up no room in
+/// it. So the layer itself is always ready.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::convert::Infallible;
+/// use countersign::{Delivery, Secret, Webhook, provider::ThreeQpr, tower::VerifyLayer};
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// async fn scan(request: Request<Delivery<'static, ThreeQpr>>) -> Result<Response<String>, Infallible> {
+///     Ok(Response::new(request.body().event_name().to_owned()))
+/// }
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
+/// # let signature = webhook.sign(body.as_bytes()).to_string();
+/// # let request = Request::post("/").header("x-3qpr-signature", signature).body(body)?;
+/// let service = ServiceBuilder::new().layer(VerifyLayer::new(webhook)).service(service_fn(scan));
+/// assert_eq!(service.oneshot(request).await?.body(), "scan.created");
+/// # Ok(()) }
+/// ```
+pub struct VerifyLayer<P> {
+    webhook: Webhook<P>,
+}
+
+impl<P: Provider> VerifyLayer<P> {
+    /// A layer that lets pass what the webhook verifies.
+    #[must_use]
+    pub fn new(webhook: Webhook<P>) -> Self {
+        Self { webhook }
+    }
+}
+
+impl<P, S> Layer<S> for VerifyLayer<P> {
+    type Service = Verify<P, S>;
+
+    fn layer(&self, inner: S) -> Verify<P, S> {
+        Verify { webhook: self.webhook.clone(), inner }
+    }
+}
+
+/// The service that [`VerifyLayer`] makes of yours.
+pub struct Verify<P, S> {
+    webhook: Webhook<P>,
+    inner: S,
+}
+
+/// What the services of this module answer with, in time.
+pub type ResponseFuture<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
+
+impl<P, S, B, R, E, F> Service<Request<B>> for Verify<P, S>
+where
+    P: Provider,
+    S: Service<Request<Delivery<'static, P>>, Response = Response<R>, Error = E, Future = F>,
+    S: Clone + Send + 'static,
+    F: Future<Output = Result<Response<R>, E>> + Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+    R: From<String>,
+{
+    type Response = Response<R>;
+    type Error = E;
+    type Future = ResponseFuture<R, E>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (webhook, mut inner) = (self.webhook.clone(), self.inner.clone());
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let verified = match webhook.start(&head.headers) {
+                Ok(incoming) => read(incoming, body).await,
+                Err(error) => Err(error),
+            };
+            match verified {
+                Ok(delivery) => {
+                    poll_fn(|context| inner.poll_ready(context)).await?;
+                    inner.call(Request::from_parts(head, delivery)).await
+                }
+                Err(error) => Ok(error.to_response()),
+            }
+        })
+    }
+}
+
+/// A whole endpoint as a tower service: a [`Receiver`] and your handler. It verifies the request,
+/// claims its key, runs the handler, marks the key done, and answers with the [`Outcome`]'s status.
+///
+/// Give it the route of the provider's POST requests: `post_service(endpoint)` in axum. The handler
+/// is a function, or a closure that returns an `async` block, of an owned delivery; what it shares is
+/// cloned into the block.
+///
+/// For a handler that completes its lease in its own transaction, call
+/// [`verify_request`](Webhook::verify_request) and
+/// [`handle_with_lease`](Receiver::handle_with_lease).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use countersign::provider::{ThreeQpr, threeqpr};
+/// use countersign::{Delivery, MemoryStore, Receiver, Secret, Webhook, tower::Endpoint};
+/// # use tower::ServiceExt;
+///
+/// async fn handle(delivery: Delivery<'static, ThreeQpr>) -> Result<(), countersign::Error> {
+///     match delivery.event()? {
+///         threeqpr::Event::ScanCreated(scan) => println!("{scan:?}"),
+///         other => println!("not ours: {}", other.name()),
+///     }
+///     Ok(())
+/// }
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # let body = r#"{"event":"scan.imagined","id":"evt_1","data":{}}"#.to_owned();
+/// # let signature = webhook.sign(body.as_bytes()).to_string();
+/// # let request = http::Request::post("/").header("x-3qpr-signature", signature).body(body)?;
+/// let endpoint = Endpoint::new(Receiver::new(webhook, MemoryStore::new()), handle);
+/// assert_eq!(endpoint.oneshot(request).await?.status(), 200);
+/// # Ok(()) }
+/// ```
+pub struct Endpoint<P, S, H> {
+    receiver: Arc<Receiver<P, S>>,
+    handler: H,
+}
+
+impl<P: Provider, S: IdempotencyStore, H> Endpoint<P, S, H> {
+    /// An endpoint of a receiver, shared or not, and a handler.
+    #[must_use]
+    pub fn new<E, F>(receiver: impl Into<Arc<Receiver<P, S>>>, handler: H) -> Self
+    where
+        H: Fn(Delivery<'static, P>) -> F,
+        F: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        Self { receiver: receiver.into(), handler }
+    }
+}
+
+impl<P, S, H, F, E, B> Service<Request<B>> for Endpoint<P, S, H>
+where
+    P: Provider,
+    S: IdempotencyStore + Send + Sync + 'static,
+    H: Fn(Delivery<'static, P>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Into<BoxError> + Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = ResponseFuture<String, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (receiver, handler) = (Arc::clone(&self.receiver), self.handler.clone());
+        Box::pin(async move {
+            let outcome = match receiver.webhook().verify_request(request).await {
+                Ok(delivery) => receiver.once(delivery, handler).await,
+                Err(error) => Outcome::Rejected(error),
+            };
+            Ok(outcome.to_response())
+        })
+    }
+}
+
+impl<P> Clone for VerifyLayer<P> {
+    fn clone(&self) -> Self {
+        Self { webhook: self.webhook.clone() }
+    }
+}
+
+impl<P, S: Clone> Clone for Verify<P, S> {
+    fn clone(&self) -> Self {
+        Self { webhook: self.webhook.clone(), inner: self.inner.clone() }
+    }
+}
+
+impl<P, S, H: Clone> Clone for Endpoint<P, S, H> {
+    fn clone(&self) -> Self {
+        Self { receiver: Arc::clone(&self.receiver), handler: self.handler.clone() }
+    }
+}
+
+impl<P: Provider> fmt::Debug for VerifyLayer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyLayer").field("webhook", &self.webhook).finish()
+    }
+}
+
+impl<P: Provider, S: fmt::Debug> fmt::Debug for Verify<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verify").field("webhook", &self.webhook).field("inner", &self.inner).finish()
+    }
+}
+
+impl<P: Provider, S: fmt::Debug, H> fmt::Debug for Endpoint<P, S, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("receiver", &self.receiver).finish_non_exhaustive()
+    }
+}

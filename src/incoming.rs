@@ -1,0 +1,147 @@
+//! A delivery whose body is still arriving.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::delivery::{Body, Delivery};
+use crate::error::Error;
+use crate::header::Occurrence;
+use crate::provider::Provider;
+use crate::verifier::Verification;
+use crate::webhook::Webhook;
+
+/// A delivery whose headers have passed and whose body arrives in pieces. Made by
+/// [`Webhook::start`].
+///
+/// Each piece goes into the MAC as it comes, so that the verdict is due right after the last one,
+/// and the body never grows past the webhook's [`body_limit`](Webhook::body_limit). The pieces are
+/// kept, so that the [`Delivery`] has the very bytes that were hashed. Drop it when the sender hangs
+/// up: nothing is left behind.
+///
+/// The adapters are made of it. By hand it serves wherever a body is read in a loop:
+///
+/// ```
+/// use std::io::Read;
+/// use countersign::{Delivery, Error, Webhook, provider::ThreeQpr};
+///
+/// fn receive(
+///     webhook: &Webhook<ThreeQpr>,
+///     headers: &http::HeaderMap,
+///     mut body: impl Read,
+/// ) -> Result<Delivery<'static, ThreeQpr>, Error> {
+///     let mut incoming = webhook.start(headers)?; // nothing of the body was read yet
+///     let mut piece = [0; 8 * 1024];
+///     loop {
+///         match body.read(&mut piece).map_err(Error::incomplete_body)? {
+///             0 => return incoming.finish(),
+///             length => incoming.update(&piece[..length])?,
+///         }
+///     }
+/// }
+/// # use countersign::Secret;
+/// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
+/// # let signature = http::HeaderValue::from_str(&webhook.sign(body).to_string())?;
+/// # let headers = http::HeaderMap::from_iter([(webhook.signature_header().clone(), signature)]);
+/// # assert_eq!(receive(&webhook, &headers, &body[..])?.id(), Some("evt_1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "nothing is verified before `finish`"]
+pub struct Incoming<P> {
+    webhook: Webhook<P>,
+    verification: Verification,
+    event: Occurrence<Box<[u8]>>,
+    /// The body while it is one piece, which is then shared and not copied.
+    piece: Bytes,
+    /// The body once it is several. It grows by doubling: an announced length is only a word.
+    pieces: BytesMut,
+}
+
+impl<P: Provider> Incoming<P> {
+    pub(crate) fn new(webhook: Webhook<P>, verification: Verification, event: Occurrence<Box<[u8]>>) -> Self {
+        Self { webhook, verification, event, piece: Bytes::new(), pieces: BytesMut::new() }
+    }
+
+    /// Refuses a body for the length that its sender announced, before any of it is read.
+    /// [`Webhook::start`] has looked at the Content-Length header; this is for lengths that are known
+    /// by other means.
+    ///
+    /// # Errors
+    /// [`Error::BodyTooLarge`], when it is over the webhook's limit.
+    pub fn check_length(&self, announced: u64) -> Result<(), Error> {
+        self.webhook.check_length(announced)
+    }
+
+    /// Takes the next piece, of any length.
+    ///
+    /// # Errors
+    /// [`Error::BodyTooLarge`], when the body so far is over the webhook's limit: read no more of it.
+    pub fn update(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.hash(piece)?;
+        self.append(piece);
+        Ok(())
+    }
+
+    /// [`update`](Incoming::update) with a piece that need not be copied if it is the only one.
+    #[cfg(any(feature = "tower", feature = "actix-web"))]
+    pub(crate) fn update_shared(&mut self, piece: Bytes) -> Result<(), Error> {
+        self.hash(&piece)?;
+        if self.len() == 0 {
+            self.piece = piece;
+        } else {
+            self.append(&piece);
+        }
+        Ok(())
+    }
+
+    #[cfg(any(feature = "tower", feature = "actix-web"))]
+    pub(crate) fn too_large(&self) -> Error {
+        self.webhook.too_large()
+    }
+
+    fn len(&self) -> usize {
+        self.piece.len() + self.pieces.len()
+    }
+
+    fn hash(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.check_length((self.len() + piece.len()) as u64)?;
+        self.verification.update(piece);
+        Ok(())
+    }
+
+    fn append(&mut self, piece: &[u8]) {
+        self.pieces.extend_from_slice(&std::mem::take(&mut self.piece));
+        self.pieces.extend_from_slice(piece);
+    }
+
+    /// The verdict on the whole body: the same as [`Webhook::verify`]'s.
+    ///
+    /// # Errors
+    /// Those of [`Webhook::verify`].
+    pub fn finish(self) -> Result<Delivery<'static, P>, Error> {
+        self.accept(SystemTime::now)
+    }
+
+    /// [`finish`](Incoming::finish) at a time of your choice, as [`Webhook::verify_at`].
+    ///
+    /// # Errors
+    /// Those of [`Webhook::verify`].
+    pub fn finish_at(self, now: SystemTime) -> Result<Delivery<'static, P>, Error> {
+        self.accept(|| now)
+    }
+
+    fn accept(self, now: impl FnOnce() -> SystemTime) -> Result<Delivery<'static, P>, Error> {
+        let body = if self.pieces.is_empty() { self.piece } else { self.pieces.freeze() };
+        let event = self.event.as_ref().map(|value| &**value);
+        self.webhook.accept(self.verification.finish(), event, Body::Shared(body), now)
+    }
+}
+
+/// Without what has come of the body.
+impl<P: Provider> fmt::Debug for Incoming<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("webhook", &self.webhook).finish_non_exhaustive()
+    }
+}
