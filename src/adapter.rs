@@ -6,3 +6,5 @@ pub mod actix_web;
 pub mod axum;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(any(feature = "tower", feature = "actix-web"))]
+mod verified;

@@ -5,10 +5,10 @@ mod common;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use common::{QUOTE3D, headers, rotating, signed};
+use common::{QUOTE3D, headers, rotating, signed, webhook};
 use countersign::provider::Quote3d;
-use countersign::store::Claim;
-use countersign::{Error, IdempotencyStore, MemoryStore};
+use countersign::store::{Claim, Fenced, Lease};
+use countersign::{Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Receiver};
 use futures_util::FutureExt;
 
 #[test]
@@ -40,6 +40,52 @@ fn a_rejected_delivery_allocates_nothing() {
     }
 }
 
+/// A store that must not be called.
+struct Untouched;
+
+impl IdempotencyStore for Untouched {
+    type Error = std::convert::Infallible;
+
+    async fn claim(&self, _: &IdempotencyKey, _: Duration) -> Result<Claim, Self::Error> {
+        panic!("claim was called")
+    }
+
+    async fn complete(&self, _: &Lease, _: Duration) -> Result<Fenced, Self::Error> {
+        panic!("complete was called")
+    }
+
+    async fn release(&self, _: &Lease) -> Result<Fenced, Self::Error> {
+        panic!("release was called")
+    }
+
+    async fn renew(&self, _: &Lease, _: Duration) -> Result<Fenced, Self::Error> {
+        panic!("renew was called")
+    }
+
+    async fn forget(&self, _: &str) -> Result<bool, Self::Error> {
+        panic!("forget was called")
+    }
+}
+
+#[test]
+fn a_million_forged_deliveries_call_no_store_and_take_no_memory() {
+    let receiver = Receiver::new(rotating::<Quote3d>(), Untouched);
+    let forged = |n: usize| {
+        let signature = format!("sha256={n:064x}");
+        headers(&[("x-webhook-event", "quote.completed"), ("x-webhook-signature", &signature)])
+    };
+    let forged: Vec<_> = (0..1_000).map(forged).collect();
+    let mut refused = 0;
+    let allocations = measure(|| {
+        for headers in forged.iter().cycle().take(1_000_000) {
+            let handler = async |_: Delivery<'_, Quote3d>| -> Result<(), Error> { panic!("it was handled") };
+            let outcome = receiver.receive(headers, QUOTE3D.as_bytes(), handler).now_or_never();
+            refused += usize::from(outcome.is_some_and(|outcome| outcome.code() == "signature_mismatch"));
+        }
+    });
+    assert_eq!((refused, allocations.count_total), (1_000_000, 0));
+}
+
 #[test]
 fn an_accepted_delivery_is_verified_in_one_allocation_at_most() {
     let webhook = rotating::<Quote3d>();
@@ -50,6 +96,79 @@ fn an_accepted_delivery_is_verified_in_one_allocation_at_most() {
     });
     // The parser's stack of the objects that it is in.
     assert!(allocations.count_total <= 1, "{allocations:?}");
+}
+
+/// 64 KiB of body that is signed, but no envelope.
+fn large_body() -> Vec<u8> {
+    vec![b'x'; 64 << 10]
+}
+
+#[test]
+fn a_piece_of_the_body_allocates_nothing_but_that_the_body_grows_by_doubling() {
+    let webhook = webhook::<Quote3d>();
+    let body = large_body();
+    let headers = signed(&webhook, &body);
+    let measured = |size: usize| {
+        measure(|| {
+            let mut incoming = webhook.start(&headers).unwrap();
+            body.chunks(size).for_each(|piece| incoming.update(piece).unwrap());
+            assert_eq!(incoming.finish().unwrap_err().code(), "malformed_payload");
+        })
+        .count_total
+    };
+    let one = measured(body.len());
+    for pieces in [2, 64, 1_024, 65_536] {
+        let doublings = u64::from(usize::ilog2(pieces)) + 1;
+        let count = measured(body.len() / pieces);
+        assert!(count <= one + doublings, "{pieces} pieces: {count} allocations, in one: {one}");
+    }
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use countersign::tower::http_body::{Body, Frame};
+
+    /// Pieces of one buffer, as frames.
+    struct Frames(Bytes, usize);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            let size = self.1.min(self.0.len());
+            let frame = (size > 0).then(|| Ok(Frame::data(self.0.split_to(size))));
+            Poll::Ready(frame)
+        }
+    }
+
+    let webhook = webhook::<Quote3d>();
+    let body = Bytes::from(large_body());
+    let headers = signed(&webhook, &body);
+    let measured = |size: usize| {
+        let mut request = http::Request::new(Frames(body.clone(), size));
+        *request.headers_mut() = headers.clone();
+        let measured = measure(|| {
+            let verified = webhook.verify_request(request).now_or_never().unwrap();
+            assert_eq!(verified.unwrap_err().code(), "malformed_payload");
+        });
+        (measured.count_total, measured.bytes_total)
+    };
+    let (one, bytes) = measured(body.len());
+    assert!(bytes < 1_000, "one frame is not copied: {bytes} bytes");
+    for frames in [2, 64, 1_024, 65_536] {
+        let doublings = u64::from(usize::ilog2(frames)) + 1;
+        let (count, _) = measured(body.len() / frames);
+        assert!(count <= one + doublings, "{frames} frames: {count} allocations, in one: {one}");
+    }
 }
 
 #[test]

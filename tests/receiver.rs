@@ -161,11 +161,6 @@ async fn a_refused_delivery_never_reaches_the_store() {
         assert_eq!(answer(&outcome), (status, code, None));
         assert!(matches!(outcome, Outcome::Rejected(_)));
     }
-    for n in 0..10_000 {
-        let forged = headers(&[event, (signature, &format!("sha256={n:064x}"))]);
-        let outcome = receiver.receive(&forged, QUOTE3D.as_bytes(), async |_| Ok::<_, Error>(())).await;
-        assert_eq!(outcome.status(), 401);
-    }
     assert_eq!(receiver.store().calls.load(Ordering::Relaxed), 0);
 }
 

@@ -14,7 +14,6 @@
 //! [`Error`] and [`Outcome`] are responses with their status and the body `{"error": code}`, and no
 //! detail beyond.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -39,26 +38,7 @@ use crate::store::IdempotencyStore;
 use crate::trace;
 use crate::webhook::Webhook;
 
-/// An actix-web extractor of a verified delivery. It needs the [`Webhook<P>`] in the application's
-/// data, by `app_data(webhook)` or as `web::Data`; of a [`Receiver`], `app_data(receiver.webhook().clone())`.
-/// Without one it answers 503, since nothing can be verified.
-///
-/// To log a refusal, or to answer it otherwise, extract a `Result<Verified<P>, Error>`.
-///
-/// ```
-/// use actix_web::{App, web};
-/// use countersign::{Secret, Webhook, actix_web::Verified, provider::ThreeQpr};
-///
-/// async fn scan(Verified(delivery): Verified<ThreeQpr>) -> Result<&'static str, countersign::Error> {
-///     println!("{:?}", delivery.event()?);
-///     Ok("")
-/// }
-///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
-/// let app = App::new().app_data(webhook).route("/webhooks/3qpr", web::post().to(scan));
-/// # Ok::<(), countersign::SecretError>(())
-/// ```
-pub struct Verified<P>(pub Delivery<'static, P>);
+pub use crate::adapter::verified::Verified;
 
 impl<P: Provider> FromRequest for Verified<P> {
     type Error = Error;
@@ -75,7 +55,7 @@ impl<P: Provider> FromRequest for Verified<P> {
 /// verifies the request, claims its key, runs the handler, marks the key done, and answers with the
 /// [`Outcome`]'s status.
 ///
-/// The handler is a function, or a closure that returns an `async` block, of an owned delivery; what
+/// The handler is a function of a [`Verified`] delivery, or a closure that returns an `async` block; what
 /// it shares is cloned into the block. All workers have to share one receiver: make it before the
 /// server's factory, in an `Arc`. For a handler that completes its lease in its own transaction,
 /// extract [`Verified`] and call [`handle_with_lease`](Receiver::handle_with_lease).
@@ -84,9 +64,10 @@ impl<P: Provider> FromRequest for Verified<P> {
 /// use std::sync::Arc;
 /// use actix_web::App;
 /// use countersign::provider::{ThreeQpr, threeqpr};
-/// use countersign::{Delivery, MemoryStore, Receiver, Secret, Webhook, actix_web::endpoint};
+/// use countersign::actix_web::{Verified, endpoint};
+/// use countersign::{MemoryStore, Receiver, Secret, Webhook};
 ///
-/// async fn handle(delivery: Delivery<'static, ThreeQpr>) -> Result<(), countersign::Error> {
+/// async fn handle(Verified(delivery): Verified<ThreeQpr>) -> Result<(), countersign::Error> {
 ///     match delivery.event()? {
 ///         threeqpr::Event::ScanCreated(scan) => println!("{scan:?}"),
 ///         other => println!("not ours: {}", other.name()),
@@ -105,7 +86,7 @@ pub fn endpoint<P, S, H, F, E>(receiver: impl Into<Arc<Receiver<P, S>>>, handler
 where
     P: Provider,
     S: IdempotencyStore + 'static,
-    H: Fn(Delivery<'static, P>) -> F + Clone + 'static,
+    H: Fn(Verified<P>) -> F + Clone + 'static,
     F: Future<Output = Result<(), E>> + 'static,
     E: Into<BoxError> + 'static,
 {
@@ -114,7 +95,7 @@ where
         let (receiver, handler) = (Arc::clone(&receiver), handler.clone());
         async move {
             match verify_request(receiver.webhook(), &request, payload).await {
-                Ok(delivery) => receiver.once(delivery, handler).await,
+                Ok(delivery) => receiver.once(delivery, move |delivery| handler(Verified(delivery))).await,
                 Err(error) => Outcome::Rejected(error),
             }
         }
@@ -282,16 +263,4 @@ fn response(response: http::Response<String>) -> HttpResponse {
 
 fn status(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-impl<P> Clone for Verified<P> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<P: Provider> fmt::Debug for Verified<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Verified").field(&self.0).finish()
-    }
 }

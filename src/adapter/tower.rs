@@ -39,6 +39,8 @@ use crate::webhook::Webhook;
 pub use http_body;
 use http_body::Body;
 
+pub use crate::adapter::verified::Verified;
+
 impl<P: Provider> Webhook<P> {
     /// Reads and verifies a request. The delivery owns its body, which is not copied where it came as
     /// one frame.
@@ -134,7 +136,7 @@ fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// A tower layer for a service of verified deliveries: its requests are
-/// `http::Request<Delivery<'static, P>>`, with the delivery in the place of the body, so that nothing
+/// `http::Request<Verified<P>>`, with the delivery in the place of the body, so that nothing
 /// unverified can reach it, and no handler can forget to verify.
 ///
 /// Everything else is answered here, with the error's status and `{"error": code}`. The inner service
@@ -144,12 +146,14 @@ fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::convert::Infallible;
-/// use countersign::{Delivery, Secret, Webhook, provider::ThreeQpr, tower::VerifyLayer};
+/// use countersign::tower::{Verified, VerifyLayer};
+/// use countersign::{Secret, Webhook, provider::ThreeQpr};
 /// use http::{Request, Response};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
-/// async fn scan(request: Request<Delivery<'static, ThreeQpr>>) -> Result<Response<String>, Infallible> {
-///     Ok(Response::new(request.body().event_name().to_owned()))
+/// async fn scan(request: Request<Verified<ThreeQpr>>) -> Result<Response<String>, Infallible> {
+///     let Verified(delivery) = request.into_body();
+///     Ok(Response::new(delivery.event_name().to_owned()))
 /// }
 ///
 /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
@@ -189,22 +193,21 @@ pub struct Verify<P, S> {
 /// What the services of this module answer with, in time.
 pub type ResponseFuture<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
 
-impl<P, S, B, R, E, F> Service<Request<B>> for Verify<P, S>
+impl<P, S, B, R> Service<Request<B>> for Verify<P, S>
 where
     P: Provider,
-    S: Service<Request<Delivery<'static, P>>, Response = Response<R>, Error = E, Future = F>,
-    S: Clone + Send + 'static,
-    F: Future<Output = Result<Response<R>, E>> + Send,
+    S: Service<Request<Verified<P>>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<BoxError>,
     R: From<String>,
 {
     type Response = Response<R>;
-    type Error = E;
-    type Future = ResponseFuture<R, E>;
+    type Error = S::Error;
+    type Future = ResponseFuture<R, S::Error>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
 
@@ -219,7 +222,7 @@ where
             match verified {
                 Ok(delivery) => {
                     poll_fn(|context| inner.poll_ready(context)).await?;
-                    inner.call(Request::from_parts(head, delivery)).await
+                    inner.call(Request::from_parts(head, Verified(delivery))).await
                 }
                 Err(error) => Ok(error.to_response()),
             }
@@ -231,8 +234,8 @@ where
 /// claims its key, runs the handler, marks the key done, and answers with the [`Outcome`]'s status.
 ///
 /// Give it the route of the provider's POST requests: `post_service(endpoint)` in axum. The handler
-/// is a function, or a closure that returns an `async` block, of an owned delivery; what it shares is
-/// cloned into the block.
+/// is a function of a [`Verified`] delivery, or a closure that returns an `async` block; what it shares
+/// is cloned into the block.
 ///
 /// For a handler that completes its lease in its own transaction, call
 /// [`verify_request`](Webhook::verify_request) and
@@ -241,10 +244,11 @@ where
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use countersign::provider::{ThreeQpr, threeqpr};
-/// use countersign::{Delivery, MemoryStore, Receiver, Secret, Webhook, tower::Endpoint};
+/// use countersign::tower::{Endpoint, Verified};
+/// use countersign::{MemoryStore, Receiver, Secret, Webhook};
 /// # use tower::ServiceExt;
 ///
-/// async fn handle(delivery: Delivery<'static, ThreeQpr>) -> Result<(), countersign::Error> {
+/// async fn handle(Verified(delivery): Verified<ThreeQpr>) -> Result<(), countersign::Error> {
 ///     match delivery.event()? {
 ///         threeqpr::Event::ScanCreated(scan) => println!("{scan:?}"),
 ///         other => println!("not ours: {}", other.name()),
@@ -270,7 +274,7 @@ impl<P: Provider, S: IdempotencyStore, H> Endpoint<P, S, H> {
     #[must_use]
     pub fn new<E, F>(receiver: impl Into<Arc<Receiver<P, S>>>, handler: H) -> Self
     where
-        H: Fn(Delivery<'static, P>) -> F,
+        H: Fn(Verified<P>) -> F,
         F: Future<Output = Result<(), E>>,
         E: Into<BoxError>,
     {
@@ -282,7 +286,7 @@ impl<P, S, H, F, E, B> Service<Request<B>> for Endpoint<P, S, H>
 where
     P: Provider,
     S: IdempotencyStore + Send + Sync + 'static,
-    H: Fn(Delivery<'static, P>) -> F + Clone + Send + 'static,
+    H: Fn(Verified<P>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), E>> + Send,
     E: Into<BoxError> + Send,
     B: Body + Send + 'static,
@@ -301,7 +305,7 @@ where
         let (receiver, handler) = (Arc::clone(&self.receiver), self.handler.clone());
         Box::pin(async move {
             let outcome = match receiver.webhook().verify_request(request).await {
-                Ok(delivery) => receiver.once(delivery, handler).await,
+                Ok(delivery) => receiver.once(delivery, move |delivery| handler(Verified(delivery))).await,
                 Err(error) => Outcome::Rejected(error),
             };
             Ok(outcome.to_response())
