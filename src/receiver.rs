@@ -146,7 +146,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// Verifies a delivery and, unless its event was handled, runs the handler with it.
     ///
     /// The handler's error may be anything that becomes a boxed error: your own type, a
-    /// [`countersign::Error`](Error), a `String`. An `async fn` names it in its signature; a closure
+    /// [`countersign::Error`](crate::Error), a `String`. An `async fn` names it in its signature; a closure
     /// that uses `?` has to name it in its last line, as in `Ok::<_, MyError>(())`.
     pub async fn receive<H, E>(&self, headers: &HeaderMap, body: &[u8], handler: H) -> Outcome
     where

@@ -6,8 +6,8 @@ use crate::delivery::Delivery;
 use crate::provider::Provider;
 
 /// A verified delivery that owns its body, as the adapters hand it to your code: an extractor in
-/// [`axum`](crate::axum) and in [`actix_web`](crate::actix_web), the body of the requests that
-/// [`tower::VerifyLayer`](crate::tower::VerifyLayer) lets pass, and the argument of an endpoint's handler.
+/// `axum` and in `actix_web`, the body of the requests that `tower::VerifyLayer` lets pass, and the
+/// argument of an endpoint's handler.
 ///
 /// Take it apart where it comes in, as in `async fn scan(Verified(delivery): Verified<ThreeQpr>)`.
 ///
