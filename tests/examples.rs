@@ -92,6 +92,12 @@ impl Example {
         assert!(self.child.wait().unwrap().success());
         lines
     }
+
+    /// All that it has printed. What it printed before an answer is there.
+    fn killed(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.lines.iter().collect()
+    }
 }
 
 impl Drop for Example {
@@ -256,8 +262,15 @@ fn hyper() {
 }
 
 #[test]
+fn sync() {
+    let example = Example::start("sync");
+    deliver_to_quote3d(&example);
+    assert_eq!(example.killed(), OF_QUOTE3D);
+}
+
+#[test]
 fn none_of_them_starts_without_its_secret() {
-    for name in ["axum", "actix_web", "hyper"] {
+    for name in ["axum", "actix_web", "hyper", "sync"] {
         let mut child = program(name).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
