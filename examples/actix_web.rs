@@ -1,0 +1,126 @@
+//! Webhooks in actix-web: a whole endpoint, an extractor, and tenants who bring secrets of their own.
+//!
+//! ```text
+//! export QUOTE3D_WEBHOOK_SECRET=whsec_only-to-try-this NOWTOPRINT_WEBHOOK_SECRET=whsec_only-to-try-this
+//! export ACME_WEBHOOK_SECRET=whsec_only-acme-has-this GLOBEX_WEBHOOK_SECRET=whsec_only-globex-has-this
+//! cargo run --example actix_web --features actix-web
+//! ```
+//!
+//! In another terminal, with `ACME_WEBHOOK_SECRET` as above:
+//!
+//! ```text
+//! body=tests/data/threeqpr_scan_created.json
+//! signature=$(openssl dgst -sha256 -hmac "$ACME_WEBHOOK_SECRET" -r < $body | cut -d ' ' -f 1)
+//! curl -i http://127.0.0.1:3000/tenants/acme/3qpr --data-binary @$body \
+//!     -H "X-3QPR-Signature: sha256=$signature"
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{App, HttpRequest, HttpServer, rt, web};
+use countersign::actix_web::{Verified, endpoint, verify_request};
+use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
+use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
+
+/// One for all of them: a key names its provider and tenant. A restart forgets it; a `SqliteStore` would not.
+type Store = Arc<MemoryStore>;
+
+async fn quote(delivery: Delivery<'_, Quote3d>) -> Result<(), Error> {
+    match delivery.event()? {
+        quote3d::Event::QuoteCompleted(quote) => {
+            println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
+        }
+        other => println!("not ours: {}", other.name()),
+    }
+    Ok(())
+}
+
+async fn quote_received(delivery: Delivery<'_, NowToPrint>) -> Result<(), Error> {
+    match delivery.event()? {
+        nowtoprint::Event::QuoteReceived(quote) => println!("{} was received", quote.quote_id),
+        other => println!("not ours: {}", other.name()),
+    }
+    Ok(())
+}
+
+/// With the extractor, the answer and the log are in your hands.
+async fn nowtoprint(
+    receiver: Data<Receiver<NowToPrint, Store>>,
+    delivery: Result<Verified<NowToPrint>, Error>,
+) -> Outcome {
+    let outcome = match delivery {
+        Ok(Verified(delivery)) => receiver.handle(delivery, quote_received).await,
+        Err(error) => Outcome::Rejected(error),
+    };
+    eprintln!("{} {:?}", outcome.code(), outcome.error());
+    outcome
+}
+
+async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
+    let tenant = delivery.tenant().unwrap_or_default();
+    match delivery.event()? {
+        threeqpr::Event::ScanCreated(scan) => println!("{tenant}'s code: a scan in {:?}", scan.city),
+        other => println!("not ours: {}", other.name()),
+    }
+    Ok(())
+}
+
+struct Tenants {
+    secrets: HashMap<&'static str, Secrets>,
+    store: Store,
+}
+
+impl Tenants {
+    /// Ask your database here.
+    async fn secrets_of(&self, tenant: &str) -> Result<Option<Secrets>, std::io::Error> {
+        Ok(self.secrets.get(tenant).cloned())
+    }
+}
+
+async fn threeqpr(
+    tenants: Data<Tenants>,
+    tenant: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<Outcome, Error> {
+    let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
+    // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
+    let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+    let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(tenant.into_inner());
+    let delivery = verify_request(&webhook, &request, payload).await?;
+    Ok(Receiver::new(webhook, Arc::clone(&tenants.store)).handle(delivery, scan).await)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // All of it is made before the workers, which share it: one that has a store of its own would
+    // handle what another has handled.
+    let store = Store::default();
+    let of_quote3d = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+    let of_quote3d = Arc::new(Receiver::new(of_quote3d, store.clone()));
+    let webhook = Webhook::<NowToPrint>::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
+    let of_nowtoprint = Data::new(Receiver::new(webhook.clone(), store.clone()));
+    let secrets = HashMap::from([
+        ("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?),
+        ("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?),
+    ]);
+    let tenants = Data::new(Tenants { secrets, store });
+    let app = move || {
+        App::new()
+            .app_data(webhook.clone()) // for the extractor
+            .app_data(of_nowtoprint.clone())
+            .app_data(tenants.clone())
+            .route("/webhooks/quote3d", endpoint(Arc::clone(&of_quote3d), quote))
+            .route("/webhooks/nowtoprint", web::post().to(nowtoprint))
+            .route("/tenants/{tenant}/3qpr", web::post().to(threeqpr))
+    };
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    rt::System::new().block_on(async {
+        let server = HttpServer::new(app).bind(address)?;
+        for address in server.addrs() {
+            println!("listening on http://{address}");
+        }
+        Ok(server.run().await?) // until Ctrl-C or SIGTERM, and then gracefully
+    })
+}

@@ -1,0 +1,106 @@
+//! A webhook on threads, without an async runtime.
+//!
+//! Keep its server, `tiny_http` 0.12, behind a proxy that collects a request first and limits its length, as
+//! nginx does unless told otherwise. By itself it waits for a slow sender for ever, and takes memory for all of
+//! an announced length when it lets go of a body that was not read: one request can end the process.
+//!
+//! ```text
+//! export QUOTE3D_WEBHOOK_SECRET=whsec_only-to-try-this
+//! cargo run --example sync
+//! ```
+//!
+//! In another terminal, with the secret as above:
+//!
+//! ```text
+//! body=tests/data/quote3d_quote_completed.json
+//! signature=$(openssl dgst -sha256 -hmac "$QUOTE3D_WEBHOOK_SECRET" -r < $body | cut -d ' ' -f 1)
+//! curl -i http://127.0.0.1:3000/webhooks/quote3d --data-binary @$body \
+//!     -H "X-Webhook-Event: quote.completed" -H "X-Webhook-Signature: sha256=$signature"
+//! ```
+
+use std::{io, thread};
+
+use countersign::provider::{Quote3d, quote3d};
+use countersign::{Delivery, Error, HeaderValues, MemoryStore, Outcome, Receiver, Secrets, Webhook};
+use futures_util::FutureExt;
+use tiny_http::{Header, Method, Request, Response, Server};
+
+fn handle(delivery: &Delivery<'_, Quote3d>) -> Result<(), Error> {
+    match delivery.event()? {
+        quote3d::Event::QuoteCompleted(quote) => {
+            println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
+        }
+        other => println!("not ours: {}", other.name()),
+    }
+    Ok(())
+}
+
+/// Verifies a request while its body is read.
+fn verify(webhook: &Webhook<Quote3d>, request: &mut Request) -> Result<Delivery<'static, Quote3d>, Error> {
+    let mut values = HeaderValues::new();
+    // Each occurrence is given, since a repeated header is refused.
+    for header in request.headers() {
+        let (name, value) = (header.field.as_str().as_str(), header.value.as_bytes());
+        if name.eq_ignore_ascii_case(webhook.signature_header().as_str()) {
+            values = values.with_signature(value);
+        } else if webhook.event_header().is_some_and(|header| name.eq_ignore_ascii_case(header.as_str())) {
+            values = values.with_event(value);
+        }
+    }
+    let mut incoming = webhook.start_values(&values)?;
+    incoming.check_length(request.body_length().unwrap_or_default() as u64)?;
+    let mut piece = [0; 8 * 1024];
+    loop {
+        match request.as_reader().read(&mut piece).map_err(Error::incomplete_body)? {
+            0 => return incoming.finish(),
+            length => incoming.update(&piece[..length])?,
+        }
+    }
+}
+
+fn receive(receiver: &Receiver<Quote3d, MemoryStore>, request: &mut Request) -> Outcome {
+    let delivery = match verify(receiver.webhook(), request) {
+        Ok(delivery) => delivery,
+        Err(error) => return Outcome::Rejected(error),
+    };
+    // A `MemoryStore` never waits, nor does this handler: the outcome is there at once, and no executor is
+    // needed. With a synchronous database, insert `delivery.idempotency_key()` in the effect's transaction.
+    let outcome = receiver.handle(delivery, async |delivery| handle(&delivery)).now_or_never();
+    outcome.expect("nothing waits")
+}
+
+fn respond(request: Request, outcome: &Outcome) -> io::Result<()> {
+    let answer = outcome.to_response::<String>();
+    let mut response =
+        Response::from_data(answer.body().as_bytes()).with_status_code(answer.status().as_u16());
+    for (name, value) in answer.headers() {
+        response.add_header(Header::from_bytes(name.as_str(), value.as_bytes()).expect("a header of ASCII"));
+    }
+    request.respond(response)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+    let receiver = Receiver::new(webhook, MemoryStore::new());
+    let server = Server::http(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000"))?;
+    println!("listening on http://{}", server.server_addr());
+    thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                for mut request in server.incoming_requests() {
+                    let responded = match (request.method(), request.url()) {
+                        (Method::Post, "/webhooks/quote3d") => {
+                            let outcome = receive(&receiver, &mut request);
+                            respond(request, &outcome)
+                        }
+                        _ => request.respond(Response::empty(404)),
+                    };
+                    if let Err(error) = responded {
+                        eprintln!("{error}");
+                    }
+                }
+            });
+        }
+    });
+    Ok(())
+}
