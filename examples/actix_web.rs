@@ -27,7 +27,7 @@ use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webh
 /// One for all of them: a key names its provider and tenant. A restart forgets it; a `SqliteStore` would not.
 type Store = Arc<MemoryStore>;
 
-async fn quote(delivery: Delivery<'_, Quote3d>) -> Result<(), Error> {
+async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
             println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here

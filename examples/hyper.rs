@@ -18,8 +18,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use countersign::provider::{Quote3d, quote3d};
-use countersign::tower::Endpoint;
-use countersign::{Delivery, Error, MemoryStore, Receiver, Secrets, Webhook};
+use countersign::tower::{Endpoint, Verified};
+use countersign::{Error, MemoryStore, Receiver, Secrets, Webhook};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,7 +29,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tower::{ServiceExt, service_fn};
 
-async fn handle(delivery: Delivery<'_, Quote3d>) -> Result<(), Error> {
+async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
             println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here

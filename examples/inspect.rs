@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, Event, HeaderValues, Json, Provider, Secret, Secrets, Webhook};
+use countersign::{Delivery, Error, Event, Json, Provider, Secret, Secrets, Webhook};
 use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -126,15 +126,7 @@ fn verify<P: Provider + Default>(captured: Captured) -> Result<Verdict, String> 
         headers.push((name, value));
     }
 
-    let mut values = HeaderValues::new();
-    for (name, value) in &headers {
-        if name.eq_ignore_ascii_case(webhook.signature_header().as_str()) {
-            values = values.with_signature(value);
-        }
-        if webhook.event_header().is_some_and(|header| name.eq_ignore_ascii_case(header.as_str())) {
-            values = values.with_event(value);
-        }
-    }
+    let values = webhook.header_values(headers.iter().map(|(name, value)| (name, &value[..])));
     let verdict = webhook.verify_values_at(&values, &body, now).and_then(|delivery| accepted(&delivery));
     Ok(verdict.unwrap_or_else(|error| Verdict::Rejected {
         error: error.code(),

@@ -21,7 +21,7 @@
 use std::{io, thread};
 
 use countersign::provider::{Quote3d, quote3d};
-use countersign::{Delivery, Error, HeaderValues, MemoryStore, Outcome, Receiver, Secrets, Webhook};
+use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
 use futures_util::FutureExt;
 use tiny_http::{Header, Method, Request, Response, Server};
 
@@ -37,18 +37,9 @@ fn handle(delivery: &Delivery<'_, Quote3d>) -> Result<(), Error> {
 
 /// Verifies a request while its body is read.
 fn verify(webhook: &Webhook<Quote3d>, request: &mut Request) -> Result<Delivery<'static, Quote3d>, Error> {
-    let mut values = HeaderValues::new();
-    // Each occurrence is given, since a repeated header is refused.
-    for header in request.headers() {
-        let (name, value) = (header.field.as_str().as_str(), header.value.as_bytes());
-        if name.eq_ignore_ascii_case(webhook.signature_header().as_str()) {
-            values = values.with_signature(value);
-        } else if webhook.event_header().is_some_and(|header| name.eq_ignore_ascii_case(header.as_str())) {
-            values = values.with_event(value);
-        }
-    }
-    let mut incoming = webhook.start_values(&values)?;
-    incoming.check_length(request.body_length().unwrap_or_default() as u64)?;
+    let headers = request.headers().iter();
+    let headers = headers.map(|header| (header.field.as_str().as_str(), header.value.as_bytes()));
+    let mut incoming = webhook.start_values(&webhook.header_values(headers))?;
     let mut piece = [0; 8 * 1024];
     loop {
         match request.as_reader().read(&mut piece).map_err(Error::incomplete_body)? {

@@ -1,21 +1,22 @@
-//! The two headers that a webhook looks at, as bytes.
+//! The headers that a webhook looks at, as bytes.
 
 use std::fmt;
 
 use crate::error::Error;
 use crate::signature::Signature;
 
-/// The values of a request's signature and event headers, as bytes: what
-/// [`Webhook::verify_values_at`](crate::Webhook::verify_values_at) needs of a header type that is not
-/// `http`'s.
+/// What a webhook looks at of a request's headers, for header types that are not `http`'s: the
+/// signature and the event as bytes, and the length that the sender announced.
 ///
-/// Call [`with_signature`](HeaderValues::with_signature) and
-/// [`with_event`](HeaderValues::with_event) once for each time that the header occurs in the
-/// request, so that a repeated header is refused and not silently dropped.
+/// [`Webhook::header_values`](crate::Webhook::header_values) picks them out of all headers. By hand, call
+/// [`with_signature`](HeaderValues::with_signature) and [`with_event`](HeaderValues::with_event) once
+/// for each time that the header occurs in the request, so that a repeated header is refused and not
+/// silently dropped.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HeaderValues<'a> {
     signature: Occurrence<&'a [u8]>,
     event: Occurrence<&'a [u8]>,
+    content_length: Option<u64>,
 }
 
 /// How often a header occurs in a request, and its value where that is clear.
@@ -82,6 +83,18 @@ impl<'a> HeaderValues<'a> {
     pub fn with_event(mut self, value: &'a [u8]) -> Self {
         self.event = self.event.and(value);
         self
+    }
+
+    /// Sets the length of the body, in bytes, as the sender announced it. Only
+    /// [`Webhook::start_values`](crate::Webhook::start_values), which has no body yet, looks at it.
+    #[must_use]
+    pub fn with_content_length(mut self, bytes: u64) -> Self {
+        self.content_length = Some(bytes);
+        self
+    }
+
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.content_length
     }
 
     pub(crate) fn signature(&self) -> Result<Signature, Error> {

@@ -64,16 +64,6 @@ impl<P: Provider> Incoming<P> {
         Self { webhook, verification, event, piece: Bytes::new(), pieces: BytesMut::new() }
     }
 
-    /// Refuses a body for the length that its sender announced, before any of it is read.
-    /// [`Webhook::start`] has looked at the Content-Length header; this is for lengths that are known
-    /// by other means.
-    ///
-    /// # Errors
-    /// [`Error::BodyTooLarge`], when it is over the webhook's limit.
-    pub fn check_length(&self, announced: u64) -> Result<(), Error> {
-        self.webhook.check_length(announced)
-    }
-
     /// Takes the next piece, of any length.
     ///
     /// # Errors
@@ -96,6 +86,12 @@ impl<P: Provider> Incoming<P> {
         Ok(())
     }
 
+    /// Refuses a body for the length that it is known to have at the least.
+    #[cfg(feature = "tower")]
+    pub(crate) fn check_length(&self, least: u64) -> Result<(), Error> {
+        self.webhook.check_length(least)
+    }
+
     #[cfg(any(feature = "tower", feature = "actix-web"))]
     pub(crate) fn too_large(&self) -> Error {
         self.webhook.too_large()
@@ -106,7 +102,7 @@ impl<P: Provider> Incoming<P> {
     }
 
     fn hash(&mut self, piece: &[u8]) -> Result<(), Error> {
-        self.check_length((self.len() + piece.len()) as u64)?;
+        self.webhook.check_length((self.len() + piece.len()) as u64)?;
         self.verification.update(piece);
         Ok(())
     }

@@ -143,7 +143,7 @@ mod off {
     }
 
     #[derive(Clone, Default)]
-    pub(crate) struct Rotation;
+    pub(crate) struct Rotation(());
 
     impl Rotation {
         #[inline(always)]

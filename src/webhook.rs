@@ -156,7 +156,7 @@ impl<P: Provider> Webhook<P> {
     /// After, the provider: [`Error::MalformedPayload`], [`Error::MissingEventHeader`],
     /// [`Error::DuplicateEventHeader`], [`Error::EventMismatch`], [`Error::Stale`].
     pub fn verify<'a>(&self, headers: &HeaderMap, body: &'a [u8]) -> Result<Delivery<'a, P>, Error> {
-        self.verify_values(&self.header_values(headers), body, SystemTime::now)
+        self.verify_values(&self.values_of(headers), body, SystemTime::now)
     }
 
     /// [`verify`](Webhook::verify) at a time of your choice, for a test of
@@ -170,29 +170,24 @@ impl<P: Provider> Webhook<P> {
         body: &'a [u8],
         now: SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        self.verify_values(&self.header_values(headers), body, || now)
+        self.verify_values(&self.values_of(headers), body, || now)
     }
 
-    /// [`verify_at`](Webhook::verify_at) for people on another header type: the values of the two
-    /// headers as bytes.
+    /// [`verify_at`](Webhook::verify_at) for people on another header type: what
+    /// [`header_values`](Webhook::header_values) picks out of it.
     ///
     /// # Errors
     /// Those of [`verify`](Webhook::verify).
     ///
     /// ```
     /// use std::time::SystemTime;
-    /// use countersign::{HeaderValues, Secret, Webhook, provider::ThreeQpr};
+    /// use countersign::{Secret, Webhook, provider::ThreeQpr};
     ///
     /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
     /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
     /// # let signature = webhook.sign(body).to_string();
     /// # let request = [("Host", "example.org"), ("X-3QPR-Signature", &*signature)];
-    /// let mut values = HeaderValues::new();
-    /// for (name, value) in request {
-    ///     if name.eq_ignore_ascii_case(webhook.signature_header().as_str()) {
-    ///         values = values.with_signature(value.as_bytes());
-    ///     }
-    /// }
+    /// let values = webhook.header_values(request.map(|(name, value)| (name, value.as_bytes())));
     /// let delivery = webhook.verify_values_at(&values, body, SystemTime::now())?;
     /// assert_eq!(delivery.id(), Some("evt_1"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -214,7 +209,7 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::SignatureMismatch`].
     pub fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<MatchedSecret, Error> {
         self.verifier
-            .verify(body, &self.signature(&self.header_values(headers))?)
+            .verify(body, &self.signature(&self.values_of(headers))?)
             .inspect(|matched| self.rotation.matched::<P>(matched))
             .inspect_err(trace::rejected::<P>)
     }
@@ -227,20 +222,43 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
     /// [`Error::BodyTooLarge`].
     pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
-        let incoming = self.start_values(&self.header_values(headers))?;
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        announced.map_or(Ok(()), |announced| incoming.check_length(announced))?;
-        Ok(incoming)
+        let values = self.values_of(headers);
+        let announced = headers.get(CONTENT_LENGTH).and_then(|value| parse_length(value.as_bytes()));
+        self.start_values(&announced.map_or(values, |bytes| values.with_content_length(bytes)))
     }
 
-    /// [`start`](Webhook::start) for people on another header type. The length that the sender
-    /// announced, if it did, is for [`Incoming::check_length`].
+    /// [`start`](Webhook::start) for people on another header type: with what
+    /// [`header_values`](Webhook::header_values) picks out of it.
     ///
     /// # Errors
-    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`] and [`Error::MalformedSignature`].
+    /// Those of [`start`](Webhook::start).
     pub fn start_values(&self, values: &HeaderValues<'_>) -> Result<Incoming<P>, Error> {
         let verification = self.verifier.start(self.signature(values)?);
+        values.content_length().map_or(Ok(()), |bytes| self.check_length(bytes))?;
         Ok(Incoming::new(self.clone(), verification, values.event().map(Into::into)))
+    }
+
+    /// Picks this webhook's headers out of all of a request's, in whatever type they come. Give it
+    /// every occurrence of every header, since a repeated one is refused; upper and lower case are one.
+    #[must_use]
+    pub fn header_values<'h, N: AsRef<str>>(
+        &self,
+        headers: impl IntoIterator<Item = (N, &'h [u8])>,
+    ) -> HeaderValues<'h> {
+        let mut values = HeaderValues::new();
+        for (name, value) in headers {
+            let is = |header: &HeaderName| name.as_ref().eq_ignore_ascii_case(header.as_str());
+            if is(&self.signature_header) {
+                values = values.with_signature(value);
+            }
+            if self.event_header.as_ref().is_some_and(is) {
+                values = values.with_event(value);
+            }
+            if is(&CONTENT_LENGTH) {
+                values = parse_length(value).map_or(values, |bytes| values.with_content_length(bytes));
+            }
+        }
+        values
     }
 
     /// Signs a body with the newest secret, as the provider would: for testing your receiver. The
@@ -275,8 +293,7 @@ impl<P: Provider> Webhook<P> {
         values.signature().inspect_err(trace::rejected::<P>)
     }
 
-    /// The values of this webhook's headers in a request.
-    fn header_values<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
+    fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
         let mut values = HeaderValues::new();
         for value in headers.get_all(&self.signature_header) {
             values = values.with_signature(value.as_bytes());
@@ -348,6 +365,10 @@ impl<P> Clone for Webhook<P> {
             rotation: self.rotation.clone(),
         }
     }
+}
+
+fn parse_length(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 const fn is_name(name: &str) -> bool {

@@ -106,6 +106,27 @@ fn the_headers_may_be_of_another_type() {
     incoming.update(QUOTE3D.as_bytes()).unwrap();
     assert!(incoming.finish().is_ok());
     assert!(webhook.start_values(&values.with_signature(b"")).is_err());
+    let too_long = values.with_content_length(webhook.body_limit() as u64 + 1);
+    assert_eq!(webhook.start_values(&too_long).unwrap_err().code(), "body_too_large");
+
+    // Picked out of all headers, with every occurrence and in any case.
+    let (name, event) = ("X-WEBHOOK-Signature", ("x-Webhook-EVENT", "quote.completed"));
+    let cases: [(&[(&str, &str)], Result<(), &str>); 6] = [
+        (&[("Host", "localhost"), (name, &signature), event], Ok(())),
+        (&[event], Err("missing_signature")),
+        (&[(name, &signature), event, (name, &signature)], Err("duplicate_signature")),
+        (&[(name, &signature), event, ("content-LENGTH", "1048577")], Err("body_too_large")),
+        (&[(name, &signature), event, ("content-LENGTH", "1048576")], Ok(())),
+        (&[(name, &signature), event, event], Err("duplicate_event_header")),
+    ];
+    for (headers, expected) in cases {
+        let values = webhook.header_values(headers.iter().map(|(name, value)| (name, value.as_bytes())));
+        let verdict = webhook.start_values(&values).and_then(|mut incoming| {
+            incoming.update(QUOTE3D.as_bytes())?;
+            incoming.finish().map(drop)
+        });
+        assert_eq!(verdict.map_err(|error| error.code()), expected, "{headers:?}");
+    }
 }
 
 #[test]

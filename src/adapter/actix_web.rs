@@ -22,14 +22,12 @@ use ::actix_web::body::BoxBody;
 use ::actix_web::dev::Payload;
 use ::actix_web::error::PayloadError;
 use ::actix_web::http::StatusCode;
-use ::actix_web::http::header::CONTENT_LENGTH;
 use ::actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError, Route, web};
 use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::delivery::Delivery;
 use crate::error::{BoxError, Error};
-use crate::header::HeaderValues;
 use crate::incoming::Incoming;
 use crate::outcome::Outcome;
 use crate::provider::Provider;
@@ -58,7 +56,8 @@ impl<P: Provider> FromRequest for Verified<P> {
 /// The handler is a function of a [`Verified`] delivery, or a closure that returns an `async` block; what
 /// it shares is cloned into the block. All workers have to share one receiver: make it before the
 /// server's factory, in an `Arc`. For a handler that completes its lease in its own transaction,
-/// extract [`Verified`] and call [`handle_with_lease`](Receiver::handle_with_lease).
+/// extract [`Verified`] and call [`handle_with_lease`](Receiver::handle_with_lease). A timeout around
+/// the endpoint also drops a handler that runs.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -190,20 +189,8 @@ fn webhook_of<P: Provider>(request: &HttpRequest) -> Result<&Webhook<P>, Error> 
 }
 
 fn start<P: Provider>(webhook: &Webhook<P>, request: &HttpRequest) -> Result<Incoming<P>, Error> {
-    let headers = request.headers();
-    let mut values = HeaderValues::new();
-    for value in headers.get_all(webhook.signature_header().as_str()) {
-        values = values.with_signature(value.as_bytes());
-    }
-    if let Some(name) = webhook.event_header() {
-        for value in headers.get_all(name.as_str()) {
-            values = values.with_event(value.as_bytes());
-        }
-    }
-    let incoming = webhook.start_values(&values)?;
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    announced.map_or(Ok(()), |announced| incoming.check_length(announced))?;
-    Ok(incoming)
+    let headers = request.headers().iter().map(|(name, value)| (name, value.as_bytes()));
+    webhook.start_values(&webhook.header_values(headers))
 }
 
 /// Reads a body to its end, or to the first reason to refuse it.

@@ -239,7 +239,8 @@ where
 ///
 /// For a handler that completes its lease in its own transaction, call
 /// [`verify_request`](Webhook::verify_request) and
-/// [`handle_with_lease`](Receiver::handle_with_lease).
+/// [`handle_with_lease`](Receiver::handle_with_lease); likewise to bound how long a body may take to
+/// arrive, since a timeout around the endpoint also drops a handler that runs.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -18,6 +18,8 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// back), and so is every other call; each touches one key, as a cluster wants it. All times are the
 /// server's, and keys expire there by themselves.
 ///
+/// For TLS (`rediss://`), add redis to your dependencies with one of its TLS features.
+///
 /// **It must not evict**: set `maxmemory-policy noeviction`, or a full server forgets keys of its
 /// own accord. And what Redis forgets is handled again: a server that restarts without its data, or
 /// a replica that is promoted before it had the last writes, knows nothing of the keys lost. Nothing

@@ -22,10 +22,10 @@
 use countersign::provider::{Quote3d, quote3d};
 use countersign::redis::Client;
 use countersign::redis::aio::ConnectionManagerConfig;
-use countersign::tower::Endpoint;
-use countersign::{Delivery, Receiver, RedisStore, Secrets, Webhook};
+use countersign::tower::{Endpoint, Verified};
+use countersign::{Receiver, RedisStore, Secrets, Webhook};
 
-async fn handle(delivery: Delivery<'_, Quote3d>) -> Result<(), countersign::Error> {
+async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), countersign::Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
             println!("{} costs {}", quote.quote_id, quote.result.total_price); // send it to a queue here
