@@ -200,7 +200,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     ///         Fenced::Applied => transaction.commit().await?,
     ///         Fenced::Lost => transaction.rollback().await?, // another has taken over
     ///     }
-    ///     Ok::<_, countersign::store::PostgresStoreError>(fenced)
+    ///     Ok::<_, countersign::store::SqlStoreError>(fenced)
     /// });
     /// # let _ = outcome.await;
     /// # }

@@ -35,6 +35,8 @@ mod memory;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -44,13 +46,16 @@ pub use erased::{ErasedError, ErasedStore};
 pub use memory::{MemoryStore, MemoryStoreError};
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
-pub use postgres::{PostgresStore, PostgresStoreError};
+pub use postgres::PostgresStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use redis::{RedisStore, RedisStoreError};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
+pub use sql::{Recorded, SqlStoreError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-pub use sqlite::{SqliteStore, SqliteStoreError};
+pub use sqlite::SqliteStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
 pub use table::{TableName, TableNameError};
@@ -155,23 +160,6 @@ pub enum Claim {
     },
     /// It was handled.
     Done,
-}
-
-/// What came of recording a key in a transaction, with a SQL store's `record_in`.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
-pub enum Recorded {
-    /// It is new: write the effect into the same transaction, and commit.
-    New,
-    /// It was recorded or completed before: acknowledge.
-    Done,
-    /// Somebody holds a claim on it, who may yet fail: do not acknowledge.
-    InFlight {
-        /// How long that lease lasts yet.
-        retry_after: Duration,
-    },
 }
 
 /// What came of a write under a lease.

@@ -306,7 +306,7 @@ async fn a_locked_file_is_an_error_after_a_while_and_no_panic() {
     assert!(start.elapsed() >= Duration::from_millis(100));
     assert_eq!(
         (error.code(), error.status(), &*error.to_string()),
-        ("store_locked", 503, "another connection has the SQLite file locked for too long")
+        ("store_locked", 503, "another transaction is in the way")
     );
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("locked"));
 

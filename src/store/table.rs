@@ -1,6 +1,9 @@
 //! The name of a store's table, which stands in SQL and so is checked.
 
 use std::fmt;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 /// The name of the table that a SQL store keeps its keys in: `countersign_keys` unless told
 /// otherwise.
@@ -39,8 +42,9 @@ impl TableName {
     }
 
     /// This crate's SQL, which is written for the default name, for this one.
-    pub(crate) fn in_sql(&self, sql: &str) -> String {
-        sql.replace("countersign_keys", &self.0)
+    pub(super) fn in_sql(&self, sql: &str) -> SqlStr {
+        // Safe: the name is all that is not this crate's own, and it was checked.
+        AssertSqlSafe(Arc::<str>::from(sql.replace("countersign_keys", &self.0))).into_sql_str()
     }
 }
 
