@@ -71,6 +71,26 @@ async fn a_table_of_another_name_is_another_store() {
     assert!(matches!(other.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
 }
 
+/// Words of SQL's own, and names that the statements use themselves.
+#[tokio::test]
+async fn any_table_name_will_do() {
+    let Some((_server, store)) = store().await else { return };
+    for name in ["order", "user", "select", "excluded", "key", "token", "k"] {
+        let store = store.clone().with_table(&TableName::new(name).unwrap());
+        store.migrate().await.unwrap();
+        store.migrate().await.unwrap();
+        let key = conformance::fresh_key();
+        let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+        let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+        assert_eq!(store.purge().await.unwrap(), 0);
+        assert!(store.forget(key.as_str()).await.unwrap());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_16_connections_on_one_key_one_acquires_it_and_none_fails() {
     let Some((_server, store)) = store().await else { return };

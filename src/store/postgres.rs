@@ -57,7 +57,7 @@ fn statements(table: &TableName) -> Statements {
         // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is
         // read once, after the row was locked: by then another transaction may have ended.
         // A `lock_timeout` of the transaction's own is kept; 0 is none.
-        claim: sql("INSERT INTO countersign_keys AS k (key, token, done, expires_at)
+        claim: sql(r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
              SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
              FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
              ON CONFLICT (key) DO UPDATE SET (token, done, expires_at) = (
@@ -66,21 +66,21 @@ fn statements(table: &TableName) -> Statements {
                         CASE WHEN live THEN k.expires_at ELSE now + $3 * interval '1 microsecond' END
                  FROM (SELECT now, k.expires_at > now AS live
                        FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS judged)
-             RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"),
-        complete: sql("UPDATE countersign_keys
+             RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"#),
+        complete: sql(r#"UPDATE "countersign_keys"
              SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2"),
-        release: sql("DELETE FROM countersign_keys WHERE key = $1 AND token = $2 AND NOT done"),
-        renew: sql("UPDATE countersign_keys
+             WHERE key = $1 AND token = $2"#),
+        release: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done"#),
+        renew: sql(r#"UPDATE "countersign_keys"
              SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2 AND NOT done"),
-        forget: sql("DELETE FROM countersign_keys WHERE key = $1"),
+             WHERE key = $1 AND token = $2 AND NOT done"#),
+        forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1"#),
         // The time as a subquery: a volatile function is no condition of an index.
-        purge: sql("DELETE FROM countersign_keys WHERE key IN (
-                 SELECT key FROM countersign_keys
+        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
+                 SELECT key FROM "countersign_keys"
                  WHERE expires_at <= (SELECT clock_timestamp())
                    AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
-                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)"),
+                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)"#),
     }
 }
 

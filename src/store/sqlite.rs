@@ -53,20 +53,24 @@ fn statements(table: &TableName) -> Statements {
     let sql = |text| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("sqlite.sql")),
-        claim: sql("INSERT INTO countersign_keys (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
+        claim: sql(r#"INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
              ON CONFLICT (key) DO UPDATE SET
                  token = iif(expires_at > ?3, token, excluded.token),
                  done = iif(expires_at > ?3, done, excluded.done),
                  expires_at = iif(expires_at > ?3, expires_at, excluded.expires_at)
-             RETURNING token = ?2, done, expires_at"),
-        complete: sql("UPDATE countersign_keys SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2"),
-        release: sql("DELETE FROM countersign_keys WHERE key = ?1 AND token = ?2 AND NOT done"),
-        renew: sql("UPDATE countersign_keys SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done"),
-        forget: sql("DELETE FROM countersign_keys WHERE key = ?1"),
-        purge: sql("DELETE FROM countersign_keys WHERE key IN (
-                 SELECT key FROM countersign_keys
+             RETURNING token = ?2, done, expires_at"#),
+        complete: sql(
+            r#"UPDATE "countersign_keys" SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2"#,
+        ),
+        release: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1 AND token = ?2 AND NOT done"#),
+        renew: sql(
+            r#"UPDATE "countersign_keys" SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done"#,
+        ),
+        forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1"#),
+        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
+                 SELECT key FROM "countersign_keys"
                  WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
-                 ORDER BY expires_at LIMIT ?3)"),
+                 ORDER BY expires_at LIMIT ?3)"#),
     }
 }
 
