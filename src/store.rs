@@ -75,6 +75,7 @@ pub use table::{TableName, TableNameError};
 /// - `release` frees a claimed key and never a done one. `renew` does not bring a done key back.
 /// - `complete` twice with one lease is applied twice: its answer may have been lost.
 /// - A done key is remembered for its retention, and may be claimed anew after.
+/// - `forget` ends every lease on the key, one that has lapsed included.
 /// - Time is the store's, not the caller's. Zero durations are refused.
 /// - A key is at most [`IdempotencyKey::MAX_LEN`] bytes, and compared byte by byte.
 ///
@@ -138,9 +139,10 @@ pub trait IdempotencyStore: Send + Sync {
         lease_for: Duration,
     ) -> impl Future<Output = Result<Fenced, Self::Error>> + Send;
 
-    /// Forgets the key, whatever its state, and says whether it was there: for an operator who
-    /// wants an event handled again. It takes text, as logs show it ([`IdempotencyKey::as_str`]).
-    /// A lease on it is lost.
+    /// Forgets the key, whatever its state, and says whether it was claimed or done: for an operator
+    /// who wants an event handled again. It takes text, as logs show it ([`IdempotencyKey::as_str`]).
+    /// A lease on it is lost, also one that has lapsed. What has expired may be said to be there or
+    /// not: some stores drop it at once, and others later.
     ///
     /// # Errors
     /// The store's own.
