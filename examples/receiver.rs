@@ -30,7 +30,7 @@ use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::redis::Client;
 use countersign::redis::aio::ConnectionManagerConfig;
 use countersign::sqlx::{self, postgres::PgPoolOptions};
-use countersign::store::{Fenced, Lease, PostgresStoreError, SqliteStoreError};
+use countersign::store::{Fenced, Lease, SqlStoreError};
 use countersign::{
     Delivery, IdempotencyStore, MemoryStore, Outcome, PostgresStore, Provider, Receiver, RedisStore, Secrets,
     SqliteStore, Webhook,
@@ -88,51 +88,38 @@ trait Backend: IdempotencyStore + Clone + 'static {
     ) -> impl Future<Output = Outcome> + Send;
 }
 
-impl Backend for SqliteStore {
-    async fn handle<P: Provider>(
-        receiver: &Receiver<P, Self>,
-        delivery: Delivery<'static, P>,
-        options: &Options,
-    ) -> Outcome {
-        let handler = async |delivery: Delivery<'_, P>, lease: &Lease| {
-            tokio::time::sleep(options.work).await;
-            let mut transaction = receiver.store().pool().begin_with("BEGIN IMMEDIATE").await?;
-            let insert = "INSERT INTO webhook_effects VALUES (?1, ?2, datetime('now'))";
-            let insert = sqlx::query(insert).bind(lease.key().as_str()).bind(delivery.event_name());
-            insert.execute(&mut *transaction).await?;
-            let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
-            match fenced {
-                Fenced::Applied => transaction.commit().await?,
-                Fenced::Lost => transaction.rollback().await?,
+/// For a SQL store: the effect and the key in one transaction, so that both are there or neither.
+macro_rules! in_one_transaction {
+    ($store:ty, $begin:literal) => {
+        impl Backend for $store {
+            async fn handle<P: Provider>(
+                receiver: &Receiver<P, Self>,
+                delivery: Delivery<'static, P>,
+                options: &Options,
+            ) -> Outcome {
+                let store = receiver.store();
+                let handler = async |delivery: Delivery<'_, P>, lease: &Lease| {
+                    tokio::time::sleep(options.work).await;
+                    let mut transaction = store.pool().begin_with($begin).await?;
+                    let insert = "INSERT INTO webhook_effects VALUES ($1, $2, CURRENT_TIMESTAMP)";
+                    let insert = sqlx::query(insert).bind(lease.key().as_str()).bind(delivery.event_name());
+                    insert.execute(&mut *transaction).await?;
+                    let fenced = store.complete_in(&mut transaction, lease, receiver.retention()).await?;
+                    match fenced {
+                        Fenced::Applied => transaction.commit().await?,
+                        Fenced::Lost => transaction.rollback().await?,
+                    }
+                    Ok::<_, SqlStoreError>(fenced)
+                };
+                receiver.handle_with_lease(delivery, handler).await
             }
-            Ok::<_, SqliteStoreError>(fenced)
-        };
-        receiver.handle_with_lease(delivery, handler).await
-    }
+        }
+    };
 }
 
-impl Backend for PostgresStore {
-    async fn handle<P: Provider>(
-        receiver: &Receiver<P, Self>,
-        delivery: Delivery<'static, P>,
-        options: &Options,
-    ) -> Outcome {
-        let handler = async |delivery: Delivery<'_, P>, lease: &Lease| {
-            tokio::time::sleep(options.work).await;
-            let mut transaction = receiver.store().pool().begin().await?;
-            let insert = "INSERT INTO webhook_effects VALUES ($1, $2, clock_timestamp())";
-            let insert = sqlx::query(insert).bind(lease.key().as_str()).bind(delivery.event_name());
-            insert.execute(&mut *transaction).await?;
-            let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
-            match fenced {
-                Fenced::Applied => transaction.commit().await?,
-                Fenced::Lost => transaction.rollback().await?,
-            }
-            Ok::<_, PostgresStoreError>(fenced)
-        };
-        receiver.handle_with_lease(delivery, handler).await
-    }
-}
+in_one_transaction!(PostgresStore, "BEGIN");
+// IMMEDIATE: SQLite waits for its lock at the beginning of a transaction, but not in the midst of one.
+in_one_transaction!(SqliteStore, "BEGIN IMMEDIATE");
 
 /// For a store that cannot share a transaction with the effect: first the effect, then the key.
 async fn append<P: Provider, S: IdempotencyStore>(

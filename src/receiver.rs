@@ -115,7 +115,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
 
     /// Renews the lease of a handler that runs long, every third of the lease, until `ceiling` after
     /// it began. If the lease turns out to be lost, the handler is dropped at once, and the delivery
-    /// is not acknowledged. A renewal that fails is tried again.
+    /// is not acknowledged. A renewal that fails is tried again. The lease may outlast the ceiling by as
+    /// long as the store takes for the last renewal.
     ///
     /// `sleep` is your runtime's: `tokio::time::sleep`, say. With a short lease and a renewal, the key
     /// of an instance that died is free again soon, and a handler may take its time all the same.
@@ -220,7 +221,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     ///         Fenced::Applied => transaction.commit().await?,
     ///         Fenced::Lost => transaction.rollback().await?, // another has taken over
     ///     }
-    ///     Ok::<_, countersign::store::PostgresStoreError>(fenced)
+    ///     Ok::<_, countersign::store::SqlStoreError>(fenced)
     /// });
     /// # let _ = outcome.await;
     /// # }

@@ -53,11 +53,22 @@ impl Renewal {
         // Thrice a lease, so that a renewal may fail or be late without losing it.
         let step = (lease_for / 3).max(Duration::from_millis(1));
         let mut left = self.ceiling;
+        let mut tick = (self.sleep)(step);
         while left > step && left > lease_for.saturating_sub(step) {
-            (self.sleep)(step).await;
+            tick.as_mut().await;
             left -= step;
+            // The store may take several steps, which count toward the ceiling as well.
+            tick = (self.sleep)(step);
+            let mut renewal = pin!(store.renew(lease, lease_for.min(left)));
+            let renewed = poll_fn(|context| {
+                while !left.is_zero() && tick.as_mut().poll(context).is_ready() {
+                    left = left.saturating_sub(step);
+                    tick = (self.sleep)(step);
+                }
+                renewal.as_mut().poll(context)
+            });
             // If the store fails, the lease may yet last until it is back.
-            if let Ok(Fenced::Lost) = store.renew(lease, lease_for.min(left)).await {
+            if let Ok(Fenced::Lost) = renewed.await {
                 return;
             }
         }

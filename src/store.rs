@@ -35,6 +35,8 @@ mod memory;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -44,13 +46,16 @@ pub use erased::{ErasedError, ErasedStore};
 pub use memory::{MemoryStore, MemoryStoreError};
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
-pub use postgres::{PostgresStore, PostgresStoreError};
+pub use postgres::PostgresStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use redis::{RedisStore, RedisStoreError};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
+pub use sql::{Recorded, SqlStoreError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-pub use sqlite::{SqliteStore, SqliteStoreError};
+pub use sqlite::SqliteStore;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
 pub use table::{TableName, TableNameError};
@@ -70,6 +75,7 @@ pub use table::{TableName, TableNameError};
 /// - `release` frees a claimed key and never a done one. `renew` does not bring a done key back.
 /// - `complete` twice with one lease is applied twice: its answer may have been lost.
 /// - A done key is remembered for its retention, and may be claimed anew after.
+/// - `forget` ends every lease on the key, one that has lapsed included.
 /// - Time is the store's, not the caller's. Zero durations are refused.
 /// - A key is at most [`IdempotencyKey::MAX_LEN`] bytes, and compared byte by byte.
 ///
@@ -133,9 +139,10 @@ pub trait IdempotencyStore: Send + Sync {
         lease_for: Duration,
     ) -> impl Future<Output = Result<Fenced, Self::Error>> + Send;
 
-    /// Forgets the key, whatever its state, and says whether it was there: for an operator who
-    /// wants an event handled again. It takes text, as logs show it ([`IdempotencyKey::as_str`]).
-    /// A lease on it is lost.
+    /// Forgets the key, whatever its state, and says whether it was claimed or done: for an operator
+    /// who wants an event handled again. It takes text, as logs show it ([`IdempotencyKey::as_str`]).
+    /// A lease on it is lost, also one that has lapsed. What has expired may be said to be there or
+    /// not: some stores drop it at once, and others later.
     ///
     /// # Errors
     /// The store's own.
@@ -155,23 +162,6 @@ pub enum Claim {
     },
     /// It was handled.
     Done,
-}
-
-/// What came of recording a key in a transaction, with a SQL store's `record_in`.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
-pub enum Recorded {
-    /// It is new: write the effect into the same transaction, and commit.
-    New,
-    /// It was recorded or completed before: acknowledge.
-    Done,
-    /// Somebody holds a claim on it, who may yet fail: do not acknowledge.
-    InFlight {
-        /// How long that lease lasts yet.
-        retry_after: Duration,
-    },
 }
 
 /// What came of a write under a lease.

@@ -55,7 +55,7 @@ async fn a_table_of_another_name_is_another_store() {
     let error = other.claim(&key, LEASE).await.unwrap_err();
     assert_eq!(
         (error.code(), error.status(), &*error.to_string()),
-        ("store_failed", 503, "the PostgreSQL store failed")
+        ("store_failed", 503, "the store's database failed")
     );
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("hooks"));
     // Instances that start at once all migrate.
@@ -69,6 +69,26 @@ async fn a_table_of_another_name_is_another_store() {
     conformance::check(&other, sleep).await;
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
     assert!(matches!(other.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+/// Words of SQL's own, and names that the statements use themselves.
+#[tokio::test]
+async fn any_table_name_will_do() {
+    let Some((_server, store)) = store().await else { return };
+    for name in ["order", "user", "select", "excluded", "key", "token", "k"] {
+        let store = store.clone().with_table(&TableName::new(name).unwrap());
+        store.migrate().await.unwrap();
+        store.migrate().await.unwrap();
+        let key = conformance::fresh_key();
+        let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+        let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+        assert_eq!(store.purge().await.unwrap(), 0);
+        assert!(store.forget(key.as_str()).await.unwrap());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,6 +320,17 @@ async fn a_serialization_failure_is_an_error_that_may_be_tried_again() {
     let _lease = acquired(store.claim(&key, LEASE).await.unwrap());
     let error = store.claim_in(&mut strict, &key, LEASE).await.unwrap_err();
     assert_eq!((error.code(), error.status()), ("store_locked", 503));
+}
+
+/// Its SQLSTATE, 42501, is a number whose low byte is SQLite's code for a locked file.
+#[tokio::test]
+async fn a_right_that_is_missing_is_no_lock() {
+    let Some((_server, store)) = store().await else { return };
+    let mut powerless = store.pool().begin().await.unwrap();
+    sqlx::raw_sql("CREATE ROLE nobody; SET LOCAL ROLE nobody").execute(&mut *powerless).await.unwrap();
+    let error = store.claim_in(&mut powerless, &conformance::fresh_key(), LEASE).await.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("permission denied"));
+    assert_eq!((error.code(), error.status()), ("store_failed", 503));
 }
 
 #[tokio::test]

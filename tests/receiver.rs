@@ -54,6 +54,28 @@ struct Faulty {
     fail_complete: bool,
     fail_release: bool,
     fail_renew: bool,
+    /// How long a renewal takes.
+    renewing: Option<(HandClock, Duration)>,
+}
+
+/// A clock that is moved by hand, and sleeps by it.
+#[derive(Clone, Default)]
+struct HandClock(Arc<AtomicU64>);
+
+impl HandClock {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+
+    /// The sleep counts from now or, if it is lazy, from when it is first polled.
+    fn sleep(&self, time: Duration, lazy: bool) -> impl Future<Output = ()> + Send + use<> {
+        let clock = self.clone();
+        let mut end = (!lazy).then(|| clock.now() + time);
+        std::future::poll_fn(move |_| {
+            let end = *end.get_or_insert_with(|| clock.now() + time);
+            if clock.now() >= end { Poll::Ready(()) } else { Poll::Pending }
+        })
+    }
 }
 
 impl Faulty {
@@ -83,6 +105,9 @@ impl IdempotencyStore for Faulty {
 
     async fn renew(&self, lease: &Lease, lease_for: Duration) -> io::Result<Fenced> {
         self.call(self.fail_renew)?;
+        if let Some((clock, time)) = &self.renewing {
+            clock.sleep(*time, false).await;
+        }
         self.store.renew(lease, lease_for).await.map_err(io::Error::other)
     }
 
@@ -326,6 +351,37 @@ async fn a_renewed_lease_outlasts_a_long_handler_up_to_the_ceiling() {
     })
     .await;
     assert_eq!(outcome.code(), "lease_lost");
+}
+
+#[tokio::test]
+async fn what_renewals_take_counts_toward_the_ceiling_but_for_the_last() {
+    const CEILING: u64 = 100;
+    let body = NOWTOPRINT.as_bytes();
+    // With a lease of 30 seconds, a renewal is due every 10.
+    for (takes, lazy) in [0, 4, 15, 19].into_iter().flat_map(|takes| [(takes, false), (takes, true)]) {
+        let clock = HandClock::default();
+        let (read, wait) = (clock.clone(), clock.clone());
+        let renewing = Some((clock.clone(), Duration::from_secs(takes)));
+        let store = MemoryStore::new().with_clock(move || read.now());
+        let receiver = receiver(Faulty { store, renewing, ..Faulty::default() })
+            .with_lease(MINUTE / 2)
+            .with_renewal(Duration::from_secs(CEILING), move |time| wait.sleep(time, lazy));
+        let headers = signed(receiver.webhook(), body);
+        let key = receiver.webhook().verify(&headers, body).unwrap().idempotency_key();
+
+        let mut handling = pin!(receive(&receiver, async |_| std::future::pending().await));
+        let mut second = 0;
+        loop {
+            clock.0.store(second, Ordering::Relaxed);
+            assert!(handling.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            // Another gets the key as soon as the lease has lapsed.
+            if let Claim::Acquired(_) = receiver.store().claim(&key, MINUTE).await.unwrap() {
+                break;
+            }
+            second += 1;
+        }
+        assert!((CEILING..=CEILING + takes).contains(&second), "{takes} {lazy}: lapsed after {second} s");
+    }
 }
 
 #[tokio::test]

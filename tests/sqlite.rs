@@ -259,6 +259,27 @@ async fn a_table_of_another_name_is_another_store() {
     assert!(matches!(other.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
 }
 
+/// Words of SQL's own, and names that the statements use themselves.
+#[tokio::test]
+async fn any_table_name_will_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    for name in ["order", "user", "select", "excluded", "key", "token", "k"] {
+        let store = store.clone().with_table(&TableName::new(name).unwrap());
+        store.migrate().await.unwrap();
+        store.migrate().await.unwrap();
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+        let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+        assert_eq!(store.purge().await.unwrap(), 0);
+        assert!(store.forget(key.as_str()).await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn purge_deletes_what_has_expired_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -306,7 +327,7 @@ async fn a_locked_file_is_an_error_after_a_while_and_no_panic() {
     assert!(start.elapsed() >= Duration::from_millis(100));
     assert_eq!(
         (error.code(), error.status(), &*error.to_string()),
-        ("store_locked", 503, "another connection has the SQLite file locked for too long")
+        ("store_locked", 503, "another transaction is in the way")
     );
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("locked"));
 

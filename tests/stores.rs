@@ -173,6 +173,7 @@ enum Flaw {
     LapsedCannotComplete,
     CompleteOnce,
     ForgetDoesNothing,
+    ForgetSkipsLapsed,
     OneTokenForAll,
     KeysWithoutCase,
     KeysCutShort,
@@ -320,8 +321,14 @@ impl IdempotencyStore for Flawed {
     }
 
     async fn forget(&self, key: &str) -> Result<bool, Zero> {
-        let forgets = self.flaw != Flaw::ForgetDoesNothing;
-        Ok(forgets && self.entries.lock().unwrap().remove(&self.name(key)).is_some())
+        let mut entries = self.entries.lock().unwrap();
+        let name = self.name(key);
+        let skipped = match self.flaw {
+            Flaw::ForgetDoesNothing => true,
+            Flaw::ForgetSkipsLapsed => entries.get(&name).is_some_and(Entry::is_over),
+            _ => false,
+        };
+        Ok(!skipped && entries.remove(&name).is_some())
     }
 }
 
@@ -342,6 +349,7 @@ async fn the_suite_finds_every_flaw_and_names_its_rule() {
         (Flaw::LapsedCannotComplete, "a_lapsed_lease_that_nobody_took_can_complete"),
         (Flaw::CompleteOnce, "complete_twice_is_applied_twice"),
         (Flaw::ForgetDoesNothing, "forget_says_whether_there_was_a_key"),
+        (Flaw::ForgetSkipsLapsed, "the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed"),
         (Flaw::OneTokenForAll, "every_claim_has_a_token_of_its_own"),
         (Flaw::KeysWithoutCase, "keys_are_told_apart_byte_by_byte_up_to_the_longest"),
         (Flaw::KeysCutShort, "keys_are_told_apart_byte_by_byte_up_to_the_longest"),

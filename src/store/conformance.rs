@@ -90,6 +90,7 @@ pub async fn violations<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Durat
         a_done_key_is_forgotten_after_its_retention,
         a_stale_lease_cannot_complete_a_key_that_its_successor_completed,
         a_forgotten_key_is_acquired_and_its_old_lease_is_stale,
+        the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed,
         forget_says_whether_there_was_a_key,
         zero_durations_are_refused_and_nothing_is_written,
         the_longest_durations_are_taken,
@@ -434,6 +435,19 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
             expect("a stale release", self.store.release(stale).await?, Fenced::Lost)?;
         }
         self.expect_in_flight(&key).await
+    }
+
+    async fn the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed(&self) -> Rule {
+        let key = fresh_key();
+        let live = self.acquire(&key, LONG).await?;
+        let _ = self.store.forget(key.as_str()).await?;
+        expect("complete after forget", self.store.complete(&live, LONG).await?, Fenced::Lost)?;
+        let lapsed = self.lapsed(&key).await?;
+        // Whether it says that a lapsed claim was there is its own affair.
+        let _ = self.store.forget(key.as_str()).await?;
+        expect("a lapsed complete after forget", self.store.complete(&lapsed, LONG).await?, Fenced::Lost)?;
+        expect("a lapsed renew after forget", self.store.renew(&lapsed, LONG).await?, Fenced::Lost)?;
+        self.acquire(&key, LONG).await.map(drop)
     }
 
     async fn forget_says_whether_there_was_a_key(&self) -> Rule {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgArguments;
-use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, Postgres};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, SqlStr};
 
-use crate::error::{BoxError, PolicyError};
 use crate::key::IdempotencyKey;
+use crate::store::sql::{Recorded, SqlStoreError, Statements, claimed};
 use crate::store::{
-    Claim, Fenced, IdempotencyStore, Lease, Recorded, TableName, check_lease, check_retention, random_token,
+    Claim, Fenced, IdempotencyStore, Lease, TableName, check_lease, check_retention, random_token,
 };
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
@@ -21,7 +21,7 @@ use crate::store::{
 /// [`purge`](PostgresStore::purge) from time to time. Clones share the pool.
 ///
 /// The pool's transactions have to be `READ COMMITTED`, as they are by default: in stricter ones the
-/// losers of a race are [`PostgresStoreError::Locked`] instead of in flight.
+/// losers of a race are [`SqlStoreError::Locked`] instead of in flight.
 ///
 /// Give the pool an `acquire_timeout` shorter than the provider waits for an answer (sqlx waits for
 /// 30 seconds), so that a database that is away is answered with 503 in time. For TLS, add sqlx to
@@ -46,122 +46,42 @@ use crate::store::{
 pub struct PostgresStore {
     pool: PgPool,
     lock_timeout: Duration,
-    sql: Arc<Sql>,
+    sql: Arc<Statements>,
 }
 
-/// Why a [`PostgresStore`] could not do it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PostgresStoreError {
-    /// Another transaction is in the way: it holds the key for longer than the lock timeout, or, in a
-    /// transaction stricter than `READ COMMITTED`, has changed it. It may be tried again.
-    #[error("another transaction is in the way")]
-    #[non_exhaustive]
-    Locked {
-        /// The driver's error.
-        source: BoxError,
-    },
-    /// PostgreSQL or its driver failed: no connection, no table, no right to it.
-    #[error("the PostgreSQL store failed")]
-    #[non_exhaustive]
-    Database {
-        /// The driver's error.
-        source: BoxError,
-    },
-    /// The operating system has no random bytes to give.
-    #[error("no random token for a claim")]
-    #[non_exhaustive]
-    Random {
-        /// The operating system's error.
-        source: BoxError,
-    },
-    /// A lease or a retention of no time.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-}
-
-impl PostgresStoreError {
-    /// One word for this error that never changes.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Locked { .. } => "store_locked",
-            Self::Database { .. } | Self::Random { .. } => "store_failed",
-            Self::Policy(error) => error.code(),
-        }
+/// The statements on this table.
+fn statements(table: &TableName) -> Statements {
+    let sql = |text| table.in_sql(text);
+    Statements {
+        migrate: sql(include_str!("postgres.sql")),
+        // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is
+        // read once, after the row was locked: by then another transaction may have ended.
+        // A `lock_timeout` of the transaction's own is kept; 0 is none.
+        claim: sql(r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
+             SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
+             FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
+             ON CONFLICT (key) DO UPDATE SET (token, done, expires_at) = (
+                 SELECT CASE WHEN live THEN k.token ELSE excluded.token END,
+                        CASE WHEN live THEN k.done ELSE excluded.done END,
+                        CASE WHEN live THEN k.expires_at ELSE now + $3 * interval '1 microsecond' END
+                 FROM (SELECT now, k.expires_at > now AS live
+                       FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS judged)
+             RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"#),
+        complete: sql(r#"UPDATE "countersign_keys"
+             SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE key = $1 AND token = $2"#),
+        release: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done"#),
+        renew: sql(r#"UPDATE "countersign_keys"
+             SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE key = $1 AND token = $2 AND NOT done"#),
+        forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1"#),
+        // The time as a subquery: a volatile function is no condition of an index.
+        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
+                 SELECT key FROM "countersign_keys"
+                 WHERE expires_at <= (SELECT clock_timestamp())
+                   AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
+                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)"#),
     }
-
-    /// Always 503: nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
-    }
-
-    fn random(source: BoxError) -> Self {
-        Self::Random { source }
-    }
-}
-
-impl From<sqlx::Error> for PostgresStoreError {
-    fn from(error: sqlx::Error) -> Self {
-        // lock_not_available, serialization_failure and deadlock_detected.
-        const IN_THE_WAY: [&str; 3] = ["55P03", "40001", "40P01"];
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        let locked = code.is_some_and(|code| IN_THE_WAY.contains(&&*code));
-        if locked { Self::Locked { source: error.into() } } else { Self::Database { source: error.into() } }
-    }
-}
-
-/// The statements, for the store's table.
-struct Sql {
-    migrate: Arc<str>,
-    claim: Arc<str>,
-    complete: Arc<str>,
-    release: Arc<str>,
-    renew: Arc<str>,
-    forget: Arc<str>,
-    purge: Arc<str>,
-}
-
-impl Sql {
-    fn new(table: &TableName) -> Self {
-        let sql = |text| Arc::from(table.in_sql(text));
-        Self {
-            migrate: sql(include_str!("postgres.sql")),
-            // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is
-            // read once, after the row was locked: by then another transaction may have ended.
-            // A `lock_timeout` of the transaction's own is kept; 0 is none.
-            claim: sql("INSERT INTO countersign_keys AS k (key, token, done, expires_at)
-                 SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
-                 FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
-                 ON CONFLICT (key) DO UPDATE SET (token, done, expires_at) = (
-                     SELECT CASE WHEN live THEN k.token ELSE excluded.token END,
-                            CASE WHEN live THEN k.done ELSE excluded.done END,
-                            CASE WHEN live THEN k.expires_at ELSE now + $3 * interval '1 microsecond' END
-                     FROM (SELECT now, k.expires_at > now AS live
-                           FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS judged)
-                 RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"),
-            complete: sql("UPDATE countersign_keys
-                 SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-                 WHERE key = $1 AND token = $2"),
-            release: sql("DELETE FROM countersign_keys WHERE key = $1 AND token = $2 AND NOT done"),
-            renew: sql("UPDATE countersign_keys
-                 SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-                 WHERE key = $1 AND token = $2 AND NOT done"),
-            forget: sql("DELETE FROM countersign_keys WHERE key = $1"),
-            // The time as a subquery: a volatile function is no condition of an index.
-            purge: sql("DELETE FROM countersign_keys WHERE key IN (
-                     SELECT key FROM countersign_keys
-                     WHERE expires_at <= (SELECT clock_timestamp())
-                       AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)"),
-        }
-    }
-}
-
-/// One of the statements. The only part that is not this file's own is the table's name, which was checked.
-fn safe(sql: &Arc<str>) -> AssertSqlSafe<Arc<str>> {
-    AssertSqlSafe(Arc::clone(sql))
 }
 
 impl PostgresStore {
@@ -181,19 +101,19 @@ impl PostgresStore {
         Self {
             pool,
             lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
-            sql: Arc::new(Sql::new(&TableName::default())),
+            sql: Arc::new(statements(&TableName::default())),
         }
     }
 
     /// Sets the table's name.
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
-        self.sql = Arc::new(Sql::new(table));
+        self.sql = Arc::new(statements(table));
         self
     }
 
     /// Sets how long a claim waits while another transaction holds its key, before it is
-    /// [`PostgresStoreError::Locked`]: 2 seconds unless told. Where the connection or the transaction
+    /// [`SqlStoreError::Locked`]: 2 seconds unless told. Where the connection or the transaction
     /// has a `lock_timeout` of its own, that holds instead, and it is the only one for the calls
     /// under a lease. A lease counts from the beginning of the wait: it has to be much longer.
     #[must_use]
@@ -211,12 +131,12 @@ impl PostgresStore {
     /// Makes the table and its index, unless they are there. Instances may call it at once.
     ///
     /// # Errors
-    /// [`PostgresStoreError::Database`].
-    pub async fn migrate(&self) -> Result<(), PostgresStoreError> {
+    /// [`SqlStoreError::Database`].
+    pub async fn migrate(&self) -> Result<(), SqlStoreError> {
         let mut transaction = self.pool.begin().await?;
         // `IF NOT EXISTS` alone fails where two make the table at once. The number is any.
         sqlx::query("SELECT pg_advisory_xact_lock(7205759403792793601)").execute(&mut *transaction).await?;
-        sqlx::raw_sql(safe(&self.sql.migrate)).execute(&mut *transaction).await?;
+        sqlx::raw_sql(self.sql.migrate.clone()).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -225,11 +145,11 @@ impl PostgresStore {
     /// every hour or so, from as many instances as you like: each deletes what no other has in hand.
     ///
     /// # Errors
-    /// [`PostgresStoreError::Database`].
-    pub async fn purge(&self) -> Result<u64, PostgresStoreError> {
+    /// [`SqlStoreError::Database`].
+    pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
         loop {
-            let batch = sqlx::query(safe(&self.sql.purge))
+            let batch = sqlx::query(self.sql.purge.clone())
                 .bind(Self::PURGE_BATCH)
                 .execute(&self.pool)
                 .await?
@@ -251,7 +171,7 @@ impl PostgresStore {
         connection: &mut PgConnection,
         key: &IdempotencyKey,
         lease: Duration,
-    ) -> Result<Claim, PostgresStoreError> {
+    ) -> Result<Claim, SqlStoreError> {
         self.claim_on(connection, key, lease).await
     }
 
@@ -266,7 +186,7 @@ impl PostgresStore {
         connection: &mut PgConnection,
         lease: &Lease,
         retain: Duration,
-    ) -> Result<Fenced, PostgresStoreError> {
+    ) -> Result<Fenced, SqlStoreError> {
         self.complete_on(connection, lease, retain).await
     }
 
@@ -281,13 +201,9 @@ impl PostgresStore {
         connection: &mut PgConnection,
         key: &IdempotencyKey,
         retain: Duration,
-    ) -> Result<Recorded, PostgresStoreError> {
+    ) -> Result<Recorded, SqlStoreError> {
         check_retention(retain)?;
-        Ok(match self.insert(connection, key, retain, true).await? {
-            Claim::Acquired(_) => Recorded::New,
-            Claim::Done => Recorded::Done,
-            Claim::InFlight { retry_after } => Recorded::InFlight { retry_after },
-        })
+        self.insert(connection, key, retain, true).await.map(Recorded::of)
     }
 
     fn lock_timeout(&self) -> String {
@@ -305,7 +221,7 @@ impl PostgresStore {
         executor: impl PgExecutor<'_>,
         key: &IdempotencyKey,
         lease: Duration,
-    ) -> Result<Claim, PostgresStoreError> {
+    ) -> Result<Claim, SqlStoreError> {
         check_lease(lease)?;
         self.insert(executor, key, lease, false).await
     }
@@ -317,9 +233,9 @@ impl PostgresStore {
         key: &IdempotencyKey,
         time: Duration,
         done: bool,
-    ) -> Result<Claim, PostgresStoreError> {
-        let token = random_token().map_err(PostgresStoreError::random)?;
-        let (inserted, done, left): (bool, bool, f64) = sqlx::query_as(safe(&self.sql.claim))
+    ) -> Result<Claim, SqlStoreError> {
+        let token = random_token().map_err(SqlStoreError::random)?;
+        let (inserted, done, left): (bool, bool, f64) = sqlx::query_as(self.sql.claim.clone())
             .bind(key.as_str())
             .bind(token)
             .bind(Self::micros(time))
@@ -327,14 +243,8 @@ impl PostgresStore {
             .bind(done)
             .fetch_one(executor)
             .await?;
-        Ok(if inserted {
-            Claim::Acquired(Lease::new(key.clone(), token))
-        } else if done {
-            Claim::Done
-        } else {
-            let left = Duration::try_from_secs_f64(left).unwrap_or_default();
-            Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) }
-        })
+        let left = Duration::try_from_secs_f64(left).unwrap_or_default();
+        Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
     }
 
     async fn complete_on(
@@ -342,7 +252,7 @@ impl PostgresStore {
         executor: impl PgExecutor<'_>,
         lease: &Lease,
         retain: Duration,
-    ) -> Result<Fenced, PostgresStoreError> {
+    ) -> Result<Fenced, SqlStoreError> {
         check_retention(retain)?;
         write(executor, fenced(&self.sql.complete, lease).bind(Self::micros(retain)))
             .await
@@ -353,39 +263,39 @@ impl PostgresStore {
 type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 /// A statement on the lease's key and token, which are its first two parameters.
-fn fenced<'q>(sql: &Arc<str>, lease: &'q Lease) -> Query<'q> {
-    sqlx::query(safe(sql)).bind(lease.key().as_str()).bind(&lease.token()[..])
+fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
+    sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
 }
 
 /// Runs a statement on one key, and says whether it changed anything.
-async fn write(executor: impl PgExecutor<'_>, query: Query<'_>) -> Result<bool, PostgresStoreError> {
+async fn write(executor: impl PgExecutor<'_>, query: Query<'_>) -> Result<bool, SqlStoreError> {
     Ok(query.execute(executor).await?.rows_affected() > 0)
 }
 
 impl IdempotencyStore for PostgresStore {
-    type Error = PostgresStoreError;
+    type Error = SqlStoreError;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, PostgresStoreError> {
+    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, SqlStoreError> {
         self.claim_on(&self.pool, key, lease).await
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, PostgresStoreError> {
+    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, SqlStoreError> {
         self.complete_on(&self.pool, lease, retain).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<Fenced, PostgresStoreError> {
+    async fn release(&self, lease: &Lease) -> Result<Fenced, SqlStoreError> {
         write(&self.pool, fenced(&self.sql.release, lease)).await.map(Fenced::applied_if)
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, PostgresStoreError> {
+    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, SqlStoreError> {
         check_lease(lease_for)?;
         write(&self.pool, fenced(&self.sql.renew, lease).bind(Self::micros(lease_for)))
             .await
             .map(Fenced::applied_if)
     }
 
-    async fn forget(&self, key: &str) -> Result<bool, PostgresStoreError> {
-        write(&self.pool, sqlx::query(safe(&self.sql.forget)).bind(key)).await
+    async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {
+        write(&self.pool, sqlx::query(self.sql.forget.clone()).bind(key)).await
     }
 }
 

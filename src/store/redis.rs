@@ -15,8 +15,9 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 ///
 /// It takes a connection of yours: a [`ConnectionManager`], which reconnects by itself, or any
 /// other that is cloned cheaply. A claim is one round trip (a second one for a key that was given
-/// back), and so is every other call; each touches one key, as a cluster wants it. All times are the
-/// server's, and keys expire there by themselves.
+/// back or forgotten), and so is every other call; each touches one key, as a cluster wants it. All
+/// times are the server's, and keys expire there by themselves. That a key was given back or forgotten
+/// is known for an hour, in which a lease from before cannot complete.
 ///
 /// For TLS (`rediss://`), add redis to your dependencies with one of its TLS features.
 ///
@@ -123,10 +124,11 @@ impl Scripts {
                  if v and v ~= 'P' .. ARGV[1] then return 0 end
                  redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2]) return 1",
             ),
+            // Where there is no key, there may be a lapsed lease, which is to end too.
             forget: Script::new(
-                "local v = redis.call('GET', KEYS[1])
+                "local v = redis.call('SET', KEYS[1], 'F', 'GET', 'PX', ARGV[1])
                  if not v or v == 'F' then return 0 end
-                 redis.call('SET', KEYS[1], 'F', 'PX', ARGV[1]) return 1",
+                 return 1",
             ),
         }
     }

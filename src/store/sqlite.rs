@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::{SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
-use crate::error::{BoxError, PolicyError};
 use crate::key::IdempotencyKey;
+use crate::store::sql::{Recorded, SqlStoreError, Statements, claimed};
 use crate::store::{
-    Claim, Fenced, IdempotencyStore, Lease, Recorded, TableName, check_lease, check_retention, random_token,
+    Claim, Fenced, IdempotencyStore, Lease, TableName, check_lease, check_retention, random_token,
 };
 
 /// A store in a SQLite file, which survives restarts and may be shared by any number of processes
@@ -45,118 +45,37 @@ use crate::store::{
 pub struct SqliteStore {
     pool: SqlitePool,
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
-    sql: Arc<Sql>,
+    sql: Arc<Statements>,
 }
 
-/// Why a [`SqliteStore`] could not do it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SqliteStoreError {
-    /// Another connection has been writing for longer than the busy timeout.
-    #[error("another connection has the SQLite file locked for too long")]
-    #[non_exhaustive]
-    Locked {
-        /// The driver's error.
-        source: BoxError,
-    },
-    /// SQLite or its driver failed: the file is full, broken or absent, or lacks the table.
-    #[error("the SQLite store failed")]
-    #[non_exhaustive]
-    Database {
-        /// The driver's error.
-        source: BoxError,
-    },
-    /// The operating system has no random bytes to give.
-    #[error("no random token for a claim")]
-    #[non_exhaustive]
-    Random {
-        /// The operating system's error.
-        source: BoxError,
-    },
-    /// A lease or a retention of no time.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-}
-
-impl SqliteStoreError {
-    /// One word for this error that never changes.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Locked { .. } => "store_locked",
-            Self::Database { .. } | Self::Random { .. } => "store_failed",
-            Self::Policy(error) => error.code(),
-        }
+/// The statements on this table.
+fn statements(table: &TableName) -> Statements {
+    let sql = |text| table.in_sql(text);
+    Statements {
+        migrate: sql(include_str!("sqlite.sql")),
+        claim: sql(r#"INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
+             ON CONFLICT (key) DO UPDATE SET
+                 token = iif(expires_at > ?3, token, excluded.token),
+                 done = iif(expires_at > ?3, done, excluded.done),
+                 expires_at = iif(expires_at > ?3, expires_at, excluded.expires_at)
+             RETURNING token = ?2, done, expires_at"#),
+        complete: sql(
+            r#"UPDATE "countersign_keys" SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2"#,
+        ),
+        release: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1 AND token = ?2 AND NOT done"#),
+        renew: sql(
+            r#"UPDATE "countersign_keys" SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done"#,
+        ),
+        forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1"#),
+        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
+                 SELECT key FROM "countersign_keys"
+                 WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
+                 ORDER BY expires_at LIMIT ?3)"#),
     }
-
-    /// Always 503: nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
-    }
-}
-
-impl From<sqlx::Error> for SqliteStoreError {
-    fn from(error: sqlx::Error) -> Self {
-        if is_busy(&error) {
-            Self::Locked { source: error.into() }
-        } else {
-            Self::Database { source: error.into() }
-        }
-    }
-}
-
-fn is_busy(error: &sqlx::Error) -> bool {
-    // The primary result code SQLITE_BUSY is 5; extended codes hold it in their low byte.
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
-}
-
-/// The statements, for the store's table.
-struct Sql {
-    migrate: Arc<str>,
-    claim: Arc<str>,
-    complete: Arc<str>,
-    release: Arc<str>,
-    renew: Arc<str>,
-    forget: Arc<str>,
-    purge: Arc<str>,
-}
-
-impl Sql {
-    fn new(table: &TableName) -> Self {
-        let sql = |text| Arc::from(table.in_sql(text));
-        Self {
-            migrate: sql(include_str!("sqlite.sql")),
-            claim: sql("INSERT INTO countersign_keys (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
-                 ON CONFLICT (key) DO UPDATE SET
-                     token = iif(expires_at > ?3, token, excluded.token),
-                     done = iif(expires_at > ?3, done, excluded.done),
-                     expires_at = iif(expires_at > ?3, expires_at, excluded.expires_at)
-                 RETURNING token = ?2, done, expires_at"),
-            complete: sql(
-                "UPDATE countersign_keys SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2",
-            ),
-            release: sql("DELETE FROM countersign_keys WHERE key = ?1 AND token = ?2 AND NOT done"),
-            renew: sql(
-                "UPDATE countersign_keys SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done",
-            ),
-            forget: sql("DELETE FROM countersign_keys WHERE key = ?1"),
-            purge: sql("DELETE FROM countersign_keys WHERE key IN (
-                     SELECT key FROM countersign_keys
-                     WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
-                     ORDER BY expires_at LIMIT ?3)"),
-        }
-    }
-}
-
-/// One of the statements. The only part that is not this file's own is the table's name, which was checked.
-fn safe(sql: &Arc<str>) -> AssertSqlSafe<Arc<str>> {
-    AssertSqlSafe(Arc::clone(sql))
 }
 
 impl SqliteStore {
-    /// How long a statement waits for another process's, before it is [`SqliteStoreError::Locked`].
+    /// How long a statement waits for another process's, before it is [`SqlStoreError::Locked`].
     const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
     /// How long a lapsed claim can still be completed, if nobody has taken it over.
@@ -172,8 +91,8 @@ impl SqliteStore {
     /// time. A statement waits 5 seconds for another process's.
     ///
     /// # Errors
-    /// [`SqliteStoreError::Database`], when the file cannot be opened or is no database.
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqliteStoreError> {
+    /// [`SqlStoreError::Database`], when the file cannot be opened or is no database.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlStoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -193,7 +112,7 @@ impl SqliteStore {
                 store.migrate().await.map(|()| store)
             };
             match opened.await {
-                Err(SqliteStoreError::Locked { .. }) if tries < 50 => tries += 1,
+                Err(SqlStoreError::Locked { .. }) if tries < 50 => tries += 1,
                 opened => return opened,
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -205,13 +124,13 @@ impl SqliteStore {
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         let since_epoch = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(Sql::new(&TableName::default())) }
+        Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(statements(&TableName::default())) }
     }
 
     /// The same store on another table.
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
-        self.sql = Arc::new(Sql::new(table));
+        self.sql = Arc::new(statements(table));
         self
     }
 
@@ -234,8 +153,8 @@ impl SqliteStore {
     ///
     /// # Errors
     /// The store's own.
-    pub async fn migrate(&self) -> Result<(), SqliteStoreError> {
-        sqlx::raw_sql(safe(&self.sql.migrate)).execute(&self.pool).await?;
+    pub async fn migrate(&self) -> Result<(), SqlStoreError> {
+        sqlx::raw_sql(self.sql.migrate.clone()).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -245,11 +164,11 @@ impl SqliteStore {
     ///
     /// # Errors
     /// The store's own.
-    pub async fn purge(&self) -> Result<u64, SqliteStoreError> {
+    pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
         loop {
             let now = (self.clock)();
-            let batch = sqlx::query(safe(&self.sql.purge))
+            let batch = sqlx::query(self.sql.purge.clone())
                 .bind(millis(now))
                 .bind(millis(now.saturating_sub(Self::LINGER)))
                 .bind(Self::PURGE_BATCH);
@@ -271,7 +190,7 @@ impl SqliteStore {
         connection: &mut SqliteConnection,
         key: &IdempotencyKey,
         lease: Duration,
-    ) -> Result<Claim, SqliteStoreError> {
+    ) -> Result<Claim, SqlStoreError> {
         self.claim_on(connection, key, lease).await
     }
 
@@ -286,7 +205,7 @@ impl SqliteStore {
         connection: &mut SqliteConnection,
         lease: &Lease,
         retain: Duration,
-    ) -> Result<Fenced, SqliteStoreError> {
+    ) -> Result<Fenced, SqlStoreError> {
         self.complete_on(connection, lease, retain).await
     }
 
@@ -300,13 +219,9 @@ impl SqliteStore {
         connection: &mut SqliteConnection,
         key: &IdempotencyKey,
         retain: Duration,
-    ) -> Result<Recorded, SqliteStoreError> {
+    ) -> Result<Recorded, SqlStoreError> {
         check_retention(retain)?;
-        Ok(match self.insert(connection, key, retain, true).await? {
-            Claim::Acquired(_) => Recorded::New,
-            Claim::Done => Recorded::Done,
-            Claim::InFlight { retry_after } => Recorded::InFlight { retry_after },
-        })
+        self.insert(connection, key, retain, true).await.map(Recorded::of)
     }
 
     async fn claim_on(
@@ -314,7 +229,7 @@ impl SqliteStore {
         executor: impl SqliteExecutor<'_>,
         key: &IdempotencyKey,
         lease: Duration,
-    ) -> Result<Claim, SqliteStoreError> {
+    ) -> Result<Claim, SqlStoreError> {
         check_lease(lease)?;
         self.insert(executor, key, lease, false).await
     }
@@ -326,10 +241,10 @@ impl SqliteStore {
         key: &IdempotencyKey,
         time: Duration,
         done: bool,
-    ) -> Result<Claim, SqliteStoreError> {
-        let token = random_token().map_err(|source| SqliteStoreError::Random { source })?;
+    ) -> Result<Claim, SqlStoreError> {
+        let token = random_token().map_err(SqlStoreError::random)?;
         let (now, end) = self.now_and(time);
-        let rows: Vec<(bool, bool, i64)> = sqlx::query_as(safe(&self.sql.claim))
+        let rows: Vec<(bool, bool, i64)> = sqlx::query_as(self.sql.claim.clone())
             .bind(key.as_str())
             .bind(&token[..])
             .bind(now)
@@ -339,14 +254,8 @@ impl SqliteStore {
             .fetch_all(executor)
             .await?;
         let &(inserted, done, expires_at) = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        Ok(if inserted {
-            Claim::Acquired(Lease::new(key.clone(), token))
-        } else if done {
-            Claim::Done
-        } else {
-            let left = u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0);
-            Claim::InFlight { retry_after: Duration::from_millis(left.max(1)) }
-        })
+        let left = Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0));
+        Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
     }
 
     async fn complete_on(
@@ -354,7 +263,7 @@ impl SqliteStore {
         executor: impl SqliteExecutor<'_>,
         lease: &Lease,
         retain: Duration,
-    ) -> Result<Fenced, SqliteStoreError> {
+    ) -> Result<Fenced, SqlStoreError> {
         check_retention(retain)?;
         let (_, end) = self.now_and(retain);
         write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(Fenced::applied_if)
@@ -375,38 +284,38 @@ fn millis(time: Duration) -> i64 {
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// A statement on the lease's key and token, which are its first two parameters.
-fn fenced<'q>(sql: &Arc<str>, lease: &'q Lease) -> Query<'q> {
-    sqlx::query(safe(sql)).bind(lease.key().as_str()).bind(&lease.token()[..])
+fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
+    sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
 }
 
 /// Runs a statement on one key, and says whether it changed anything.
-async fn write(executor: impl SqliteExecutor<'_>, query: Query<'_>) -> Result<bool, SqliteStoreError> {
+async fn write(executor: impl SqliteExecutor<'_>, query: Query<'_>) -> Result<bool, SqlStoreError> {
     Ok(query.execute(executor).await?.rows_affected() > 0)
 }
 
 impl IdempotencyStore for SqliteStore {
-    type Error = SqliteStoreError;
+    type Error = SqlStoreError;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, SqliteStoreError> {
+    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, SqlStoreError> {
         self.claim_on(&self.pool, key, lease).await
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, SqliteStoreError> {
+    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, SqlStoreError> {
         self.complete_on(&self.pool, lease, retain).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<Fenced, SqliteStoreError> {
+    async fn release(&self, lease: &Lease) -> Result<Fenced, SqlStoreError> {
         write(&self.pool, fenced(&self.sql.release, lease)).await.map(Fenced::applied_if)
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, SqliteStoreError> {
+    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, SqlStoreError> {
         check_lease(lease_for)?;
         let (_, end) = self.now_and(lease_for);
         write(&self.pool, fenced(&self.sql.renew, lease).bind(end)).await.map(Fenced::applied_if)
     }
 
-    async fn forget(&self, key: &str) -> Result<bool, SqliteStoreError> {
-        write(&self.pool, sqlx::query(safe(&self.sql.forget)).bind(key)).await
+    async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {
+        write(&self.pool, sqlx::query(self.sql.forget.clone()).bind(key)).await
     }
 }
 

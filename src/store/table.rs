@@ -1,6 +1,9 @@
 //! The name of a store's table, which stands in SQL and so is checked.
 
 use std::fmt;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 /// The name of the table that a SQL store keeps its keys in: `countersign_keys` unless told
 /// otherwise.
@@ -20,8 +23,10 @@ impl TableName {
     /// the name of the index adds.
     pub const MAX_LEN: usize = 48;
 
-    /// Checks a name: a lower-case ASCII letter or `_`, and then letters, digits and `_`. It is
-    /// not quoted, so upper case, which SQL folds, is refused.
+    /// Checks a name: a lower-case ASCII letter or `_`, and then letters, digits and `_`. A word of
+    /// SQL's own, such as `order`, will do, since this crate quotes the name. Upper case, which SQL
+    /// folds where you do not quote it, is refused, and so are `pg_…` and `sqlite_…`, which the
+    /// databases keep for themselves.
     ///
     /// # Errors
     /// [`TableNameError`], when it is anything else.
@@ -29,7 +34,9 @@ impl TableName {
         let name = name.into();
         let begins = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
         let goes_on = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if begins && goes_on && name.len() <= Self::MAX_LEN { Ok(Self(name)) } else { Err(TableNameError) }
+        let reserved = name.starts_with("pg_") || name.starts_with("sqlite_");
+        let fits = name.len() <= Self::MAX_LEN;
+        if begins && goes_on && fits && !reserved { Ok(Self(name)) } else { Err(TableNameError) }
     }
 
     /// The name.
@@ -39,8 +46,9 @@ impl TableName {
     }
 
     /// This crate's SQL, which is written for the default name, for this one.
-    pub(crate) fn in_sql(&self, sql: &str) -> String {
-        sql.replace("countersign_keys", &self.0)
+    pub(super) fn in_sql(&self, sql: &str) -> SqlStr {
+        // Safe: the name is all that is not this crate's own, and it was checked.
+        AssertSqlSafe(Arc::<str>::from(sql.replace("countersign_keys", &self.0))).into_sql_str()
     }
 }
 
@@ -50,7 +58,7 @@ impl Default for TableName {
     }
 }
 
-/// A table's name is not a plain lower-case identifier of at most [`TableName::MAX_LEN`] bytes.
+/// A table's name is not one that [`TableName::new`] takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableNameError;
@@ -71,7 +79,7 @@ impl TableNameError {
 
 impl fmt::Display for TableNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table name is at most 48 of a-z, 0-9 and _, and begins with no digit")
+        f.write_str("a table name is at most 48 of a-z, 0-9 and _, and begins with no digit, pg_ or sqlite_")
     }
 }
 
@@ -83,11 +91,12 @@ mod tests {
 
     #[test]
     fn a_name_is_a_plain_identifier() {
-        for name in ["countersign_keys", "_", "k9", &"k".repeat(48)] {
+        for name in ["countersign_keys", "_", "k9", "order", "pg", "pgkeys", &"k".repeat(48)] {
             assert!(TableName::new(name).is_ok(), "{name}");
         }
         let long = "k".repeat(49);
-        for name in ["", "9k", "Keys", "a.b", "a-b", "a b", "\"a\"", "a'", "a;--", "é", "a\0", &long] {
+        let names = ["", "9k", "Keys", "a.b", "a-b", "a b", "\"a\"", "a'", "a;--", "é", "a\0", &long];
+        for name in names.into_iter().chain(["pg_class", "sqlite_keys"]) {
             assert_eq!(TableName::new(name), Err(TableNameError), "{name}");
         }
     }
