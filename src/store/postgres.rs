@@ -54,18 +54,16 @@ fn statements(table: &TableName) -> Statements {
     let sql = |text| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("postgres.sql")),
-        // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is
-        // read once, after the row was locked: by then another transaction may have ended.
+        // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read once,
+        // before the wait for another's transaction: so a claim that lapses meanwhile is still live.
         // A `lock_timeout` of the transaction's own is kept; 0 is none.
         claim: sql(r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
              SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
              FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
-             ON CONFLICT (key) DO UPDATE SET (token, done, expires_at) = (
-                 SELECT CASE WHEN live THEN k.token ELSE excluded.token END,
-                        CASE WHEN live THEN k.done ELSE excluded.done END,
-                        CASE WHEN live THEN k.expires_at ELSE now + $3 * interval '1 microsecond' END
-                 FROM (SELECT now, k.expires_at > now AS live
-                       FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock OFFSET 0) AS judged)
+             ON CONFLICT (key) DO UPDATE SET
+                 token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
+                 done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
+                 expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
              RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"#),
         complete: sql(r#"UPDATE "countersign_keys"
              SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
