@@ -70,6 +70,26 @@ async fn a_lease_is_neither_longer_than_asked_for_nor_none_whatever_the_clocks_f
 }
 
 #[tokio::test]
+async fn a_loser_that_waited_for_the_lock_is_told_no_longer_than_the_lease() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = Instant::now();
+    let winner = open(&directory).await.with_clock(move || start.elapsed());
+    let loser = open(&directory).await.with_clock(move || start.elapsed());
+    let mut transaction = winner.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let key = conformance::fresh_key();
+    let waiting = tokio::spawn({
+        let key = key.clone();
+        async move { loser.claim(&key, LEASE).await.unwrap() }
+    });
+    // The loser has come by now, and read its clock; only then does the winner's lease begin.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let Claim::Acquired(_) = winner.claim_in(&mut transaction, &key, LEASE).await.unwrap() else { panic!() };
+    transaction.commit().await.unwrap();
+    let Claim::InFlight { retry_after } = waiting.await.unwrap() else { panic!() };
+    assert!(retry_after <= LEASE, "{retry_after:?}");
+}
+
+#[tokio::test]
 async fn claims_and_done_keys_survive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let (claimed, done) = (conformance::fresh_key(), conformance::fresh_key());

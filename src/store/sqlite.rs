@@ -344,7 +344,9 @@ impl SqliteStore {
         } else if done {
             Claim::Done
         } else {
-            let left = u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0);
+            // By the clock after the wait for the lock, in which the other may have begun its lease.
+            let left = expires_at.saturating_sub(millis((self.clock)()));
+            let left = u64::try_from(left).unwrap_or(0);
             Claim::InFlight { retry_after: Duration::from_millis(left.max(1)) }
         })
     }
