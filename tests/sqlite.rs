@@ -4,7 +4,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use countersign::store::{Claim, ErasedStore, Fenced, Recorded, TableName, conformance};
@@ -86,6 +86,52 @@ async fn a_loser_that_waited_for_the_lock_is_told_no_longer_than_the_lease() {
     transaction.commit().await.unwrap();
     let Claim::InFlight { retry_after } = waiting.await.unwrap() else { panic!() };
     assert!(retry_after <= LEASE, "{retry_after:?}");
+}
+
+/// All times are the machine's, but the fence is a token: whatever the clock does between two claims,
+/// of two that hold a lease on one key only the newer can complete it, and its effect with it.
+#[tokio::test]
+async fn a_clock_that_jumps_never_lets_two_complete_one_key() {
+    const JUMPS: [i64; 4] = [3_600, -3_600, 86_400, -86_400];
+    let directory = tempfile::tempdir().unwrap();
+    let seconds = Arc::new(AtomicI64::new(1_000_000));
+    let clock = Arc::clone(&seconds);
+    let store =
+        open(&directory).await.with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed) as u64));
+    let retention = Duration::from_secs(7 * 86_400);
+    for first in JUMPS {
+        for second in JUMPS {
+            let key = conformance::fresh_key();
+            let jumps = [0, first, second];
+            let (mut leases, mut last) = (Vec::new(), 0);
+            for jump in jumps {
+                seconds.fetch_add(jump, Ordering::Relaxed);
+                match store.claim(&key, LEASE).await.unwrap() {
+                    Claim::Acquired(lease) => leases.push(lease),
+                    Claim::InFlight { .. } => last += 1,
+                    Claim::Done => panic!("nobody completed it"),
+                }
+            }
+            // Only a clock that went ahead, past all the leases there were, lets another take over.
+            assert_eq!(leases.len() + last, jumps.len());
+            assert_eq!(leases.len() > 1, first > 0 || first + second > 0, "{jumps:?}");
+            let newest = leases.pop().unwrap();
+            for late in &leases {
+                assert_eq!(store.renew(late, LEASE).await.unwrap(), Fenced::Lost, "{jumps:?}");
+                assert_eq!(store.complete(late, retention).await.unwrap(), Fenced::Lost, "{jumps:?}");
+                assert_eq!(store.release(late).await.unwrap(), Fenced::Lost, "{jumps:?}");
+            }
+            assert_eq!(store.complete(&newest, retention).await.unwrap(), Fenced::Applied, "{jumps:?}");
+            for late in &leases {
+                assert_eq!(store.complete(late, retention).await.unwrap(), Fenced::Lost, "{jumps:?}");
+            }
+            // Done it stays, by whatever clock, while its retention is longer than the jump.
+            for jump in JUMPS {
+                seconds.fetch_add(jump, Ordering::Relaxed);
+                assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done, "{jumps:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
