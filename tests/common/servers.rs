@@ -1,5 +1,6 @@
 //! Real servers, which the tests start themselves in a temporary directory on a free port.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ impl Server {
 
     /// A Redis server; none where it is not installed, but under CI that is a failure.
     pub fn redis() -> Option<Self> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
+        if Command::new(redis_program()).arg("--version").stdout(Stdio::null()).status().is_err() {
             return missing("Redis");
         }
         Some(Self::new(Kind::Redis).started())
@@ -82,7 +83,7 @@ impl Server {
                 command
             }
             Kind::Redis => {
-                let mut command = Command::new("redis-server");
+                let mut command = Command::new(redis_program());
                 command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port]);
                 command.current_dir(path);
                 command
@@ -135,6 +136,11 @@ pub fn missing<T>(what: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none(), "{what} is not installed");
     eprintln!("{what} is not installed: not tested");
     None
+}
+
+/// Redis, or another server that speaks as it does, such as Valkey's.
+fn redis_program() -> OsString {
+    std::env::var_os("COUNTERSIGN_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
 /// A program of PostgreSQL's, which Debian keeps off the path.
