@@ -39,7 +39,7 @@
 //! |---|---|
 //! | `sqlite` | `SqliteStore`, in an embedded SQLite file (Rust 1.94, as sqlx 0.9) |
 //! | `postgres` | `PostgresStore`, in a PostgreSQL table (Rust 1.94, as sqlx 0.9) |
-//! | `redis` | `RedisStore`, in Redis 7 or Valkey |
+//! | `redis` | `RedisStore`, in Redis 7 or Valkey, also a cluster |
 //! | `tower` | for hyper, AWS Lambda and all that speaks `http::Request`: a layer, a whole endpoint, and `verify_request` |
 //! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
 //! | `actix-web` | `Verified`, an actix-web 4 extractor, a whole endpoint, and responses |

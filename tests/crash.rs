@@ -8,20 +8,18 @@
 mod common;
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::instance::Instance;
 use common::servers::Server;
-use common::{NEWEST, THREEQPR, webhook};
+use common::{THREEQPR, webhook};
 use countersign::provider::ThreeQpr;
 use countersign::sqlx::{self, Connection, PgConnection, SqliteConnection};
 use fastrand::Rng;
@@ -48,110 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a sender retries, counted from the start of all.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-// ---- The instances ----
-
-/// A process of the program, which ends with the test, also if that panics.
-struct Instance {
-    address: SocketAddr,
-    options: Vec<String>,
-    log: PathBuf,
-    child: Child,
-}
-
-impl Instance {
-    /// An instance on a free port.
-    fn new(options: &[String], log: PathBuf) -> Self {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, address) = start(any, options, &log);
-        Self { address, options: options.to_vec(), log, child }
-    }
-
-    fn kill(&mut self) {
-        // Its only error is that the process has ended.
-        let _ = self.child.kill();
-        self.child.wait().unwrap();
-    }
-
-    /// Starts it again where it was.
-    fn restart(&mut self) {
-        (self.child, self.address) = start(self.address, &self.options, &self.log);
-    }
-
-    fn signal(&self, signal: &str) {
-        let command = format!("kill -{signal} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
-    }
-
-    /// Asks it to end, as a deployment does.
-    fn terminate(mut self) -> Option<ExitStatus> {
-        self.signal("TERM");
-        let asked = Instant::now();
-        while asked.elapsed() < Duration::from_secs(10) {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return Some(status);
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        None
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts the program, and returns where it listens. It is started again if it ends at once, which a
-/// supervisor would do too: its store may be locked by an instance that is stalled.
-fn start(address: SocketAddr, options: &[String], log: &Path) -> (Child, SocketAddr) {
-    for _ in 0..10 {
-        // Examples are built beside the tests' own folder.
-        let mut program = std::env::current_exe().unwrap();
-        program.pop();
-        program.pop();
-        program.push("examples");
-        program.push(format!("receiver{}", std::env::consts::EXE_SUFFIX));
-        let mut child = Command::new(&program)
-            .args(["--listen", &address.to_string(), "--work", "20ms", "--retain", "7d"])
-            .args(["--lease", &format!("{}ms", LEASE.as_millis())])
-            .args(options)
-            .env("QUOTE3D_WEBHOOK_SECRET", NEWEST)
-            .env("NOWTOPRINT_WEBHOOK_SECRET", NEWEST)
-            .env("THREEQPR_WEBHOOK_SECRET", NEWEST)
-            .stdout(Stdio::piped())
-            .stderr(OpenOptions::new().create(true).append(true).open(log).unwrap())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{}: {error} (`cargo build --example receiver`)", program.display())
-            });
-        let (sender, receiver) = mpsc::channel();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        // Read to its end, so that the program never waits for a reader.
-        thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if let Some(address) = line.strip_prefix("listening on http://") {
-                    let _ = sender.send(address.parse().unwrap());
-                }
-            }
-        });
-        if let Ok(address) = receiver.recv_timeout(Duration::from_secs(20)) {
-            return (child, address);
-        }
-        let _ = child.kill();
-        let status = child.wait().unwrap();
-        eprintln!("an instance did not start: {status}, {}", last_lines(log));
-        thread::sleep(Duration::from_millis(200));
-    }
-    panic!("no instance starts: {}", last_lines(log));
-}
-
-fn last_lines(log: &Path) -> String {
-    let log = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(3)..].join(" / ")
-}
+// ---- What happens to the instances ----
 
 /// What happens to an instance.
 #[derive(Clone, Copy)]
@@ -263,12 +158,17 @@ async fn run(directory: &TempDir, options: &[&str], (kills, stalls): (usize, usi
     let seed = std::env::var("CRASH_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("CRASH_SEED={seed}");
     let mut random = Rng::with_seed(seed);
-    let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+    let lease = format!("{}ms", LEASE.as_millis());
+    let options: Vec<_> = ["--work", "20ms", "--retain", "7d", "--lease", &lease]
+        .iter()
+        .chain(options)
+        .map(|&option| option.to_owned())
+        .collect();
     let logs = ["one.log", "other.log"].map(|name| directory.path().join(name));
-    let instances: Vec<_> = logs.into_iter().map(|log| Instance::new(&options, log)).collect();
+    let instances: Vec<_> = logs.into_iter().map(|log| Instance::new(&options, &[], log)).collect();
     let sender = Arc::new(Sender {
         client: Client::builder(TokioExecutor::new()).build_http(),
-        addresses: instances.iter().map(|instance| instance.address).collect(),
+        addresses: instances.iter().map(Instance::address).collect(),
         began: Instant::now(),
     });
 

@@ -11,13 +11,13 @@ use crate::error::{BoxError, PolicyError};
 use crate::key::IdempotencyKey;
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention, random_token};
 
-/// A store in Redis 7 or newer, or in Valkey, for any number of instances.
+/// A store in Redis 7 or newer, or in Valkey, on one server or a cluster, for any number of instances.
 ///
 /// It takes a connection of yours: a [`ConnectionManager`], which reconnects by itself, or any
-/// other that is cloned cheaply. A claim is one round trip (a second one for a key that was given
-/// back or forgotten), and so is every other call; each touches one key, as a cluster wants it. All
-/// times are the server's, and keys expire there by themselves. That a key was given back or forgotten
-/// is known for an hour, in which a lease from before cannot complete.
+/// other that is cloned cheaply. A claim is one round trip (a second one for a key that is in flight,
+/// was given back or was forgotten), and so is every other call; each is a command on one key, as a
+/// cluster wants it. All times are the server's, and keys expire there by themselves. That a key was
+/// given back or forgotten is known for an hour, in which a lease from before cannot complete.
 ///
 /// For TLS (`rediss://`), add redis to your dependencies with one of its TLS features.
 ///
@@ -37,6 +37,22 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// let store = RedisStore::new(client.get_connection_manager_with_config(config).await?);
 /// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
 /// let receiver = Receiver::new(webhook, store);
+/// # Ok(()) }
+/// ```
+///
+/// On a **cluster**, with the feature `cluster-async` of the crate `redis` among your dependencies:
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use countersign::{RedisStore, redis::cluster::ClusterClient};
+///
+/// // By default it retries for minutes while a node is away. Twice is enough for a slot that moves.
+/// let client = ClusterClient::builder(["redis://one.internal", "redis://two.internal"])
+///     .retries(2)
+///     .response_timeout(Duration::from_secs(2))
+///     .build()?;
+/// let store = RedisStore::new(client.get_async_connection().await?);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -96,7 +112,7 @@ impl From<redis::RedisError> for RedisStoreError {
 /// claimed, `D` when it is done, `F` for a while after it was given back, so that leases from before
 /// are told apart from one that has only lapsed. A claim that has lapsed is no key at all.
 struct Scripts {
-    take_free: Script,
+    claim: Script,
     complete: Script,
     release: Script,
     renew: Script,
@@ -106,9 +122,10 @@ struct Scripts {
 impl Scripts {
     fn new() -> Self {
         Self {
-            take_free: Script::new(
-                "if redis.call('GET', KEYS[1]) ~= 'F' then return 0 end
-                 redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2]) return 1",
+            claim: Script::new(
+                "local v = redis.call('GET', KEYS[1])
+                 if v and v ~= 'F' and v ~= 'P' .. ARGV[1] then return {v, redis.call('PTTL', KEYS[1])} end
+                 redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2]) return false",
             ),
             complete: Script::new(
                 "local v = redis.call('GET', KEYS[1])
@@ -191,35 +208,31 @@ impl<C: ConnectionLike + Clone + Send + Sync> IdempotencyStore for RedisStore<C>
         let name = self.key(key.as_str());
         let millis = Self::millis(lease);
         let mut connection = self.connection.clone();
-        loop {
-            let (before, left): (Option<Vec<u8>>, i64) = redis::pipe()
-                .cmd("SET")
-                .arg(&name)
-                .arg([&b"P"[..], &token].concat())
-                .arg(&["NX", "GET", "PX"])
-                .arg(millis)
-                .cmd("PTTL")
-                .arg(&name)
-                .query_async(&mut connection)
-                .await?;
-            return Ok(match before.as_deref() {
-                None => Claim::Acquired(Lease::new(key.clone(), token)),
-                Some([b'D', ..]) => Claim::Done,
-                Some([b'F']) => {
-                    if self.fenced(&self.scripts.take_free, &Lease::new(key.clone(), token), lease).await?
-                        == Fenced::Lost
-                    {
-                        // Another was quicker, and now holds it: look again.
-                        continue;
-                    }
-                    Claim::Acquired(Lease::new(key.clone(), token))
-                }
-                Some(_) => {
-                    let left = u64::try_from(left).unwrap_or(0).max(1);
-                    Claim::InFlight { retry_after: Duration::from_millis(left) }
-                }
-            });
-        }
+        // One command: in a pipeline, a cluster that moves the key's slot would do the first alone.
+        let before: Option<Vec<u8>> = redis::cmd("SET")
+            .arg(&name)
+            .arg([&b"P"[..], &token].concat())
+            .arg(&["NX", "GET", "PX"])
+            .arg(millis)
+            .query_async(&mut connection)
+            .await?;
+        let found: Option<(Vec<u8>, i64)> = match before {
+            Some(value) if value.starts_with(b"D") => return Ok(Claim::Done),
+            // Claimed or given back, or by this very claim, if the client has sent it twice.
+            Some(_) => {
+                let claim = &self.scripts.claim;
+                claim.key(name).arg(&token).arg(millis).invoke_async(&mut connection).await?
+            }
+            None => None,
+        };
+        Ok(match found {
+            Some((value, _)) if value.starts_with(b"D") => Claim::Done,
+            Some((_, left)) => {
+                let left = u64::try_from(left).unwrap_or(0).max(1);
+                Claim::InFlight { retry_after: Duration::from_millis(left) }
+            }
+            None => Claim::Acquired(Lease::new(key.clone(), token)),
+        })
     }
 
     async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, RedisStoreError> {

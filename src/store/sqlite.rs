@@ -254,7 +254,9 @@ impl SqliteStore {
             .fetch_all(executor)
             .await?;
         let &(inserted, done, expires_at) = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let left = Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0));
+        // By the clock after the wait for the lock, in which the other may have begun its lease.
+        let left = expires_at.saturating_sub(millis((self.clock)()));
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
     }
 

@@ -1,13 +1,15 @@
 //! What several of the tests need.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod instance;
 pub mod servers;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign::store::{Claim, Fenced, Lease};
+#[cfg(feature = "conformance")]
+use countersign::store::conformance;
+use countersign::store::{Claim, Fenced};
 use countersign::{IdempotencyKey, IdempotencyStore, Provider, Secret, Secrets, Webhook};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Barrier;
@@ -30,73 +32,61 @@ pub fn rotating<P: Provider + Default>() -> Webhook<P> {
     Webhook::new(Secrets::new(Secret::new(NEWEST).unwrap()).with_older(older).unwrap())
 }
 
-/// Races tasks for a key, and says how many acquired it; all the others have to be told to wait.
-pub async fn race<S: IdempotencyStore + 'static>(
-    store: &Arc<S>,
-    key: &IdempotencyKey,
-    racers: usize,
-) -> usize {
-    let barrier = Arc::new(Barrier::new(racers));
-    let tasks: Vec<_> = (0..racers)
-        .map(|_| {
-            let (store, key, barrier) = (Arc::clone(store), key.clone(), Arc::clone(&barrier));
-            tokio::spawn(async move {
-                barrier.wait().await;
-                store.claim(&key, Duration::from_secs(60)).await.unwrap()
-            })
+/// So many connections race for a key.
+pub const RACERS: usize = 16;
+
+/// The rule of a race: of claims of a key at once, each by a store with a connection of its own,
+/// exactly one is acquired; every loser is told that it is in flight or, if the winner `completes` it
+/// at once, done; none gets an error. Returns how many were told that it is in flight.
+pub async fn one_wins<S>(stores: &[S], key: &IdempotencyKey, completes: bool) -> usize
+where
+    S: IdempotencyStore + Clone + 'static,
+{
+    const LEASE: Duration = Duration::from_secs(60);
+    let barrier = Arc::new(Barrier::new(stores.len()));
+    let race = |store: &S| {
+        let (store, key, barrier) = (store.clone(), key.clone(), Arc::clone(&barrier));
+        tokio::spawn(async move {
+            barrier.wait().await;
+            let claim = store.claim(&key, LEASE).await.unwrap();
+            if let (Claim::Acquired(lease), true) = (&claim, completes) {
+                assert_eq!(store.complete(lease, LEASE).await.unwrap(), Fenced::Applied);
+            }
+            claim
         })
-        .collect();
-    let mut acquired = 0;
-    for task in tasks {
-        match task.await.unwrap() {
+    };
+    let racing: Vec<_> = stores.iter().map(race).collect();
+    let (mut acquired, mut in_flight) = (0, 0);
+    for racer in racing {
+        match racer.await.unwrap() {
             Claim::Acquired(_) => acquired += 1,
             Claim::InFlight { retry_after } => {
-                assert!(retry_after > Duration::ZERO && retry_after.as_secs() <= 60);
+                assert!(retry_after > Duration::ZERO && retry_after <= LEASE, "{retry_after:?}");
+                in_flight += 1;
             }
-            Claim::Done => panic!("nobody completed it"),
+            Claim::Done => assert!(completes, "nobody completed it"),
         }
     }
-    acquired
+    assert_eq!(acquired, 1);
+    in_flight
 }
 
-/// Several handles on one store, of which each claim takes the next.
-pub struct InTurn<S> {
-    stores: Vec<S>,
-    next: AtomicUsize,
-}
-
-impl<S> InTurn<S> {
-    pub fn new(stores: Vec<S>) -> Self {
-        Self { stores, next: AtomicUsize::new(0) }
+/// [`one_wins`], in 5,000 rounds with a new key each; every other winner completes its key at once.
+#[cfg(feature = "conformance")]
+pub async fn one_wins_each_of_5_000_rounds<S>(stores: &[S])
+where
+    S: IdempotencyStore + Clone + 'static,
+{
+    const ROUNDS: usize = 5_000;
+    assert_eq!(stores.len(), RACERS);
+    let mut in_flight = 0;
+    for round in 0..ROUNDS {
+        in_flight += one_wins(stores, &conformance::fresh_key(), round % 2 == 0).await;
     }
-
-    fn next(&self) -> &S {
-        &self.stores[self.next.fetch_add(1, Ordering::Relaxed) % self.stores.len()]
-    }
-}
-
-impl<S: IdempotencyStore> IdempotencyStore for InTurn<S> {
-    type Error = S::Error;
-
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, S::Error> {
-        self.next().claim(key, lease).await
-    }
-
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, S::Error> {
-        self.next().complete(lease, retain).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<Fenced, S::Error> {
-        self.next().release(lease).await
-    }
-
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, S::Error> {
-        self.next().renew(lease, lease_for).await
-    }
-
-    async fn forget(&self, key: &str) -> Result<bool, S::Error> {
-        self.next().forget(key).await
-    }
+    let losers = ROUNDS * (RACERS - 1);
+    println!("{ROUNDS} acquired, {in_flight} in flight, {} done", losers - in_flight);
+    // Otherwise it was no race.
+    assert!(in_flight < losers, "no loser was told that it is done");
 }
 
 pub fn headers(pairs: &[(&str, &str)]) -> HeaderMap {

@@ -1,5 +1,6 @@
 //! Real servers, which the tests start themselves in a temporary directory on a free port.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Server {
 enum Kind {
     Postgres,
     Redis,
+    /// A node of a cluster, with the port on which the nodes talk to each other.
+    RedisNode(u16),
 }
 
 /// PostgreSQL refuses to run as root: then it runs as this user, whom Debian's package makes.
@@ -42,22 +45,52 @@ impl Server {
 
     /// A Redis server; none where it is not installed, but under CI that is a failure.
     pub fn redis() -> Option<Self> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            return missing("Redis");
-        }
+        has_redis()?;
         Some(Self::new(Kind::Redis).started())
     }
 
+    /// The masters of a Redis Cluster, which have a third of the keys each.
+    pub fn redis_cluster() -> Option<[Self; 3]> {
+        has_redis()?;
+        let nodes = [(); 3].map(|()| Self::new(Kind::RedisNode(free_port())).started());
+        for (node, slots) in nodes.iter().zip([["0", "5460"], ["5461", "10922"], ["10923", "16383"]]) {
+            node.redis_cli(&["cluster", "addslotsrange", slots[0], slots[1]]);
+            let Kind::RedisNode(bus) = node.kind else { unreachable!() };
+            nodes[0].redis_cli(&["cluster", "meet", "127.0.0.1", &node.port.to_string(), &bus.to_string()]);
+        }
+        let start = Instant::now();
+        for node in &nodes {
+            while !node.knows_the_cluster() {
+                assert!(start.elapsed() < Duration::from_secs(60), "the cluster does not form");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Some(nodes)
+    }
+
+    fn knows_the_cluster(&self) -> bool {
+        let info = self.redis_cli(&["cluster", "info"]);
+        ["cluster_state:ok", "cluster_slots_assigned:16384"].iter().all(|line| info.contains(line))
+    }
+
+    /// What a node of a cluster answers to a command.
+    pub fn redis_cli(&self, command: &[&str]) -> String {
+        run(Command::new("redis-cli").args(["-e", "-p", &self.port.to_string()]).args(command))
+    }
+
     fn new(kind: Kind) -> Self {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        Self { directory: tempfile::tempdir().unwrap(), port, kind, child: None }
+        Self { directory: tempfile::tempdir().unwrap(), port: free_port(), kind, child: None }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it is, for its client.
     pub fn url(&self) -> String {
         match self.kind {
             Kind::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
-            Kind::Redis => format!("redis://127.0.0.1:{}", self.port),
+            Kind::Redis | Kind::RedisNode(_) => format!("redis://127.0.0.1:{}", self.port),
         }
     }
 
@@ -81,9 +114,12 @@ impl Server {
                 ]);
                 command
             }
-            Kind::Redis => {
-                let mut command = Command::new("redis-server");
+            Kind::Redis | Kind::RedisNode(_) => {
+                let mut command = Command::new(redis_program());
                 command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port]);
+                if let Kind::RedisNode(bus) = self.kind {
+                    command.args(["--cluster-enabled", "yes", "--cluster-port", &bus.to_string()]);
+                }
                 command.current_dir(path);
                 command
             }
@@ -104,7 +140,7 @@ impl Server {
                     ready.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]).stdout(Stdio::null());
                 ready.status().unwrap().success()
             }
-            Kind::Redis => TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
+            Kind::Redis | Kind::RedisNode(_) => TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
         }
     }
 
@@ -130,10 +166,23 @@ impl Drop for Server {
     }
 }
 
-fn missing<T>(what: &str) -> Option<T> {
+/// Nothing, where what a test needs is not installed; but under CI that is a failure.
+pub fn missing<T>(what: &str) -> Option<T> {
     assert!(std::env::var_os("CI").is_none(), "{what} is not installed");
     eprintln!("{what} is not installed: not tested");
     None
+}
+
+fn has_redis() -> Option<()> {
+    match Command::new(redis_program()).arg("--version").stdout(Stdio::null()).status() {
+        Ok(_) => Some(()),
+        Err(_) => missing("Redis"),
+    }
+}
+
+/// Redis, or another server that speaks as it does, such as Valkey's.
+fn redis_program() -> OsString {
+    std::env::var_os("COUNTERSIGN_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
 /// A program of PostgreSQL's, which Debian keeps off the path.
@@ -161,8 +210,13 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
-fn run(command: &mut Command) {
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn run(command: &mut Command) -> String {
     let output: io::Result<_> = command.output();
     let output = output.unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
