@@ -101,6 +101,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let of_quote3d = Arc::new(Receiver::new(of_quote3d, store.clone()));
     let webhook = Webhook::<NowToPrint>::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
     let of_nowtoprint = Data::new(Receiver::new(webhook.clone(), store.clone()));
+    let webhook = Data::new(webhook);
     let secrets = HashMap::from([
         ("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?),
         ("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?),

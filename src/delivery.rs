@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::event::{Event, EventData};
 use crate::key::IdempotencyKey;
 use crate::provider::Provider;
+use crate::trace::Named;
 use crate::verifier::MatchedSecret;
 
 /// A body, borrowed or shared.
@@ -169,6 +170,18 @@ impl<'a, P: Provider> Delivery<'a, P> {
             secret: self.secret,
             tenant: self.tenant,
             provider: PhantomData,
+        }
+    }
+
+    /// What the log says of it.
+    pub(crate) fn named(&self) -> Named<'_> {
+        Named {
+            provider: P::NAME,
+            tenant: self.tenant(),
+            event: self.event_name(),
+            id: self.id(),
+            secret: self.secret.label(),
+            secret_position: self.secret.position(),
         }
     }
 

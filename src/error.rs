@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 
+use crate::trace;
+
 /// Any error, behind `source()`: no dependency's type is part of this crate's errors.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -103,18 +105,24 @@ pub enum Error {
 }
 
 impl Error {
-    /// A body that could not be read to its end, for those who read it themselves.
+    /// A body that could not be read to its end, for those who read it themselves. It is logged here,
+    /// with the feature `tracing`.
     #[must_use]
     pub fn incomplete_body(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::IncompleteBody { source: source.into() }
+        let error = Self::IncompleteBody { source: source.into() };
+        trace::unreadable((error.code(), error.status()), &error);
+        error
     }
 
-    /// Secrets that could not be looked up, for a service whose tenants bring their own.
+    /// Secrets that could not be looked up, for a service whose tenants bring their own. It is logged
+    /// here, with the feature `tracing`.
     ///
     /// Not for a tenant that does not exist: that is [`Secrets::of_nobody`](crate::Secrets::of_nobody).
     #[must_use]
     pub fn secret_unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::SecretUnavailable { source: source.into() }
+        let error = Self::SecretUnavailable { source: source.into() };
+        trace::unreadable((error.code(), error.status()), &error);
+        error
     }
 
     /// One word for this error that never changes: for the response, for logs, for metrics.

@@ -15,8 +15,8 @@ use crate::webhook::Webhook;
 /// A delivery whose headers have passed and whose body arrives in pieces. Made by
 /// [`Webhook::start`].
 ///
-/// Each piece goes into the MAC as it comes, so that the verdict is due right after the last one,
-/// and the body never grows past the webhook's [`body_limit`](Webhook::body_limit). The pieces are
+/// Each piece goes into the MAC as it comes, so that the signature's verdict is due right after the last
+/// one, before the envelope is read, and the body never grows past the webhook's [`body_limit`](Webhook::body_limit). The pieces are
 /// kept, so that the [`Delivery`] has the very bytes that were hashed. Drop it when the sender hangs
 /// up: nothing is left behind.
 ///
@@ -57,11 +57,13 @@ pub struct Incoming<P> {
     piece: Bytes,
     /// The body once it is several. It grows by doubling: an announced length is only a word.
     pieces: BytesMut,
+    /// A piece was refused, and so the whole is.
+    too_large: bool,
 }
 
 impl<P: Provider> Incoming<P> {
     pub(crate) fn new(webhook: Webhook<P>, verification: Verification, event: Occurrence<Box<[u8]>>) -> Self {
-        Self { webhook, verification, event, piece: Bytes::new(), pieces: BytesMut::new() }
+        Self { webhook, verification, event, piece: Bytes::new(), pieces: BytesMut::new(), too_large: false }
     }
 
     /// Takes the next piece, of any length.
@@ -69,27 +71,32 @@ impl<P: Provider> Incoming<P> {
     /// # Errors
     /// [`Error::BodyTooLarge`], when the body so far is over the webhook's limit: read no more of it.
     pub fn update(&mut self, piece: &[u8]) -> Result<(), Error> {
-        self.hash(piece)?;
-        self.append(piece);
+        self.make_room(piece.len())?;
+        self.verification.update(piece);
+        self.pieces.extend_from_slice(&std::mem::take(&mut self.piece));
+        self.pieces.extend_from_slice(piece);
         Ok(())
     }
 
     /// [`update`](Incoming::update) with a piece that need not be copied if it is the only one.
     #[cfg(any(feature = "tower", feature = "actix-web"))]
     pub(crate) fn update_shared(&mut self, piece: Bytes) -> Result<(), Error> {
-        self.hash(&piece)?;
+        if self.len() > 0 && !piece.is_empty() {
+            return self.update(&piece);
+        }
+        self.make_room(piece.len())?;
+        self.verification.update(&piece);
         if self.len() == 0 {
             self.piece = piece;
-        } else {
-            self.append(&piece);
         }
         Ok(())
     }
 
-    /// Refuses a body for the length that it is known to have at the least.
-    #[cfg(feature = "tower")]
-    pub(crate) fn check_length(&self, least: u64) -> Result<(), Error> {
-        self.webhook.check_length(least)
+    /// Refuses a piece that would be too long, before it is looked at; what came before it is then
+    /// refused as well.
+    pub(crate) fn make_room(&mut self, length: usize) -> Result<(), Error> {
+        let whole = if self.too_large { usize::MAX } else { self.len().saturating_add(length) };
+        self.webhook.check_length(whole as u64).inspect_err(|_| self.too_large = true)
     }
 
     #[cfg(any(feature = "tower", feature = "actix-web"))]
@@ -101,21 +108,10 @@ impl<P: Provider> Incoming<P> {
         self.piece.len() + self.pieces.len()
     }
 
-    fn hash(&mut self, piece: &[u8]) -> Result<(), Error> {
-        self.webhook.check_length((self.len() + piece.len()) as u64)?;
-        self.verification.update(piece);
-        Ok(())
-    }
-
-    fn append(&mut self, piece: &[u8]) {
-        self.pieces.extend_from_slice(&std::mem::take(&mut self.piece));
-        self.pieces.extend_from_slice(piece);
-    }
-
     /// The verdict on the whole body: the same as [`Webhook::verify`]'s.
     ///
     /// # Errors
-    /// Those of [`Webhook::verify`].
+    /// Those of [`Webhook::verify`], and [`Error::BodyTooLarge`] if a piece was refused.
     pub fn finish(self) -> Result<Delivery<'static, P>, Error> {
         self.accept(SystemTime::now)
     }
@@ -129,6 +125,9 @@ impl<P: Provider> Incoming<P> {
     }
 
     fn accept(self, now: impl FnOnce() -> SystemTime) -> Result<Delivery<'static, P>, Error> {
+        if self.too_large {
+            return Err(self.webhook.too_large());
+        }
         let body = if self.pieces.is_empty() { self.piece } else { self.pieces.freeze() };
         let event = self.event.as_ref().map(|value| &**value);
         self.webhook.accept(self.verification.finish(), event, Body::Shared(body), now)

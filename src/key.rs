@@ -32,9 +32,6 @@ impl IdempotencyKey {
     /// The longest a key can be, in bytes.
     pub const MAX_LEN: usize = 255;
 
-    /// The longest `id` that stands in a key as it is, in bytes.
-    const MAX_ID_LEN: usize = 150;
-
     /// The longest tenant that stands in a key as it is, in bytes.
     const MAX_TENANT_LEN: usize = 64;
 
@@ -68,12 +65,17 @@ impl IdempotencyKey {
 
     /// Not if it could be mistaken for one of the other two forms.
     fn stands_as_it_is(id: &str) -> bool {
-        id.len() <= Self::MAX_ID_LEN
-            && id.bytes().all(|byte| byte.is_ascii_graphic())
-            && !id.starts_with("sha256:")
-            && !id.starts_with("id-sha256:")
+        is_short_and_plain(id) && !id.starts_with("sha256:") && !id.starts_with("id-sha256:")
     }
 }
+
+/// Whether the sender's text harms neither a key nor a log: at most 150 printable ASCII characters.
+pub(crate) fn is_short_and_plain(text: &str) -> bool {
+    text.len() <= MAX_PLAIN_LEN && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// In bytes. A key has room for a provider's name, a tenant and this.
+const MAX_PLAIN_LEN: usize = 150;
 
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{BoxError, Error};
+use crate::trace::{Ended, Severity};
 
 /// What came of a delivery, and so what to answer.
 ///
@@ -90,7 +91,18 @@ impl Outcome {
         }
     }
 
-    /// The error behind the outcome, for the log.
+    /// What the log says of it, which is neither the handler's error nor what it may quote.
+    pub(crate) fn ended(&self) -> Ended {
+        let severity = match self {
+            Self::Handled | Self::Duplicate | Self::InFlight { .. } => Severity::Info,
+            Self::LeaseLost { .. } | Self::Rejected(_) => Severity::Warn,
+            Self::Failed(_) | Self::Unavailable(_) => Severity::Error,
+        };
+        Ended { severity, code: self.code(), status: self.status() }
+    }
+
+    /// The error behind the outcome, for the log. Its sources, and a handler's error, may quote the
+    /// payload.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {

@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::provider::Provider;
 use crate::renewal::{Lost, Renewal};
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention};
-use crate::trace;
+use crate::trace::{self, Span};
 use crate::webhook::Webhook;
 
 /// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
@@ -180,7 +180,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         E: Into<BoxError>,
     {
         let key = delivery.idempotency_key();
-        let work = trace::span(&delivery, &key).observe(async {
+        let span = Span::new(&delivery.named(), key.as_str());
+        let work = async {
             let lease = match self.claim(&key).await {
                 Ok(lease) => lease,
                 Err(outcome) => return outcome,
@@ -190,10 +191,10 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
             }
             match self.store.complete(&lease, self.retention).await {
                 Ok(fenced) => self.outcome(fenced),
-                Err(error) => Outcome::Unavailable(error.into()),
+                Err(error) => unavailable(error),
             }
-        });
-        work.await
+        };
+        span.observe(work, Outcome::ended).await
     }
 
     /// [`handle`](Receiver::handle) with a handler that completes the lease itself, in the transaction
@@ -232,7 +233,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         E: Into<BoxError>,
     {
         let key = delivery.idempotency_key();
-        let work = trace::span(&delivery, &key).observe(async {
+        let span = Span::new(&delivery.named(), key.as_str());
+        let work = async {
             let lease = match self.claim(&key).await {
                 Ok(lease) => lease,
                 Err(outcome) => return outcome,
@@ -242,18 +244,18 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
                 Err(Outcome::Failed(error)) if error.is::<S::Error>() => Outcome::Unavailable(error),
                 Err(outcome) => outcome,
             }
-        });
-        work.await
+        };
+        span.observe(work, Outcome::ended).await
     }
 
     /// Claims the key, or says why not.
     async fn claim(&self, key: &IdempotencyKey) -> Result<Lease, Outcome> {
-        self.check().map_err(|error| Outcome::Unavailable(error.into()))?;
+        self.check().map_err(unavailable)?;
         match self.store.claim(key, self.lease).await {
             Ok(Claim::Acquired(lease)) => Ok(lease),
             Ok(Claim::InFlight { retry_after }) => Err(Outcome::InFlight { retry_after }),
             Ok(Claim::Done) => Err(Outcome::Duplicate),
-            Err(error) => Err(Outcome::Unavailable(error.into())),
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -295,6 +297,13 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         check_retention(self.retention)?;
         if self.retention < self.lease { Err(PolicyError::RetentionShorterThanLease) } else { Ok(()) }
     }
+}
+
+/// What the store reports, or the policy, of which the log says why.
+fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
+    let error = error.into();
+    trace::cause(&*error);
+    Outcome::Unavailable(error)
 }
 
 impl<P, S: Clone> Clone for Receiver<P, S> {

@@ -201,9 +201,9 @@ impl Secrets {
         }
     }
 
-    /// No secret: nothing is signed with it, so every delivery is refused, in the time and with the
-    /// answer of any forged one. For a service whose tenants bring their own secrets: with these for a
-    /// tenant that does not exist, nobody can find out which do.
+    /// No secret: nothing is signed with it, so every delivery is refused, with the answer of any forged
+    /// one and in the time that one takes where there is one secret. For a service whose tenants bring
+    /// their own secrets: with these for a tenant that does not exist, the answers do not tell which do.
     ///
     /// ```
     /// use countersign::{Error, Secrets, Webhook, provider::Quote3d};

@@ -1,64 +1,128 @@
 //! What a delivery leaves in the log with the feature `tracing`; without it, nothing at all.
 //!
-//! Of what the sender controls, only a verified delivery's names are logged, and never its payload.
+//! Nothing of a payload: of what the sender controls, the log has a verified delivery's names, and those
+//! only where they are short and plain. An error's sources, and a handler's error, may quote the payload.
 
 #[cfg(feature = "tracing")]
-pub(crate) use on::{Rotation, rejected, span};
+pub(crate) use on::{Span, cause, refused, unreadable, verified};
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Rotation, rejected, span};
+pub(crate) use off::{Span, cause, refused, unreadable, verified};
+
+/// What the log says of a verified delivery.
+#[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "there is no log"))]
+pub(crate) struct Named<'a> {
+    pub(crate) provider: &'static str,
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) event: &'a str,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) secret: Option<&'a str>,
+    pub(crate) secret_position: usize,
+}
+
+/// How a delivery ended.
+#[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "there is no log"))]
+pub(crate) struct Ended {
+    pub(crate) severity: Severity,
+    pub(crate) code: &'static str,
+    pub(crate) status: u16,
+}
+
+pub(crate) enum Severity {
+    Info,
+    Warn,
+    Error,
+}
 
 #[cfg(feature = "tracing")]
 mod on {
+    use std::error::Error;
     use std::future::Future;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
-    use tracing::{Instrument, error, info, info_span, warn};
+    use tracing::field::Empty;
+    use tracing::{Instrument, debug, error, info, info_span, warn};
 
-    use crate::delivery::Delivery;
-    use crate::error::Error;
-    use crate::key::IdempotencyKey;
-    use crate::outcome::Outcome;
-    use crate::provider::Provider;
-    use crate::verifier::MatchedSecret;
+    use super::{Ended, Named, Severity};
+    use crate::key::is_short_and_plain;
 
-    /// The one event of a delivery that was not verified.
-    pub(crate) fn rejected<P: Provider>(error: &Error) {
-        warn!(
-            provider = P::NAME,
-            outcome = error.code(),
-            status = error.status(),
-            "delivery refused: {error}"
-        );
+    fn plain(text: Option<&str>) -> Option<&str> {
+        text.filter(|text| is_short_and_plain(text))
+    }
+
+    fn causes(error: &(dyn Error + 'static)) -> String {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
+
+    /// The one event of a delivery that was not verified. `error` is one of this crate's.
+    pub(crate) fn refused(
+        provider: &str,
+        tenant: Option<&str>,
+        (outcome, status): (&str, u16),
+        error: &dyn Error,
+    ) {
+        warn!(provider, tenant = plain(tenant), outcome, status, "delivery refused: {error}");
+    }
+
+    /// The one event of a delivery that could not even be tried: its body broke off, or its secret could
+    /// not be had.
+    pub(crate) fn unreadable((outcome, status): (&str, u16), error: &(dyn Error + 'static)) {
+        warn!(outcome, status, "delivery refused: {}", causes(error));
+    }
+
+    /// That a delivery was verified, and a warning where an older secret must not be dropped yet.
+    pub(crate) fn verified(delivery: &Named<'_>) {
+        let &Named { provider, secret, secret_position, .. } = delivery;
+        let tenant = plain(delivery.tenant);
+        if secret_position == 0 {
+            debug!(provider, tenant, secret, secret_position, "delivery verified");
+        } else {
+            let message = "the provider still signs with an older secret";
+            warn!(provider, tenant, secret, secret_position, "{message}");
+        }
+    }
+
+    /// Says in the delivery's span why the store failed, which knows nothing of it but the key.
+    pub(crate) fn cause(error: &(dyn Error + 'static)) {
+        tracing::Span::current().record("cause", causes(error));
     }
 
     /// The span of a verified delivery.
-    pub(crate) fn span<P: Provider>(delivery: &Delivery<'_, P>, key: &IdempotencyKey) -> Span {
-        let secret = delivery.secret();
-        Span(info_span!(
-            "delivery",
-            provider = P::NAME,
-            tenant = delivery.tenant(),
-            event = delivery.event_name(),
-            id = delivery.id(),
-            key = key.as_str(),
-            secret = secret.label(),
-            secret_position = secret.position(),
-        ))
-    }
-
     pub(crate) struct Span(tracing::Span);
 
     impl Span {
+        pub(crate) fn new(delivery: &Named<'_>, key: &str) -> Self {
+            Self(info_span!(
+                "delivery",
+                provider = delivery.provider,
+                tenant = plain(delivery.tenant),
+                event = plain(Some(delivery.event)),
+                id = plain(delivery.id),
+                key,
+                secret = delivery.secret,
+                secret_position = delivery.secret_position,
+                cause = Empty,
+            ))
+        }
+
         /// Works in the span, and ends with the delivery's one event.
-        pub(crate) async fn observe(self, work: impl Future<Output = Outcome>) -> Outcome {
+        pub(crate) async fn observe<T>(self, work: impl Future<Output = T>, ended: fn(&T) -> Ended) -> T {
             let span = self.0.clone();
             let mut abandoned = Abandoned(Some(self.0));
-            let outcome = work.instrument(span.clone()).await;
+            let result = work.instrument(span.clone()).await;
             abandoned.0 = None;
-            span.in_scope(|| ended(&outcome));
-            outcome
+            let Ended { severity, code, status } = ended(&result);
+            span.in_scope(|| match severity {
+                Severity::Info => info!(outcome = code, status, "delivery done"),
+                Severity::Warn => warn!(outcome = code, status, "delivery done"),
+                Severity::Error => error!(outcome = code, status, "delivery failed"),
+            });
+            result
         }
     }
 
@@ -68,48 +132,7 @@ mod on {
     impl Drop for Abandoned {
         fn drop(&mut self) {
             if let Some(span) = &self.0 {
-                span.in_scope(|| warn!(outcome = "abandoned", "handler dropped before it was done"));
-            }
-        }
-    }
-
-    fn ended(outcome: &Outcome) {
-        let (code, status) = (outcome.code(), outcome.status());
-        match outcome {
-            Outcome::Handled | Outcome::Duplicate => info!(outcome = code, status, "delivery acknowledged"),
-            Outcome::InFlight { .. } => info!(outcome = code, status, "delivery is being handled already"),
-            Outcome::LeaseLost { .. } => warn!(outcome = code, status, "handler outlasted its lease"),
-            Outcome::Rejected(error) => warn!(outcome = code, status, "delivery refused: {error}"),
-            // Its sources may quote the payload.
-            Outcome::Failed(error) => error!(outcome = code, status, "handler failed: {error}"),
-            Outcome::Unavailable(error) => {
-                let causes = std::iter::successors(error.source(), |error| error.source());
-                let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-                error!(outcome = code, status, "store failed: {error}{causes}");
-            }
-        }
-    }
-
-    /// Counts the deliveries that are still signed with an older secret.
-    #[derive(Clone, Default)]
-    pub(crate) struct Rotation(Arc<AtomicU64>);
-
-    impl Rotation {
-        /// Tells the operator that an older secret must not be dropped yet: at the 1st delivery, the
-        /// 2nd, the 4th and so on, so that the log is not flooded. Each delivery's span names its secret.
-        pub(crate) fn matched<P: Provider>(&self, secret: &MatchedSecret) {
-            if secret.is_newest() {
-                return;
-            }
-            let deliveries = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-            if deliveries.is_power_of_two() {
-                warn!(
-                    provider = P::NAME,
-                    secret = secret.label(),
-                    secret_position = secret.position(),
-                    deliveries,
-                    "the provider still signs with an older secret"
-                );
+                span.in_scope(|| warn!(outcome = "abandoned", "delivery dropped before it was done"));
             }
         }
     }
@@ -117,36 +140,34 @@ mod on {
 
 #[cfg(not(feature = "tracing"))]
 mod off {
+    use std::error::Error;
     use std::future::Future;
 
-    use crate::delivery::Delivery;
-    use crate::error::Error;
-    use crate::key::IdempotencyKey;
-    use crate::outcome::Outcome;
-    use crate::verifier::MatchedSecret;
+    use super::{Ended, Named};
 
     #[inline(always)]
-    pub(crate) fn rejected<P>(_: &Error) {}
+    pub(crate) fn refused(_: &str, _: Option<&str>, _: (&str, u16), _: &dyn Error) {}
+
+    #[inline(always)]
+    pub(crate) fn unreadable(_: (&str, u16), _: &(dyn Error + 'static)) {}
+
+    #[inline(always)]
+    pub(crate) fn verified(_: &Named<'_>) {}
+
+    #[inline(always)]
+    pub(crate) fn cause(_: &(dyn Error + 'static)) {}
 
     pub(crate) struct Span;
 
-    #[inline(always)]
-    pub(crate) fn span<P>(_: &Delivery<'_, P>, _: &IdempotencyKey) -> Span {
-        Span
-    }
-
     impl Span {
         #[inline(always)]
-        pub(crate) fn observe<F: Future<Output = Outcome>>(self, work: F) -> F {
+        pub(crate) fn new(_: &Named<'_>, _: &str) -> Self {
+            Self
+        }
+
+        #[inline(always)]
+        pub(crate) fn observe<T, F: Future<Output = T>>(self, work: F, _: fn(&T) -> Ended) -> F {
             work
         }
-    }
-
-    #[derive(Clone, Default)]
-    pub(crate) struct Rotation(());
-
-    impl Rotation {
-        #[inline(always)]
-        pub(crate) fn matched<P>(&self, _: &MatchedSecret) {}
     }
 }

@@ -14,7 +14,7 @@ use crate::incoming::Incoming;
 use crate::provider::Provider;
 use crate::secret::Secrets;
 use crate::signature::Signature;
-use crate::trace::{self, Rotation};
+use crate::trace;
 use crate::verifier::{MatchedSecret, Verifier};
 
 /// Over a thousand times a documented payload.
@@ -52,7 +52,6 @@ pub struct Webhook<P> {
     tenant: Option<Arc<str>>,
     max_age: Option<Duration>,
     body_limit: usize,
-    rotation: Rotation,
 }
 
 impl<P: Provider + Default> Webhook<P> {
@@ -78,13 +77,13 @@ impl<P: Provider> Webhook<P> {
             tenant: None,
             max_age: None,
             body_limit: DEFAULT_BODY_LIMIT,
-            rotation: Rotation::default(),
         }
     }
 
     /// Says whose webhook it is, where tenants of your service bring secrets of their own. The name
     /// stands in the [`IdempotencyKey`](crate::IdempotencyKey), so that no tenant can sign away
-    /// another's events; it may be any text that never changes.
+    /// another's events. It may be any text that never changes: the one name by which your service
+    /// knows the tenant, and not whatever spelling of it stands in the request's path.
     ///
     /// For a tenant that does not exist, take [`Secrets::of_nobody`].
     #[must_use]
@@ -210,8 +209,7 @@ impl<P: Provider> Webhook<P> {
     pub fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<MatchedSecret, Error> {
         self.verifier
             .verify(body, &self.signature(&self.values_of(headers))?)
-            .inspect(|matched| self.rotation.matched::<P>(matched))
-            .inspect_err(trace::rejected::<P>)
+            .inspect_err(|error| self.refuse(error))
     }
 
     /// Begins a delivery whose body arrives in pieces, and refuses it before any of the body is read
@@ -280,17 +278,24 @@ impl<P: Provider> Webhook<P> {
         if length <= self.body_limit as u64 {
             return Ok(());
         }
-        let error = self.too_large();
-        trace::rejected::<P>(&error);
-        Err(error)
+        Err(self.too_large())
     }
 
+    /// A body that is refused for its length, which the log is told.
     pub(crate) fn too_large(&self) -> Error {
-        Error::BodyTooLarge { limit: self.body_limit }
+        let error = Error::BodyTooLarge { limit: self.body_limit };
+        self.refuse(&error);
+        error
     }
 
     fn signature(&self, values: &HeaderValues<'_>) -> Result<Signature, Error> {
-        values.signature().inspect_err(trace::rejected::<P>)
+        values.signature().inspect_err(|error| self.refuse(error))
+    }
+
+    /// Tells the log. A tenant that does not exist is only what a stranger has called it.
+    fn refuse(&self, error: &Error) {
+        let tenant = self.tenant().filter(|_| !self.verifier.is_of_nobody());
+        trace::refused(P::NAME, tenant, (error.code(), error.status()), error);
     }
 
     fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
@@ -324,7 +329,9 @@ impl<P: Provider> Webhook<P> {
         body: Body<'a>,
         now: impl FnOnce() -> SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        self.judge(matched, event_header, body, now).inspect_err(trace::rejected::<P>)
+        self.judge(matched, event_header, body, now)
+            .inspect(|delivery| trace::verified(&delivery.named()))
+            .inspect_err(|error| self.refuse(error))
     }
 
     fn judge<'a>(
@@ -334,9 +341,7 @@ impl<P: Provider> Webhook<P> {
         body: Body<'a>,
         now: impl FnOnce() -> SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        let matched = matched?;
-        self.rotation.matched::<P>(&matched);
-        let delivery = Delivery::read(body, matched, self.tenant.clone())?;
+        let delivery = Delivery::read(body, matched?, self.tenant.clone())?;
         if self.event_header.is_some() {
             match event_header {
                 Occurrence::Never => return Err(Error::MissingEventHeader),
@@ -362,7 +367,6 @@ impl<P> Clone for Webhook<P> {
             tenant: self.tenant.clone(),
             max_age: self.max_age,
             body_limit: self.body_limit,
-            rotation: self.rotation.clone(),
         }
     }
 }

@@ -217,7 +217,7 @@ impl Flawed {
     fn name(&self, key: &str) -> String {
         match self.flaw {
             Flaw::KeysWithoutCase => key.to_lowercase(),
-            Flaw::KeysCutShort => key.chars().take(128).collect(),
+            Flaw::KeysCutShort => key.chars().take(248).collect(),
             _ => key.to_owned(),
         }
     }

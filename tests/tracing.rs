@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use common::{NEWEST, OLDER, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, MemoryStore, Receiver, Secret, Webhook};
+use countersign::store::{Claim, Fenced, Lease};
+use countersign::{
+    Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Receiver, Secret, Secrets, Webhook,
+};
 use futures_util::FutureExt;
 use http::HeaderMap;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
+use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -48,8 +51,15 @@ impl Log {
         Self { events, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// What was logged since this was last asked, after a look for what must never be.
+    /// What was logged since this was last asked, but for what only a debugger asks for.
     fn take(&self) -> Vec<Logged> {
+        let mut logged = self.take_all();
+        logged.retain(|logged| logged.level <= Level::INFO);
+        logged
+    }
+
+    /// All that was logged since this was last asked, after a look for what must never be.
+    fn take_all(&self) -> Vec<Logged> {
         let logged = std::mem::take(&mut *self.events.lock().unwrap());
         let text = format!("{logged:?}");
         let tag = webhook::<Quote3d>().sign(QUOTE3D.as_bytes()).to_string().split_off("sha256=".len());
@@ -85,6 +95,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Collector {
         let mut visitor = Visitor(Fields::new());
         attributes.record(&mut visitor);
         context.span(id).unwrap().extensions_mut().insert(visitor.0);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut visitor = Visitor(Fields::new());
+        values.record(&mut visitor);
+        context.span(id).unwrap().extensions_mut().get_mut::<Fields>().unwrap().extend(visitor.0);
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -130,9 +146,9 @@ async fn a_delivery_is_one_event_in_a_span_that_names_it() {
 async fn every_outcome_is_one_event_with_its_code() {
     let log = Log::start();
     let ours = receiver(MemoryStore::new());
-    assert_eq!(handle(&ours, Err("no disk")).await, "handler_failed");
-    let logged = log.one();
-    assert!(logged.is(Level::ERROR, "handler_failed") && logged.fields["message"].contains("no disk"));
+    // A handler's error may quote the payload, as this one does: it is the handler's to log.
+    assert_eq!(handle(&ours, Err("confidential")).await, "handler_failed");
+    assert!(log.one().is(Level::ERROR, "handler_failed"));
     handle(&ours, Ok(())).await;
     log.take();
     handle(&ours, Ok(())).await;
@@ -152,7 +168,8 @@ async fn every_outcome_is_one_event_with_its_code() {
     let full = receiver(MemoryStore::new().with_capacity(0));
     assert_eq!(handle(&full, Ok(())).await, "store_unavailable");
     let logged = log.one();
-    assert!(logged.is(Level::ERROR, "store_unavailable") && logged.span.is_some());
+    assert!(logged.is(Level::ERROR, "store_unavailable"));
+    assert!(logged.span.unwrap()["cause"].contains("full"));
     let impossible = receiver(MemoryStore::new()).with_lease(Duration::ZERO);
     handle(&impossible, Ok(())).await;
     assert!(log.one().is(Level::ERROR, "store_unavailable"));
@@ -160,11 +177,74 @@ async fn every_outcome_is_one_event_with_its_code() {
     let headers = signed(ours.webhook(), THREEQPR.as_bytes());
     let delivery = ours.webhook().verify(&headers, THREEQPR.as_bytes()).unwrap();
     let ours = receiver(MemoryStore::new());
-    let lost = async |_: Delivery<'_, ThreeQpr>, _: &countersign::store::Lease| {
-        Ok::<_, Error>(countersign::store::Fenced::Lost)
-    };
+    let lost = async |_: Delivery<'_, ThreeQpr>, _: &Lease| Ok::<_, Error>(Fenced::Lost);
     let _ = ours.handle_with_lease(delivery, lost).await;
     assert!(log.one().is(Level::WARN, "lease_lost"));
+
+    // A handler on the store's connection has errors of the store's type, which may quote the payload.
+    let delivery = ours.webhook().verify(&headers, THREEQPR.as_bytes()).unwrap();
+    let ours = Receiver::new(webhook::<ThreeQpr>(), Quoting);
+    let quoting = async |_: Delivery<'_, ThreeQpr>, _: &Lease| Err(Quote);
+    let outcome = ours.handle_with_lease(delivery, quoting).await;
+    assert_eq!(outcome.code(), "store_unavailable");
+    let logged = log.one();
+    assert!(logged.is(Level::ERROR, "store_unavailable") && !logged.span.unwrap().contains_key("cause"));
+}
+
+/// A store that acquires every key, and whose error quotes what it was given.
+struct Quoting;
+
+#[derive(Debug)]
+struct Quote;
+
+impl fmt::Display for Quote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid input syntax: confidential")
+    }
+}
+
+impl std::error::Error for Quote {}
+
+impl IdempotencyStore for Quoting {
+    type Error = Quote;
+
+    async fn claim(&self, key: &IdempotencyKey, _: Duration) -> Result<Claim, Quote> {
+        Ok(Claim::Acquired(Lease::new(key.clone(), [7; 16])))
+    }
+
+    async fn complete(&self, _: &Lease, _: Duration) -> Result<Fenced, Quote> {
+        Ok(Fenced::Applied)
+    }
+
+    async fn release(&self, _: &Lease) -> Result<Fenced, Quote> {
+        Ok(Fenced::Applied)
+    }
+
+    async fn renew(&self, _: &Lease, _: Duration) -> Result<Fenced, Quote> {
+        Ok(Fenced::Applied)
+    }
+
+    async fn forget(&self, _: &str) -> Result<bool, Quote> {
+        Ok(true)
+    }
+}
+
+/// Whoever knows a secret can sign any name.
+#[tokio::test]
+async fn names_that_are_long_or_not_plain_are_left_out() {
+    let log = Log::start();
+    let receiver = receiver(MemoryStore::new());
+    for name in
+        ["\\u001b[31mconfidential", "confidential\\nWARN", &format!("confidential{}", "x".repeat(139))]
+    {
+        let body = format!(r#"{{"event":"{name}","id":"{name}","data":{{}}}}"#);
+        let headers = signed(receiver.webhook(), body.as_bytes());
+        let handler = async |_: Delivery<'_, ThreeQpr>| Ok::<_, Error>(());
+        assert_eq!(receiver.receive(&headers, body.as_bytes(), handler).await.code(), "handled");
+        let span = log.one().span.unwrap();
+        assert!(!span.contains_key("id") && !span.contains_key("event"), "{span:?}");
+        assert!(span["key"].starts_with("3qpr@acme:id-sha256:"));
+    }
 }
 
 #[tokio::test]
@@ -199,7 +279,12 @@ async fn every_refusal_is_one_event_with_its_code_and_nothing_of_the_sender() {
     let log = Log::start();
     let quote3d = webhook::<Quote3d>().with_body_limit(QUOTE3D.len());
     let right = &quote3d.sign(QUOTE3D.as_bytes()).to_string();
-    let confidential = r#"{"event":"quote.completed","id":7,"confidential":1}"#;
+    // The parser's error quotes it.
+    let confidential =
+        r#"{"event":"quote.completed","id":true,"timestamp":"confidential","id":"confidential"}"#;
+    assert!(
+        serde_json::from_str::<u8>(r#""confidential""#).unwrap_err().to_string().contains("confidential")
+    );
     let (name, event) = ("x-webhook-signature", ("x-webhook-event", "quote.completed"));
     let cases: [(HeaderMap, &str, &str); 7] = [
         (headers(&[event]), QUOTE3D, "missing_signature"),
@@ -250,24 +335,42 @@ async fn every_refusal_is_one_event_with_its_code_and_nothing_of_the_sender() {
 }
 
 #[tokio::test]
-async fn an_older_secret_in_use_is_told_of_ever_more_rarely() {
+async fn a_delivery_that_is_verified_is_told_to_a_debugger_and_an_older_secret_to_the_operator() {
     let log = Log::start();
-    let webhook = rotating::<ThreeQpr>();
+    let webhook = rotating::<ThreeQpr>().with_tenant("acme");
     let older = Webhook::<ThreeQpr>::new(Secret::new(OLDER).unwrap());
-    let (new, old) = (signed(&webhook, THREEQPR.as_bytes()), signed(&older, THREEQPR.as_bytes()));
-    let mut told = Vec::new();
-    for delivery in 1..=100 {
-        // Clones count together, and what the newest secret signed does not count.
-        assert!(webhook.clone().verify(&new, THREEQPR.as_bytes()).is_ok());
-        assert!(webhook.clone().verify(&old, THREEQPR.as_bytes()).is_ok());
-        for logged in log.take() {
-            assert_eq!(logged.level, Level::WARN);
-            assert_eq!((&*logged.fields["secret"], &*logged.fields["secret_position"]), ("2025", "1"));
-            assert_eq!(logged.fields["deliveries"], delivery.to_string());
-            told.push(delivery);
+    for (signer, level, position) in [(&webhook, Level::DEBUG, "0"), (&older, Level::WARN, "1")] {
+        let headers = signed(signer, THREEQPR.as_bytes());
+        for _ in 0..3 {
+            assert!(webhook.verify(&headers, THREEQPR.as_bytes()).is_ok());
+            let [logged] = &log.take_all()[..] else { panic!("not one event") };
+            assert_eq!(logged.level, level);
+            let fields = ["provider", "tenant", "secret_position"].map(|name| &*logged.fields[name]);
+            assert_eq!(fields, ["3qpr", "acme", position]);
+            assert_eq!(logged.fields.get("secret").is_some_and(|label| label == "2025"), position == "1");
         }
     }
-    assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_tenant_unless_it_is_only_what_a_stranger_called_it() {
+    let log = Log::start();
+    let somebody = webhook::<ThreeQpr>().with_tenant("acme");
+    let nobody = Webhook::<ThreeQpr>::new(Secrets::of_nobody()).with_tenant("confidential");
+    for (webhook, tenant) in [(somebody, Some("acme")), (nobody, None)] {
+        assert!(webhook.verify(&HeaderMap::new(), b"").is_err());
+        assert_eq!(log.one().fields.get("tenant").map(|name| &**name), tenant);
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_and_a_body_that_breaks_off_are_told_where_they_are_found() {
+    let log = Log::start();
+    let _ = Error::secret_unavailable(std::io::Error::other("no database"));
+    let logged = log.one();
+    assert!(logged.is(Level::WARN, "secret_unavailable") && logged.fields["message"].contains("no database"));
+    let _ = Error::incomplete_body("reset");
+    assert!(log.one().is(Level::WARN, "incomplete_body"));
 }
 
 /// That the search for what must not be logged finds it.

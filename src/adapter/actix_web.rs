@@ -33,7 +33,6 @@ use crate::outcome::Outcome;
 use crate::provider::Provider;
 use crate::receiver::Receiver;
 use crate::store::IdempotencyStore;
-use crate::trace;
 use crate::webhook::Webhook;
 
 pub use crate::adapter::verified::Verified;
@@ -180,12 +179,9 @@ where
 }
 
 fn webhook_of<P: Provider>(request: &HttpRequest) -> Result<&Webhook<P>, Error> {
-    let plain = request.app_data::<Webhook<P>>();
-    plain.or_else(|| request.app_data::<web::Data<Webhook<P>>>().map(|data| &***data)).ok_or_else(|| {
-        let error = Error::secret_unavailable(format!("the application has no Webhook of {}", P::NAME));
-        trace::rejected::<P>(&error);
-        error
-    })
+    let missing =
+        || Error::secret_unavailable(format!("the application's data has no Webhook of {}", P::NAME));
+    request.app_data::<web::Data<Webhook<P>>>().map(|data| &***data).ok_or_else(missing)
 }
 
 fn start<P: Provider>(webhook: &Webhook<P>, request: &HttpRequest) -> Result<Incoming<P>, Error> {
@@ -203,14 +199,8 @@ where
     while let Some(piece) = poll_fn(|context| payload.as_mut().poll_next(context)).await {
         match piece {
             Ok(piece) => incoming.update_shared(piece)?,
-            Err(source) => {
-                let error = match source {
-                    PayloadError::Overflow => incoming.too_large(),
-                    source => Error::incomplete_body(source),
-                };
-                trace::rejected::<P>(&error);
-                return Err(error);
-            }
+            Err(PayloadError::Overflow) => return Err(incoming.too_large()),
+            Err(source) => return Err(Error::incomplete_body(source)),
         }
     }
     incoming.finish()

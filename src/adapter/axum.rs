@@ -2,7 +2,7 @@
 //!
 //! [`Verified`] takes a delivery from a request; [`Error`] and [`Outcome`] are responses with their
 //! status and the body `{"error": code}`, and no detail beyond. A whole endpoint in one piece is
-//! [`tower::Endpoint`](crate::tower::Endpoint), which axum routes to with `post_service`.
+//! [`Endpoint`], which axum routes to with `post_service`.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::receiver::Receiver;
 use crate::webhook::Webhook;
 
 pub use crate::adapter::verified::Verified;
+pub use crate::tower::Endpoint;
 
 impl<P, S> FromRequest<S> for Verified<P>
 where

@@ -6,8 +6,8 @@
 //! | a secret, a store and a handler | [`Endpoint`], a whole service |
 //! | a service of deliveries | [`VerifyLayer`], which lets nothing else reach it |
 //!
-//! All three feed the MAC with each frame as it arrives, so that the verdict is due right after the
-//! last one. A request without one well-formed signature, or whose Content-Length is over the
+//! All three feed the MAC with each frame as it arrives, so that the signature's verdict is due right
+//! after the last one. A request without one well-formed signature, or whose Content-Length is over the
 //! webhook's [limit](Webhook::with_body_limit), is refused before any of its body is read; a body of
 //! unknown length is read up to the limit and no further. How long a slow sender may take is for the
 //! server to say, or a timeout around the service.
@@ -32,7 +32,6 @@ use crate::outcome::Outcome;
 use crate::provider::Provider;
 use crate::receiver::Receiver;
 use crate::store::IdempotencyStore;
-use crate::trace;
 use crate::webhook::Webhook;
 
 /// The `http-body` crate, whose [`Body`](http_body::Body) a request's body has to be.
@@ -113,21 +112,24 @@ where
     B::Error: Into<BoxError>,
 {
     let mut body = pin!(body);
-    incoming.check_length(body.size_hint().lower())?;
+    incoming.make_room(usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX))?;
     while let Some(frame) = body.frame().await {
         match frame.map(http_body::Frame::into_data) {
-            Ok(Ok(mut data)) => incoming.update_shared(data.copy_to_bytes(data.remaining()))?,
+            Ok(Ok(mut data)) => {
+                incoming.make_room(data.remaining())?;
+                incoming.update_shared(data.copy_to_bytes(data.remaining()))?;
+            }
             Ok(Err(_trailers)) => {}
-            Err(error) => return Err(unreadable(&incoming, error.into())),
+            Err(error) => {
+                let error = error.into();
+                return Err(match is_over_limit(&*error) {
+                    true => incoming.too_large(),
+                    false => Error::incomplete_body(error),
+                });
+            }
         }
     }
     incoming.finish()
-}
-
-fn unreadable<P: Provider>(incoming: &Incoming<P>, source: BoxError) -> Error {
-    let error = if is_over_limit(&*source) { incoming.too_large() } else { Error::incomplete_body(source) };
-    trace::rejected::<P>(&error);
-    error
 }
 
 /// Whether a layer's limit around this one was passed.
@@ -141,7 +143,8 @@ fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 ///
 /// Everything else is answered here, with the error's status and `{"error": code}`. The inner service
 /// is asked whether it is ready only when a delivery is verified: forged traffic takes up no room in
-/// it. So the layer itself is always ready.
+/// it. So the layer itself is always ready. In axum it makes a service of its own, for `post_service`;
+/// `Router::layer` is for services that take any body.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -16,9 +16,9 @@ use crate::provider::Provider;
 /// several providers, give each route its own state: `post(handler).with_state(receiver)`. axum's
 /// `DefaultBodyLimit` does not apply.
 ///
-/// **In actix-web**, it needs the [`Webhook<P>`] in the application's data, by `app_data(webhook)` or as
-/// `web::Data`; of a receiver, `app_data(receiver.webhook().clone())`. Without one it answers 503, since
-/// nothing can be verified. actix-web's `PayloadConfig` does not apply.
+/// **In actix-web**, it needs the [`Webhook<P>`] in the application's data, as `web::Data`; for a
+/// receiver, `Data::new(receiver.webhook().clone())` beside it. Without one it answers 503, since nothing
+/// can be verified. actix-web's `PayloadConfig` does not apply.
 ///
 /// In both, to log a refusal or to answer it otherwise, extract a `Result<Verified<P>, Error>`. Where the
 /// secret depends on the request, as with tenants, take the request instead, and call `verify_request`
@@ -52,7 +52,7 @@ use crate::provider::Provider;
 /// }
 ///
 /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
-/// let app = App::new().app_data(webhook).route("/webhooks/3qpr", web::post().to(scan));
+/// let app = App::new().app_data(web::Data::new(webhook)).route("/webhooks/3qpr", web::post().to(scan));
 /// # Ok(())
 /// # }
 /// ```

@@ -238,8 +238,6 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
 
     async fn keys_are_told_apart_byte_by_byte_up_to_the_longest(&self) -> Rule {
         let id = fresh_id();
-        // With the provider's name they come to 212 bytes: the id's longest.
-        let longest = format!("{id}{}", "x".repeat(200 - id.len()));
         let ids = [
             id.clone(),
             format!("{id}a"),
@@ -250,15 +248,19 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
             format!("{id};--"),
             format!("{id}{{}}"),
             format!("{id}:"),
-            longest.clone(),
-            format!("{}y", &longest[..199]),
         ];
-        for id in &ids {
-            let lease = self.acquire(&key_of(id), LONG).await?;
+        let mut keys = ids.map(|id| key_of(&id)).to_vec();
+        // The longest there are: of the longest provider's name, tenant and id, and different at the end.
+        for end in ["x", "y"] {
+            let id = format!("{id}{}{end}", "x".repeat(149 - id.len()));
+            keys.push(IdempotencyKey::new(&"n".repeat(32), Some("a tenant"), Some(&id), b""));
+        }
+        for key in &keys {
+            let lease = self.acquire(key, LONG).await?;
             expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
         }
-        for id in &ids {
-            self.expect_done(&key_of(id)).await?;
+        for key in &keys {
+            self.expect_done(key).await?;
         }
         Ok(())
     }

@@ -185,7 +185,7 @@ pub async fn actix_web() -> Server {
             let handler = Arc::clone(&shared);
             Application::new()
                 .app_data(web::Data::new(Arc::clone(&shared)))
-                .app_data(shared.quote3d.clone())
+                .app_data(web::Data::new(shared.quote3d.clone()))
                 .app_data(web::Data::new(shared.threeqpr.clone()))
                 .route("/quote3d", web::post().to(quote3d))
                 .route("/3qpr", web::post().to(threeqpr))
