@@ -79,9 +79,10 @@ fn no_more_than_the_limit_is_taken_however_it_comes() {
         for piece in THREEQPR.as_bytes().chunks(size) {
             incoming.update(piece).unwrap();
         }
-        for _ in 0..2 {
-            assert_eq!(incoming.update(b"x").unwrap_err().code(), "body_too_large");
+        for piece in ["x", "", "x"] {
+            assert_eq!(incoming.update(piece.as_bytes()).unwrap_err().code(), "body_too_large");
         }
+        assert_eq!(incoming.finish().unwrap_err().code(), "body_too_large");
     }
     // By what the sender announces, before anything has come. What is no number of bytes says nothing.
     let length = THREEQPR.len();

@@ -1,14 +1,14 @@
 //! What holds in every framework.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use countersign::Signature;
 use countersign::provider::ThreeQpr;
 
 use crate::client::{Answer, Client, chunk, chunked, head, request, send};
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, webhook};
-use crate::servers::{LIMIT, Server, tenants_secret};
+use crate::servers::{LIMIT, STORE_CAPACITY, Server, tenants_secret};
 
 const SIGNATURE: &str = "X-Webhook-Signature";
 const EVENT: (&str, &str) = ("X-Webhook-Event", "quote.completed");
@@ -327,4 +327,36 @@ pub async fn a_tenant_that_does_not_exist_is_answered_like_a_bad_signature(serve
 pub async fn secrets_that_cannot_be_looked_up_are_503(Server { address, app }: Server) {
     send(address, &to_tenant("outage", "acme")).await.is_error(503, "secret_unavailable");
     assert_eq!(app.handled(), 0);
+}
+
+pub async fn a_maximum_age_holds_and_its_end_is_stale(Server { address, app }: Server) {
+    let signed = |time: &str| {
+        let body = format!(r#"{{"event":"scan.created","id":"evt_1","timestamp":"{time}","data":{{}}}}"#);
+        let signature = Signature::sign(&tenants_secret("aging"), body.as_bytes()).to_string();
+        request("/tenants/aging/3qpr", &[("X-3QPR-Signature", &signature)], &body)
+    };
+    let now = humantime::format_rfc3339(SystemTime::now()).to_string();
+    let long_ago = humantime::format_rfc3339(SystemTime::now() - Duration::from_secs(3_700)).to_string();
+    send(address, &signed(&now)).await.is(200, "3qpr@aging:evt_1");
+    send(address, &signed(&long_ago)).await.is_error(400, "stale");
+    assert_eq!(app.handled(), 1);
+}
+
+pub async fn a_handler_that_fails_is_500_and_a_store_that_fails_503(Server { address, app }: Server) {
+    let failing = r#"{"event":"quote.updated","id":"evt_failing","data":"failing"}"#;
+    for _ in 0..2 {
+        send(address, &to_nowtoprint(failing)).await.is_error(500, "handler_failed");
+    }
+    let mut handled = 0;
+    // Until the store is full: the key that was given back has its place in it too.
+    let refused = loop {
+        let body = format!(r#"{{"event":"quote.updated","id":"evt_{handled}","data":{{}}}}"#);
+        match send(address, &to_nowtoprint(&body)).await {
+            Answer(200, ..) => handled += 1,
+            refused => break refused,
+        }
+        assert!(handled <= STORE_CAPACITY);
+    };
+    refused.is_error(503, "store_unavailable");
+    assert!(handled > 0 && app.handled() == handled);
 }

@@ -5,7 +5,7 @@
 //! | `/quote3d` | a handler of verified deliveries, with a body limit of [`LIMIT`] |
 //! | `/3qpr` | the same with the limit that nobody sets, and no look at the event |
 //! | `/nowtoprint` | a whole endpoint: secret, store, handler |
-//! | `/tenants/{tenant}/3qpr` | secrets that are looked up, for the tenants `acme` and `globex` |
+//! | `/tenants/{tenant}/3qpr` | secrets that are looked up: of `acme`, `globex`, and `aging`, with a maximum age |
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -27,6 +27,11 @@ use crate::common::webhook;
 
 pub const LIMIT: usize = 2_000;
 
+/// How many keys the receiver's store has room for.
+pub const STORE_CAPACITY: usize = 20;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 pub struct App {
     pub quote3d: Webhook<Quote3d>,
     pub threeqpr: Webhook<ThreeQpr>,
@@ -40,7 +45,7 @@ impl App {
         Arc::new(Self {
             quote3d: webhook().with_body_limit(LIMIT),
             threeqpr: webhook(),
-            receiver: Arc::new(Receiver::new(webhook(), MemoryStore::new())),
+            receiver: Arc::new(Receiver::new(webhook(), MemoryStore::new().with_capacity(STORE_CAPACITY))),
             handled: AtomicUsize::new(0),
         })
     }
@@ -60,12 +65,15 @@ impl App {
         delivery.event_name().to_owned()
     }
 
-    async fn nowtoprint(self: Arc<Self>, Verified(delivery): Verified<NowToPrint>) -> Result<(), Error> {
+    async fn nowtoprint(self: Arc<Self>, Verified(delivery): Verified<NowToPrint>) -> Result<(), BoxError> {
         if delivery.data().contains("slow") {
             tokio::time::sleep(Duration::from_secs(600)).await;
         }
+        if delivery.data().contains("failing") {
+            return Err(io::Error::other("no disk").into());
+        }
         self.handled.fetch_add(1, Ordering::Relaxed);
-        delivery.event().map(drop)
+        Ok(delivery.event().map(drop)?)
     }
 
     /// A tenant's webhook, from a database that has an outage where the tenant's name is `outage`.
@@ -73,10 +81,11 @@ impl App {
         tokio::task::yield_now().await;
         let secrets = match tenant {
             "outage" => return Err(Error::secret_unavailable(io::Error::other("no database"))),
-            "acme" | "globex" => Secrets::new(tenants_secret(tenant)),
+            "acme" | "globex" | "aging" => Secrets::new(tenants_secret(tenant)),
             _ => Secrets::of_nobody(),
         };
-        Ok(Webhook::new(secrets).with_tenant(tenant))
+        let webhook = Webhook::new(secrets).with_tenant(tenant);
+        Ok(if tenant == "aging" { webhook.with_max_age(Duration::from_secs(3_600)) } else { webhook })
     }
 
     fn of_a_tenant(&self, delivery: &Delivery<'_, ThreeQpr>) -> String {
@@ -231,7 +240,7 @@ async fn route<B>(app: Arc<App>, request: Request<B>) -> Result<Response<String>
 where
     B: Body + Send + 'static,
     B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
 {
     let path = request.uri().path().to_owned();
     match path.split('/').collect::<Vec<_>>()[..] {
