@@ -24,7 +24,8 @@ use countersign::actix_web::{Verified, endpoint, verify_request};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
 use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
 
-/// One for all of them: a key names its provider and tenant. A restart forgets it; a `SqliteStore` would not.
+/// One for all of them: a key names its provider and tenant. A restart forgets it, and it refuses when it is
+/// full, which one tenant can do to all; a `SqliteStore` does neither.
 type Store = Arc<MemoryStore>;
 
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
@@ -54,7 +55,7 @@ async fn nowtoprint(
         Ok(Verified(delivery)) => receiver.handle(delivery, quote_received).await,
         Err(error) => Outcome::Rejected(error),
     };
-    eprintln!("{} {:?}", outcome.code(), outcome.error());
+    eprintln!("{}", outcome.code()); // not `outcome.error()`, which may quote the payload
     outcome
 }
 
@@ -118,6 +119,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     rt::System::new().block_on(async {
+        // It bounds how long a head may take to come; for the body, have a proxy in front that does.
         let server = HttpServer::new(app).bind(address)?;
         for address in server.addrs() {
             println!("listening on http://{address}");

@@ -17,6 +17,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -26,8 +27,10 @@ use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, 
 use countersign::tower::Endpoint;
 use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
 use tokio::net::TcpListener;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
-/// One for all of them: a key names its provider and tenant. A restart forgets it; a `SqliteStore` would not.
+/// One for all of them: a key names its provider and tenant. A restart forgets it, and it refuses when it is
+/// full, which one tenant can do to all; a `SqliteStore` does neither.
 type Store = Arc<MemoryStore>;
 
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
@@ -57,7 +60,7 @@ async fn nowtoprint(
         Ok(Verified(delivery)) => receiver.handle(delivery, quote_received).await,
         Err(error) => Outcome::Rejected(error),
     };
-    eprintln!("{} {:?}", outcome.code(), outcome.error());
+    eprintln!("{}", outcome.code()); // not `outcome.error()`, which may quote the payload
     outcome
 }
 
@@ -108,7 +111,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new()
         .route("/webhooks/quote3d", post_service(Endpoint::new(of_quote3d, quote)))
         .route("/webhooks/nowtoprint", post(nowtoprint).with_state(Arc::new(of_nowtoprint)))
-        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(Arc::new(Tenants { secrets, store })));
+        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(Arc::new(Tenants { secrets, store })))
+        // A sender of whose body nothing comes for so long is given up.
+        .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(5)));
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);

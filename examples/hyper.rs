@@ -27,7 +27,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tower::{ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
+
+/// How long nothing may come of a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
@@ -44,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
     // A restart forgets a `MemoryStore`; a `SqliteStore` is kept.
     let endpoint = Endpoint::new(Receiver::new(webhook, MemoryStore::new()), handle);
-    let service = TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
+    let routes = service_fn(move |request: Request<TimeoutBody<Incoming>>| {
         let endpoint = endpoint.clone();
         async move {
             match (request.method(), request.uri().path()) {
@@ -56,7 +60,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         }
-    }));
+    });
+    // A sender who stalls in the body is given up, and its connection closed.
+    let service = TowerToHyperService::new(RequestBodyTimeoutLayer::new(BODY_TIMEOUT).layer(routes));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;

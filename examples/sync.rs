@@ -22,7 +22,6 @@ use std::{io, thread};
 
 use countersign::provider::{Quote3d, quote3d};
 use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
-use futures_util::FutureExt;
 use tiny_http::{Header, Method, Request, Response, Server};
 
 fn handle(delivery: &Delivery<'_, Quote3d>) -> Result<(), Error> {
@@ -54,10 +53,9 @@ fn receive(receiver: &Receiver<Quote3d, MemoryStore>, request: &mut Request) -> 
         Ok(delivery) => delivery,
         Err(error) => return Outcome::Rejected(error),
     };
-    // A `MemoryStore` never waits, nor does this handler: the outcome is there at once, and no executor is
-    // needed. With a synchronous database, insert `delivery.idempotency_key()` in the effect's transaction.
-    let outcome = receiver.handle(delivery, async |delivery| handle(&delivery)).now_or_never();
-    outcome.expect("nothing waits")
+    // A store may wait, and so its calls are futures: for one thread, this is all the runtime it takes.
+    // With a synchronous database, insert `delivery.idempotency_key()` in the effect's transaction.
+    pollster::block_on(receiver.handle(delivery, async |delivery| handle(&delivery)))
 }
 
 fn respond(request: Request, outcome: &Outcome) -> io::Result<()> {

@@ -43,7 +43,7 @@
 //! | `tower` | for hyper, AWS Lambda and all that speaks `http::Request`: a layer, a whole endpoint, and `verify_request` |
 //! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
 //! | `actix-web` | `Verified`, an actix-web 4 extractor, a whole endpoint, and responses |
-//! | `tracing` | a span and an event for each delivery, without payload or secret |
+//! | `tracing` | an event for each refusal and outcome, and a span around the handler, without payload or secret |
 //! | `conformance` | the contract of a store, as a suite that runs against yours |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
