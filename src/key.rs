@@ -43,19 +43,21 @@ impl IdempotencyKey {
 
     /// `provider` is at most [`Provider::MAX_NAME_LEN`](crate::Provider) long, so the key fits.
     pub(crate) fn new(provider: &str, tenant: Option<&str>, id: Option<&str>, body: &[u8]) -> Self {
-        let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+        let mut key = String::with_capacity(Self::MAX_LEN);
+        key.push_str(provider);
         // Neither a provider's name nor this holds a `:` or an `@`, so no `id` can pass for one.
-        let owner = match tenant {
-            None => String::new(),
-            Some(tenant) if Self::is_plain(tenant) => format!("@{tenant}"),
-            Some(tenant) => format!("@~{}", digest(tenant.as_bytes())),
-        };
-        Self(match id {
+        match tenant {
+            None => {}
+            Some(tenant) if Self::is_plain(tenant) => key.extend(["@", tenant]),
+            Some(tenant) => push_digest(&mut key, "@~", tenant.as_bytes()),
+        }
+        match id {
             // An empty id would make one key of all events.
-            None | Some("") => format!("{provider}{owner}:sha256:{}", digest(body)).into(),
-            Some(id) if Self::stands_as_it_is(id) => format!("{provider}{owner}:{id}").into(),
-            Some(id) => format!("{provider}{owner}:id-sha256:{}", digest(id.as_bytes())).into(),
-        })
+            None | Some("") => push_digest(&mut key, ":sha256:", body),
+            Some(id) if Self::stands_as_it_is(id) => key.extend([":", id]),
+            Some(id) => push_digest(&mut key, ":id-sha256:", id.as_bytes()),
+        }
+        Self(key.into())
     }
 
     fn is_plain(tenant: &str) -> bool {
@@ -67,6 +69,13 @@ impl IdempotencyKey {
     fn stands_as_it_is(id: &str) -> bool {
         is_short_and_plain(id) && !id.starts_with("sha256:") && !id.starts_with("id-sha256:")
     }
+}
+
+fn push_digest(key: &mut String, name: &str, of: &[u8]) {
+    let mut digits = [0; 64];
+    // Neither fails: a digest is 32 bytes, and hex digits are ASCII.
+    let _ = hex::encode_to_slice(Sha256::digest(of), &mut digits);
+    key.extend([name, std::str::from_utf8(&digits).unwrap_or_default()]);
 }
 
 /// Whether the sender's text harms neither a key nor a log: at most 150 printable ASCII characters.
