@@ -4,13 +4,15 @@ use std::fmt;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 
 use crate::delivery::{Body, Delivery};
 use crate::error::Error;
-use crate::header::Occurrence;
+use crate::header::{HeaderValues, Occurrence};
 use crate::provider::Provider;
 use crate::verifier::Verification;
-use crate::webhook::Webhook;
+use crate::webhook::{Webhook, parse_length};
 
 /// A delivery whose headers have passed and whose body arrives in pieces. Made by
 /// [`Webhook::start`].
@@ -61,11 +63,40 @@ pub struct Incoming<P> {
     too_large: bool,
 }
 
-impl<P: Provider> Incoming<P> {
-    pub(crate) fn new(webhook: Webhook<P>, verification: Verification, event: Occurrence<Box<[u8]>>) -> Self {
-        Self { webhook, verification, event, piece: Bytes::new(), pieces: BytesMut::new(), too_large: false }
+impl<P: Provider> Webhook<P> {
+    /// Begins a delivery whose body arrives in pieces, and refuses it before any of the body is read
+    /// where there is not one well-formed signature, or where Content-Length is over the
+    /// [`body_limit`](Webhook::body_limit).
+    ///
+    /// # Errors
+    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
+    /// [`Error::BodyTooLarge`].
+    pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
+        let values = self.values_of(headers);
+        let announced = headers.get(CONTENT_LENGTH).and_then(|value| parse_length(value.as_bytes()));
+        self.start_values(&announced.map_or(values, |bytes| values.with_content_length(bytes)))
     }
 
+    /// [`start`](Webhook::start) for people on another header type: with what
+    /// [`header_values`](Webhook::header_values) picks out of it.
+    ///
+    /// # Errors
+    /// Those of [`start`](Webhook::start).
+    pub fn start_values(&self, values: &HeaderValues<'_>) -> Result<Incoming<P>, Error> {
+        let verification = self.start_check(values)?;
+        values.content_length().map_or(Ok(()), |bytes| self.check_length(bytes))?;
+        Ok(Incoming {
+            webhook: self.clone(),
+            verification,
+            event: values.event().map(Into::into),
+            piece: Bytes::new(),
+            pieces: BytesMut::new(),
+            too_large: false,
+        })
+    }
+}
+
+impl<P: Provider> Incoming<P> {
     /// Takes the next piece, of any length.
     ///
     /// # Errors

@@ -10,12 +10,11 @@ use http::{HeaderMap, HeaderName};
 use crate::delivery::{Body, Delivery};
 use crate::error::Error;
 use crate::header::{HeaderValues, Occurrence};
-use crate::incoming::Incoming;
 use crate::provider::Provider;
 use crate::secret::Secrets;
 use crate::signature::Signature;
 use crate::trace;
-use crate::verifier::{MatchedSecret, Verifier};
+use crate::verifier::{MatchedSecret, Verification, Verifier};
 
 /// Over a thousand times a documented payload.
 const DEFAULT_BODY_LIMIT: usize = 1 << 20;
@@ -212,30 +211,6 @@ impl<P: Provider> Webhook<P> {
             .inspect_err(|error| self.refuse(error))
     }
 
-    /// Begins a delivery whose body arrives in pieces, and refuses it before any of the body is read
-    /// where there is not one well-formed signature, or where Content-Length is over the
-    /// [`body_limit`](Webhook::body_limit).
-    ///
-    /// # Errors
-    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
-    /// [`Error::BodyTooLarge`].
-    pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
-        let values = self.values_of(headers);
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| parse_length(value.as_bytes()));
-        self.start_values(&announced.map_or(values, |bytes| values.with_content_length(bytes)))
-    }
-
-    /// [`start`](Webhook::start) for people on another header type: with what
-    /// [`header_values`](Webhook::header_values) picks out of it.
-    ///
-    /// # Errors
-    /// Those of [`start`](Webhook::start).
-    pub fn start_values(&self, values: &HeaderValues<'_>) -> Result<Incoming<P>, Error> {
-        let verification = self.verifier.start(self.signature(values)?);
-        values.content_length().map_or(Ok(()), |bytes| self.check_length(bytes))?;
-        Ok(Incoming::new(self.clone(), verification, values.event().map(Into::into)))
-    }
-
     /// Picks this webhook's headers out of all of a request's, in whatever type they come. Give it
     /// every occurrence of every header, since a repeated one is refused; upper and lower case are one.
     #[must_use]
@@ -288,6 +263,11 @@ impl<P: Provider> Webhook<P> {
         error
     }
 
+    /// Begins to check a body, unless there is not one well-formed signature.
+    pub(crate) fn start_check(&self, values: &HeaderValues<'_>) -> Result<Verification, Error> {
+        Ok(self.verifier.start(self.signature(values)?))
+    }
+
     fn signature(&self, values: &HeaderValues<'_>) -> Result<Signature, Error> {
         values.signature().inspect_err(|error| self.refuse(error))
     }
@@ -298,7 +278,7 @@ impl<P: Provider> Webhook<P> {
         trace::refused(P::NAME, tenant, (error.code(), error.status()), error);
     }
 
-    fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
+    pub(crate) fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
         let mut values = HeaderValues::new();
         for value in headers.get_all(&self.signature_header) {
             values = values.with_signature(value.as_bytes());
@@ -371,7 +351,7 @@ impl<P> Clone for Webhook<P> {
     }
 }
 
-fn parse_length(value: &[u8]) -> Option<u64> {
+pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
