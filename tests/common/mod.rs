@@ -1,6 +1,7 @@
 //! What several of the tests need.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod oracle;
 pub mod servers;
 
 use std::sync::Arc;
