@@ -122,7 +122,8 @@ impl<'a, P: Provider> Delivery<'a, P> {
         self.timestamp.as_deref()
     }
 
-    /// The body's `data` as JSON text, and `null` where it has none.
+    /// The body's `data` as JSON text, and `null` where it has none. It is well-formed, and no more than
+    /// that was looked at: [`Json`](crate::Json) says what it may still contain.
     #[must_use]
     pub fn data(&self) -> &str {
         let text = self.data.clone().and_then(|range| self.body().get(range));

@@ -11,7 +11,8 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// [`status`](Error::status) is the HTTP status to answer with, and [`code`](Error::code) the one
 /// word that may be told to the caller. Neither message nor `Debug` ever holds a secret or the tag
-/// that would have been right. Log the error; send nothing but the code.
+/// that would have been right. Log the error; send nothing but the code. Its `source()`, and so its
+/// `Debug`, may quote a value of a body whose signature has matched.
 ///
 /// ```
 /// use countersign::Error;

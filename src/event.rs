@@ -77,6 +77,9 @@ impl<'a> EventData<'a> {
 
 /// An event that the type does not know, kept as it came.
 ///
+/// Its data was signed, and is well-formed JSON, of which nothing else was looked at: [`Json`] says what
+/// it may still contain.
+///
 /// It is itself an [`Event`], for a provider whose events have no types yet:
 /// `type Event = UnknownEvent`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,10 +10,18 @@ use serde_json::value::RawValue;
 /// A JSON value of any kind, kept as its text: numbers keep their digits, objects their order and
 /// their repeated fields, and nesting of any depth costs no stack.
 ///
-/// It is well-formed JSON, and no more than that: a string in it may hold a lone surrogate escape,
-/// a number may be too large for an `f64`. Two are equal when their texts are. It can be written
-/// to and read from JSON only: `serde_json`'s text, and its `Value`, which keeps numbers as `f64` or
-/// 64-bit integers unless its feature `arbitrary_precision` is on.
+/// It is well-formed JSON in UTF-8, and no more than that. Whatever reads it has to bear with
+/// - arrays and objects that nest as deep as the body is long: a reader that recurses needs a limit
+///   (`serde_json` has one, of 127 levels, and fails beyond);
+/// - a field that is repeated in one object, of which readers take the first, the last or none
+///   (`serde_json::Value` takes the last);
+/// - numbers of any size and precision (`serde_json::Value` fails at `1e400`, and rounds what no
+///   `f64` and no 64-bit integer is, unless its feature `arbitrary_precision` is on);
+/// - escapes such as `\ud800` that are no character (`serde_json` fails to read them as a `String`),
+///   and `\u0000`, at which text ends in C.
+///
+/// Two are equal when their texts are. It can be written to and read from JSON only: `serde_json`'s
+/// text, and its `Value`.
 ///
 /// ```
 /// use countersign::Json;

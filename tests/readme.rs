@@ -41,3 +41,33 @@ fn the_features_of_the_manifest_are_documented() {
     }
     assert!(count >= 3);
 }
+
+#[test]
+fn the_checks_that_the_security_page_names_exist() {
+    let tests = format!("{}/tests", env!("CARGO_MANIFEST_DIR"));
+    // A test target is a file, or a folder of them.
+    let source = |name: &str| -> Option<String> {
+        let file = std::fs::read_to_string(format!("{tests}/{name}.rs"));
+        file.or_else(|_| {
+            let files = std::fs::read_dir(format!("{tests}/{name}"))?;
+            files.map(|file| std::fs::read_to_string(file?.path())).collect()
+        })
+        .ok()
+    };
+    // What is written like a test's name and is something else.
+    let others = ["constant_time", "subtle", "unsafe", "with_body_limit", "with_max_age"];
+    let mut count = 0;
+    for code in include_str!("../SECURITY.md").split('`').skip(1).step_by(2) {
+        let words: Vec<_> = code.split(' ').collect();
+        let is_name = |word: &&str| word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        let (name, filter) = match *words {
+            [name] if is_name(&name) && !others.contains(&name) => (name, ""),
+            [name, filter] if is_name(&name) && is_name(&filter) => (name, filter),
+            _ => continue,
+        };
+        let source = source(name).unwrap_or_else(|| panic!("tests/{name}: `{code}` in SECURITY.md"));
+        assert!(source.contains(&format!("fn {filter}")), "`{code}` in SECURITY.md finds no test");
+        count += 1;
+    }
+    assert!(count > 30, "{count}");
+}

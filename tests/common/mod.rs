@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 pub mod instance;
+pub mod oracle;
 pub mod servers;
 
 use std::sync::Arc;
