@@ -21,6 +21,8 @@ impl Key {
     /// Judges what the key made of a body: the one place where a computed tag is looked at.
     fn judge(&self, position: usize, mac: Hmac<Sha256>, signature: &Signature) -> Option<MatchedSecret> {
         let matches = signature.matches(&mac.finalize().into_bytes().into());
+        #[cfg(countersign_memcheck)]
+        let matches = crate::memcheck::made_public(matches);
         (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
     }
 }
