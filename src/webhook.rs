@@ -222,9 +222,10 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
     /// [`Error::BodyTooLarge`].
     pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
-        let values = self.values_of(headers);
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| parse_length(value.as_bytes()));
-        self.start_values(&announced.map_or(values, |bytes| values.with_content_length(bytes)))
+        let lengths = headers.get_all(CONTENT_LENGTH).iter();
+        self.start_values(
+            &lengths.fold(self.values_of(headers), |values, length| announced(values, length.as_bytes())),
+        )
     }
 
     /// [`start`](Webhook::start) for people on another header type: with what
@@ -255,7 +256,7 @@ impl<P: Provider> Webhook<P> {
                 values = values.with_event(value);
             }
             if is(&CONTENT_LENGTH) {
-                values = parse_length(value).map_or(values, |bytes| values.with_content_length(bytes));
+                values = announced(values, value);
             }
         }
         values
@@ -367,8 +368,12 @@ impl<P> Clone for Webhook<P> {
     }
 }
 
-fn parse_length(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+/// With the value of a Content-Length header, of several the greatest; what is no number of bytes
+/// says nothing.
+fn announced<'h>(values: HeaderValues<'h>, length: &[u8]) -> HeaderValues<'h> {
+    let bytes = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
+    let longest = values.content_length().max(bytes);
+    longest.map_or(values, |bytes| values.with_content_length(bytes))
 }
 
 const fn is_name(name: &str) -> bool {
