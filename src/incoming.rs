@@ -4,15 +4,15 @@ use std::fmt;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue};
 
 use crate::delivery::{Body, Delivery};
 use crate::error::Error;
 use crate::header::{HeaderValues, Occurrence};
 use crate::provider::Provider;
 use crate::verifier::Verification;
-use crate::webhook::{Webhook, parse_length};
+use crate::webhook::{Webhook, announced};
 
 /// A delivery whose headers have passed and whose body arrives in pieces. Made by
 /// [`Webhook::start`].
@@ -72,9 +72,8 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
     /// [`Error::BodyTooLarge`].
     pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
-        let values = self.values_of(headers);
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| parse_length(value.as_bytes()));
-        self.start_values(&announced.map_or(values, |bytes| values.with_content_length(bytes)))
+        let lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+        self.start_values(&lengths.fold(self.values_of(headers), announced))
     }
 
     /// [`start`](Webhook::start) for people on another header type: with what

@@ -58,6 +58,9 @@ mod header;
 mod incoming;
 mod json;
 mod key;
+#[cfg(countersign_memcheck)]
+#[doc(hidden)]
+pub mod memcheck;
 mod outcome;
 mod payload;
 pub mod provider;

@@ -118,7 +118,7 @@ impl Secret {
         Ok(Self { bytes, label: None })
     }
 
-    /// An HMAC-SHA256 under this secret, before any of a body.
+    /// An HMAC-SHA256 under this secret, before any of a body. [`wipe_stack`] has to follow.
     pub(crate) fn to_mac(&self) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
         Hmac::new_from_slice(&self.bytes).expect("HMAC takes a key of any length")
@@ -132,6 +132,16 @@ impl Secret {
     pub(crate) fn label(&self) -> Option<&Arc<str>> {
         self.label.as_ref()
     }
+}
+
+/// Overwrites what the calls before it have left of a secret on the stack: the MAC is keyed in local
+/// variables, which nobody overwrites, and is moved from one to another.
+///
+/// What uses the secret must not be inlined into the caller. No language rule says that this works, but a
+/// test that reads the memory does.
+#[inline(never)]
+pub(crate) fn wipe_stack() {
+    std::hint::black_box(&mut [0_u8; 16 * 1024]);
 }
 
 impl fmt::Debug for Secret {

@@ -7,7 +7,7 @@ use hmac::Mac;
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
 
 /// A signature: `sha256=` and 64 lower-case hex digits, the HMAC-SHA256 of a body.
 ///
@@ -64,7 +64,14 @@ impl Signature {
     /// ```
     #[must_use]
     pub fn sign(secret: &Secret, body: &[u8]) -> Self {
-        Self::from_tag(secret.to_mac().chain_update(body).finalize().into_bytes().into())
+        #[inline(never)]
+        fn tag(secret: &Secret, body: &[u8]) -> [u8; Signature::TAG_LEN] {
+            secret.to_mac().chain_update(body).finalize().into_bytes().into()
+        }
+
+        let signature = Self(tag(secret, body));
+        wipe_stack();
+        signature
     }
 
     pub(crate) fn from_tag(tag: [u8; Self::TAG_LEN]) -> Self {

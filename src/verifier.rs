@@ -7,7 +7,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::error::Error;
-use crate::secret::{Secret, Secrets};
+use crate::secret::{Secret, Secrets, wipe_stack};
 use crate::signature::Signature;
 
 struct Key {
@@ -21,6 +21,8 @@ impl Key {
     /// Judges what the key made of a body: the one place where a computed tag is looked at.
     fn judge(&self, position: usize, mac: Hmac<Sha256>, signature: &Signature) -> Option<MatchedSecret> {
         let matches = signature.matches(&mac.finalize().into_bytes().into());
+        #[cfg(countersign_memcheck)]
+        let matches = crate::memcheck::made_public(matches);
         (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
     }
 }
@@ -52,13 +54,21 @@ impl Verifier {
     /// Keys the MAC for each secret, newest first.
     #[must_use]
     pub fn new(secrets: impl Into<Secrets>) -> Self {
+        let verifier = Self::keyed(secrets.into());
+        wipe_stack();
+        verifier
+    }
+
+    #[inline(never)]
+    fn keyed(secrets: Secrets) -> Self {
         let key =
-            |secret: &Secret| Key { mac: secret.to_mac(), label: secret.label().cloned(), refuses: false };
-        let mut keys: Vec<_> = secrets.into().iter().map(key).collect();
+            |secret: &Secret, refuses| Key { mac: secret.to_mac(), label: secret.label().cloned(), refuses };
+        // Collected where they stay: a `Vec` that became the `Arc` would leave a copy of each in freed memory.
+        let keys: Arc<[Key]> = secrets.iter().map(|secret| key(secret, false)).collect();
         if keys.is_empty() {
-            keys.push(Key { refuses: true, ..key(&Secret::of_nobody()) });
+            return Self { keys: std::iter::once(key(&Secret::of_nobody(), true)).collect() };
         }
-        Self { keys: keys.into() }
+        Self { keys }
     }
 
     /// Says which secret made this signature of this body. Allocates nothing, and compares in a
@@ -135,10 +145,11 @@ impl Verification {
     /// # Errors
     /// [`Error::SignatureMismatch`] if no secret made the signature.
     pub fn finish(self) -> Result<MatchedSecret, Error> {
-        let macs = std::iter::once(self.newest).chain(self.older);
+        // Borrowed, since a `Vec` that is moved out of piece by piece is freed without being overwritten.
+        let macs = std::iter::once(&self.newest).chain(&self.older);
         let mut judged = self.keys.iter().zip(macs).enumerate();
         judged
-            .find_map(|(position, (key, mac))| key.judge(position, mac, &self.signature))
+            .find_map(|(position, (key, mac))| key.judge(position, mac.clone(), &self.signature))
             .ok_or(Error::SignatureMismatch)
     }
 }

@@ -228,7 +228,7 @@ impl<P: Provider> Webhook<P> {
                 values = values.with_event(value);
             }
             if is(&CONTENT_LENGTH) {
-                values = parse_length(value).map_or(values, |bytes| values.with_content_length(bytes));
+                values = announced(values, value);
             }
         }
         values
@@ -351,8 +351,12 @@ impl<P> Clone for Webhook<P> {
     }
 }
 
-pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+/// With the value of a Content-Length header, of several the greatest; what is no number of bytes
+/// says nothing.
+pub(crate) fn announced<'h>(values: HeaderValues<'h>, length: &[u8]) -> HeaderValues<'h> {
+    let bytes = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
+    let longest = values.content_length().max(bytes);
+    longest.map_or(values, |bytes| values.with_content_length(bytes))
 }
 
 const fn is_name(name: &str) -> bool {

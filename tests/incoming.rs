@@ -131,6 +131,29 @@ fn the_headers_may_be_of_another_type() {
 }
 
 #[test]
+fn a_repeated_content_length_is_read_alike_in_both_header_types() {
+    let webhook = webhook::<ThreeQpr>();
+    let (small, large) = ("10", "1048577");
+    for (lengths, expected) in [
+        (&[small, large][..], Err("body_too_large")),
+        (&[large, small], Err("body_too_large")),
+        (&[small, "x", small], Ok(())),
+        (&["x", large], Err("body_too_large")),
+        (&[large, "x"], Err("body_too_large")),
+    ] {
+        let mut headers = signed(&webhook, THREEQPR.as_bytes());
+        for length in lengths {
+            headers.append("content-length", length.parse().unwrap());
+        }
+        let pairs = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+        let values = webhook.header_values(pairs);
+        for started in [webhook.start(&headers), webhook.start_values(&values)] {
+            assert_eq!(started.map(drop).map_err(|error| error.code()), expected, "{lengths:?}");
+        }
+    }
+}
+
+#[test]
 fn the_time_of_the_verdict_can_be_chosen() {
     let webhook = webhook::<Quote3d>().with_max_age(Duration::from_secs(60));
     let headers = signed(&webhook, QUOTE3D.as_bytes());

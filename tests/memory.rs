@@ -1,0 +1,238 @@
+//! Nothing of a secret stays in memory once all that held it is dropped.
+//!
+//! The test reads its own process's memory, all that can be written to: the heap with what was freed,
+//! and the stack with what was left behind. It searches for the secret, for the two blocks that
+//! HMAC makes of it (the key XOR `0x36` and XOR `0x5c`), and for the two SHA-256 states after those
+//! blocks, which a MAC keeps in place of the key, and with which signatures could be made as well.
+//!
+//! Of these states a copy may be left on the stack, in the frame of whoever moved a MAC or what holds
+//! one; Rust has no way to follow it. All else must be gone.
+//!
+//! A process that knew what it looks for would find it in itself, so a child looks, which is told the
+//! patterns under a mask.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::{Read, Seek, SeekFrom};
+use std::process::Command;
+
+use countersign::provider::ThreeQpr;
+use countersign::{HeaderValues, Secret, Secrets, Signature, Verifier, Webhook};
+use sha2::block_api::compress256;
+use sha2::{Digest, Sha256};
+
+/// Drawn at random, so that nothing of it is anywhere else.
+const SHORT: &str = "m9QxT4vL0cZr8WbKyN2hJ6pE";
+/// Over a block, so that HMAC hashes it first.
+const LONG: &str = "Vt3Kq8ZyB1nRw6XfC0mHs5JdP9gLu2TaE7oQi4WxYvN8kMbG3rDz1FhS6cUj0ApLeOqT5yRw";
+
+/// What a byte is masked with: where it is stored, and where it is told.
+const MASK: u8 = 0xa5;
+/// So much of a pattern in one piece is a find. A half of a state, or of a block's used part.
+const PIECE: usize = 16;
+
+fn masked(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ MASK).collect()
+}
+
+/// The patterns by name.
+fn patterns(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let mut key = secret.as_bytes().to_vec();
+    if key.len() > 64 {
+        key = Sha256::digest(&key).to_vec();
+    }
+    let block = |pad: u8| -> [u8; 64] { std::array::from_fn(|at| key.get(at).unwrap_or(&0) ^ pad) };
+    let state = |pad: u8| -> Vec<u8> {
+        // The initial state is that of FIPS 180-4.
+        let mut state = [
+            0x6a09_e667_u32,
+            0xbb67_ae85,
+            0x3c6e_f372,
+            0xa54f_f53a,
+            0x510e_527f,
+            0x9b05_688c,
+            0x1f83_d9ab,
+            0x5be0_cd19,
+        ];
+        compress256(&mut state, &[block(pad)]);
+        state.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    };
+    vec![
+        ("secret", secret.as_bytes().to_vec()),
+        ("key", key.clone()),
+        ("ipad", block(0x36)[..key.len()].to_vec()),
+        ("opad", block(0x5c)[..key.len()].to_vec()),
+        ("inner state", state(0x36)),
+        ("outer state", state(0x5c)),
+    ]
+}
+
+/// What a child finds, one line a step: `the step: what was found, …`.
+fn found_by_child(secret: &str) -> Vec<String> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture", "--test-threads", "1"]);
+    command.env("COUNTERSIGN_SECRET", hex::encode(masked(secret.as_bytes())));
+    for (name, pattern) in patterns(secret) {
+        command.env(format!("COUNTERSIGN_PATTERN_{name}"), hex::encode(masked(&pattern)));
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = String::from_utf8(output.stdout).unwrap();
+    output.lines().filter_map(|line| Some(line.split_once("found: ")?.1.to_owned())).collect()
+}
+
+#[test]
+fn nothing_of_a_secret_is_left_after_its_drop() {
+    for secret in [SHORT, LONG] {
+        let found = found_by_child(secret);
+        println!("{found:#?}");
+        assert_eq!(found.len(), 14, "{found:?}");
+        for line in &found {
+            let (step, what) = line.split_once(": ").unwrap();
+            let expected = match step {
+                "a live Secret" => "secret",
+                "a live ipad block" => "ipad",
+                "a live opad block" => "opad",
+                "a live Webhook" | "a live Verification" => "inner state, outer state",
+                _ => "",
+            };
+            // A short secret is the key.
+            let what: Vec<_> = what.split(", ").filter(|what| *what != "key" || secret == LONG).collect();
+            assert_eq!(what.join(", "), expected, "{step}");
+        }
+    }
+}
+
+/// A process of its own that looks for the patterns it is told of. Run without any, it does nothing.
+#[test]
+fn child() {
+    let Ok(secret) = std::env::var("COUNTERSIGN_SECRET") else { return };
+    let mut search = Search::new();
+    let secret = hex::decode(secret).unwrap();
+    // Unmasked where it is then owned, and nowhere else.
+    let unmasked =
+        |masked: &[u8], pad: u8| -> Vec<u8> { masked.iter().map(|byte| byte ^ MASK ^ pad).collect() };
+    let new = || Secret::new(unmasked(&secret, 0)).unwrap();
+    let body = include_bytes!("data/threeqpr_scan_created.json");
+    let forged = Signature::parse(format!("sha256={}", "0".repeat(64)).as_bytes()).unwrap();
+    let header = "sha256=".to_owned() + &"0".repeat(64);
+    let values = HeaderValues::new().with_signature(header.as_bytes());
+
+    search.report("nothing yet");
+    {
+        let secret = new();
+        search.report("a live Secret");
+        drop(secret.clone());
+    }
+    search.report("a dropped Secret");
+    for (step, pad) in [("a live ipad block", 0x36), ("a live opad block", 0x5c)] {
+        let mut block = unmasked(&search.patterns[1].1, pad);
+        search.report(step);
+        black_box(&mut block).fill(0);
+    }
+    drop(Secrets::new(new()).with_older(new()).unwrap().clone());
+    search.report("dropped Secrets");
+    let padded: Vec<u8> = secret.iter().map(|byte| byte ^ MASK).chain([b' ']).collect();
+    assert!(Secret::new(padded).is_err());
+    search.report("a refused value");
+    black_box(Signature::sign(&new(), body));
+    search.report("a signature made");
+    {
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        search.report("a live Webhook");
+        assert!(webhook.verify_values_at(&values, body, std::time::UNIX_EPOCH).is_err());
+    }
+    search.report("a dropped Webhook");
+    drop(Verifier::new(new()));
+    search.report("a dropped Verifier");
+    {
+        let mut verification = Verifier::new(new()).start(forged);
+        verification.update(&body[..7]);
+        search.report("a live Verification");
+    }
+    let mut verification = Verifier::new(new()).start(forged);
+    verification.update(body);
+    assert!(verification.finish().is_err());
+    search.report("a dropped Verification");
+    for end in [7, body.len()] {
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        let mut incoming = webhook.start_values(&values).unwrap();
+        incoming.update(&body[..end]).unwrap();
+        if end == body.len() {
+            assert!(incoming.finish().is_err());
+        }
+    }
+    search.report("a dropped Incoming");
+}
+
+/// The masked patterns, and what memory is read into.
+struct Search {
+    patterns: Vec<(&'static str, Vec<u8>)>,
+    page: Vec<u8>,
+}
+
+impl Search {
+    fn new() -> Self {
+        let names = ["secret", "key", "ipad", "opad", "inner state", "outer state"];
+        let pattern =
+            |name| hex::decode(std::env::var(format!("COUNTERSIGN_PATTERN_{name}")).unwrap()).unwrap();
+        Self { patterns: names.map(|name| (name, pattern(name))).into(), page: vec![0; 1 << 16] }
+    }
+
+    /// Prints what is found of the patterns, but for states on the stack.
+    #[inline(never)]
+    fn report(&mut self, step: &str) {
+        let local = 0_u8;
+        let stack = (&raw const local).addr() as u64;
+        let mut found = BTreeSet::new();
+        let mut memory = File::open("/proc/self/mem").unwrap();
+        for map in fs::read_to_string("/proc/self/maps").unwrap().lines() {
+            let (range, access) = map.split_once(' ').unwrap();
+            if !access.starts_with("rw") {
+                continue;
+            }
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+            let is_stack = (start..end).contains(&stack);
+            let mut at = start;
+            while at < end {
+                let length = self.page.len().min((end - at) as usize);
+                memory.seek(SeekFrom::Start(at)).unwrap();
+                if memory.read_exact(&mut self.page[..length]).is_err() {
+                    break;
+                }
+                self.search(length, |pattern| {
+                    if !(is_stack && self.patterns[pattern].0.ends_with("state")) {
+                        found.insert(pattern);
+                    }
+                });
+                // A piece may lie across the end.
+                at += if at + length as u64 == end { length } else { length - PIECE } as u64;
+            }
+        }
+        // What was read is a copy of it.
+        black_box(&mut self.page).fill(0);
+        let names: Vec<_> = found.iter().map(|pattern| self.patterns[*pattern].0).collect();
+        println!("found: {step}: {}", names.join(", "));
+    }
+
+    /// Says which patterns the page holds, of which it is enough to hold the first or the last piece.
+    fn search(&self, length: usize, mut found: impl FnMut(usize)) {
+        let mut firsts = [false; 256];
+        let mut pieces = Vec::new();
+        for (at, (_, pattern)) in self.patterns.iter().enumerate() {
+            for piece in [&pattern[..PIECE], &pattern[pattern.len() - PIECE..]] {
+                firsts[usize::from(piece[0] ^ MASK)] = true;
+                pieces.push((at, piece));
+            }
+        }
+        for window in self.page[..length].windows(PIECE) {
+            if firsts[usize::from(window[0])] {
+                let is = |piece: &[u8]| window.iter().zip(piece).all(|(byte, masked)| *byte == masked ^ MASK);
+                pieces.iter().filter(|(_, piece)| is(piece)).for_each(|(at, _)| found(*at));
+            }
+        }
+    }
+}
