@@ -75,8 +75,11 @@ impl<E: Event> Serialize for Data<'_, E> {
 }
 
 fn main() -> io::Result<()> {
-    let mut input = io::stdin().lock();
-    let mut output = io::BufWriter::new(io::stdout().lock());
+    run(io::stdin().lock(), io::BufWriter::new(io::stdout().lock()))
+}
+
+/// Writes one verdict for each line.
+pub(crate) fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
         let verdict = inspect(&line).unwrap_or_else(|message| Verdict::Unreadable { message });

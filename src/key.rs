@@ -166,8 +166,9 @@ mod tests {
     #[test]
     fn a_key_is_bounded_printable_ascii() {
         let name = "n".repeat(32);
-        for tenant in [None, Some(&*"t".repeat(64)), Some("\n"), Some(&*"t".repeat(100_000))] {
-            for id in [None, Some("\u{1f980}"), Some(&*"x".repeat(150)), Some(&*"x".repeat(100_000))] {
+        let long = if cfg!(miri) { 200 } else { 100_000 };
+        for tenant in [None, Some(&*"t".repeat(64)), Some("\n"), Some(&*"t".repeat(long))] {
+            for id in [None, Some("\u{1f980}"), Some(&*"x".repeat(150)), Some(&*"x".repeat(long))] {
                 let key = IdempotencyKey::new(&name, tenant, id, b"");
                 assert!(key.as_str().len() <= IdempotencyKey::MAX_LEN);
                 assert!(key.as_str().bytes().all(|byte| byte.is_ascii_graphic()));

@@ -144,6 +144,7 @@ fn use_all<P: Provider + Default>(signature: Option<&[u8]>, event: &[u8], body: 
 }
 
 fn cases(cases: u32) -> ProptestConfig {
+    let cases = if cfg!(miri) { 2 } else { cases };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
