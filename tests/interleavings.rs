@@ -95,6 +95,26 @@ fn a_completion_and_a_takeover_never_both_succeed() {
 }
 
 #[test]
+fn a_renewal_never_lets_a_second_claim_in_beside_it() {
+    loom::model(|| {
+        let time = Arc::new(AtomicUsize::new(0));
+        let clock = Arc::clone(&time);
+        let store =
+            MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64));
+        let store = Arc::new(store);
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = ready(store.claim(&key, LEASE)).unwrap() else { panic!() };
+        time.store(61, Ordering::SeqCst);
+        let (renewing, renewed) = (Arc::clone(&store), lease.clone());
+        let renewal = thread::spawn(move || ready(renewing.renew(&renewed, LEASE)).unwrap());
+        let taken = ready(store.claim(&key, LEASE)).unwrap();
+        let renewed = renewal.join().unwrap();
+        assert_eq!(renewed == Fenced::Lost, matches!(taken, Claim::Acquired(_)));
+        assert_eq!(ready(store.complete(&lease, LEASE)).unwrap(), renewed);
+    });
+}
+
+#[test]
 fn a_release_frees_the_key_for_one_and_never_a_done_one() {
     loom::model(|| {
         let store = Arc::new(store());
