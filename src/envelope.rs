@@ -136,6 +136,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_to_the_log_what_was_expected() {
+        let cases = [
+            ("7", "invalid type: integer `7`, expected an object with a string `event` at line 1 column 1"),
+            ("{}", "missing field `event` at line 1 column 2"),
+            (r#"{"event":7}"#, "invalid type: integer `7`, expected a string at line 1 column 10"),
+            (r#"{"event":"a","id":null,"id":"1"}"#, "duplicate field `id` at line 1 column 27"),
+            (r#"{"event":"a","x":1,"x":2}"#, "repeated field at line 1 column 25"),
+        ];
+        for (body, expected) in cases {
+            let Err(Error::MalformedPayload { source }) = Envelope::parse(body.as_bytes()) else { panic!() };
+            assert_eq!(source.to_string(), expected);
+        }
+    }
+
+    #[test]
     fn no_key_is_repeated_however_it_is_written() {
         let refused = [
             r#"{"event":"a","event":"a"}"#,

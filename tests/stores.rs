@@ -60,6 +60,7 @@ async fn an_erased_error_is_the_stores_own() {
     let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new().with_capacity(0));
     let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
     assert_eq!(error.to_string(), "the store is full with 0 keys");
+    assert_eq!(format!("{error:?}"), "Full { capacity: 0 }");
     assert!(error.get_ref().is::<countersign::store::MemoryStoreError>());
     assert_eq!((error.code(), error.status()), ("store_failed", 503));
 }
@@ -106,6 +107,17 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
     clock.pass(RETENTION);
     assert!(matches!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap(), Claim::Acquired(_)));
     assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn a_memory_store_says_how_many_keys_it_holds() {
+    let store = MemoryStore::new();
+    let key = conformance::fresh_key();
+    assert_eq!((store.len(), store.is_empty()), (0, true));
+    let _lease = store.claim(&key, LEASE).await.unwrap();
+    assert_eq!((store.len(), store.is_empty()), (1, false));
+    assert!(store.forget(key.as_str()).await.unwrap());
+    assert!(store.is_empty());
 }
 
 #[tokio::test]
