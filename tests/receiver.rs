@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{NOWTOPRINT, QUOTE3D, headers, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::store::{Claim, ErasedStore, Fenced, Lease};
+use countersign::store::{Claim, ErasedStore, Fenced, Lease, MemoryStoreError};
 use countersign::{
     Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver,
     UnknownEvent, Webhook,
@@ -447,9 +447,9 @@ async fn a_handler_that_lingers_after_completing_its_lease_itself_is_stopped_and
     let headers = signed(receiver.webhook(), body);
     let delivery = receiver.webhook().verify(&headers, body).unwrap();
     let outcome = receiver.handle_with_lease(delivery, async |_, lease| {
-        let fenced = receiver.store().complete(lease, receiver.retention()).await;
+        let fenced = receiver.store().complete(lease, receiver.retention()).await?;
         tokio::time::sleep(MINUTE).await;
-        fenced
+        Ok::<_, MemoryStoreError>(fenced)
     });
     assert_eq!(outcome.await.code(), "lease_lost");
     assert_eq!(receive(&receiver, unreached).await.code(), "duplicate");
