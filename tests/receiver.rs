@@ -425,16 +425,14 @@ async fn a_handler_is_stopped_at_once_when_its_lease_is_lost() {
     let receiver = receiver(MemoryStore::new())
         .with_lease(Duration::from_millis(150))
         .with_renewal(MINUTE, tokio::time::sleep);
-    let start = std::time::Instant::now();
     let outcome = receive(&receiver, async |delivery| {
         // An operator forgets the key, which loses the lease.
         assert!(receiver.store().forget(delivery.idempotency_key().as_str()).await.unwrap());
-        tokio::time::sleep(MINUTE).await;
+        tokio::time::sleep(MINUTE / 6).await;
         panic!("it was not stopped")
     })
     .await;
     assert_eq!(answer(&outcome), (409, "lease_lost", Some(1)));
-    assert!(start.elapsed() < MINUTE / 2);
 }
 
 /// The renewal cannot tell a done key from a lost one without a write that might be too early.
@@ -448,7 +446,7 @@ async fn a_handler_that_lingers_after_completing_its_lease_itself_is_stopped_and
     let delivery = receiver.webhook().verify(&headers, body).unwrap();
     let outcome = receiver.handle_with_lease(delivery, async |_, lease| {
         let fenced = receiver.store().complete(lease, receiver.retention()).await?;
-        tokio::time::sleep(MINUTE).await;
+        tokio::time::sleep(MINUTE / 6).await;
         Ok::<_, MemoryStoreError>(fenced)
     });
     assert_eq!(outcome.await.code(), "lease_lost");
