@@ -110,6 +110,24 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
 }
 
 #[tokio::test]
+async fn in_memory_a_lease_and_a_retention_end_on_time_and_not_after() {
+    let clock = Clock::default();
+    let moment = Duration::from_millis(1);
+    let store = MemoryStore::new().with_clock(clock.read());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(_) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    clock.pass(LEASE - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: moment });
+    clock.pass(moment);
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    clock.pass(RETENTION - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    clock.pass(moment);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
 async fn a_memory_store_says_how_many_keys_it_holds() {
     let store = MemoryStore::new();
     let key = conformance::fresh_key();
