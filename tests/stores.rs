@@ -4,12 +4,13 @@ mod common;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
-use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
+use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -63,6 +64,11 @@ async fn an_erased_error_is_the_stores_own() {
     assert_eq!(format!("{error:?}"), "Full { capacity: 0 }");
     assert!(error.get_ref().is::<countersign::store::MemoryStoreError>());
     assert_eq!((error.code(), error.status()), ("store_failed", 503));
+
+    let store: Arc<dyn ErasedStore> = Arc::new(Flawed::new(Flaw::None));
+    let error = store.claim(&conformance::fresh_key(), Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.to_string(), "no time");
+    assert_eq!(error.source().unwrap().to_string(), "a lease must be longer than zero");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +243,11 @@ impl std::fmt::Display for Zero {
     }
 }
 
-impl std::error::Error for Zero {}
+impl std::error::Error for Zero {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&PolicyError::ZeroLease)
+    }
+}
 
 impl Flawed {
     fn new(flaw: Flaw) -> Self {
