@@ -122,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_written_as_its_text() {
+        let key = IdempotencyKey::new("3qpr", None, Some("evt_1"), b"{}");
+        assert_eq!((key.as_str(), &*key.to_string()), ("3qpr:evt_1", "3qpr:evt_1"));
+        assert_eq!(serde_json::to_string(&key).unwrap(), r#""3qpr:evt_1""#);
+    }
+
+    #[test]
     fn without_an_id_the_body_is_the_key() {
         // `printf '{}' | sha256sum`
         let body = "3qpr:sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";

@@ -131,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn two_are_equal_if_every_digit_is() {
+        let read = |digits: &str| Signature::parse(format!("sha256={digits}").as_bytes()).unwrap();
+        let signature = read(DIGITS);
+        assert!(signature == read(DIGITS));
+        for place in 0..DIGITS.len() {
+            let mut digits = DIGITS.to_owned();
+            digits.replace_range(place..=place, if &DIGITS[place..=place] == "0" { "1" } else { "0" });
+            assert!(signature != read(&digits), "{digits}");
+        }
+    }
+
+    #[test]
     fn anything_but_the_exact_form_is_malformed() {
         let upper = DIGITS.to_uppercase();
         let values = [

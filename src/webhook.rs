@@ -384,3 +384,20 @@ impl<P: Provider> fmt::Debug for Webhook<P> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn a_providers_name_is_1_to_32_characters_that_separate_nothing_in_a_key() {
+        let longest = "n".repeat(32);
+        for name in ["a", "3qpr", "a-b_c.d", "az09-_.", &longest] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "Acme", "a:b", "a@b", "a b", "a/b", "a~", "é", "a\0", "a:", &format!("{longest}n")]
+        {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

@@ -4,12 +4,13 @@ mod common;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
-use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
+use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -60,8 +61,14 @@ async fn an_erased_error_is_the_stores_own() {
     let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new().with_capacity(0));
     let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
     assert_eq!(error.to_string(), "the store is full with 0 keys");
+    assert_eq!(format!("{error:?}"), "Full { capacity: 0 }");
     assert!(error.get_ref().is::<countersign::store::MemoryStoreError>());
     assert_eq!((error.code(), error.status()), ("store_failed", 503));
+
+    let store: Arc<dyn ErasedStore> = Arc::new(Flawed::new(Flaw::None));
+    let error = store.claim(&conformance::fresh_key(), Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.to_string(), "no time");
+    assert_eq!(error.source().unwrap().to_string(), "a lease must be longer than zero");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,6 +113,35 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
     clock.pass(RETENTION);
     assert!(matches!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap(), Claim::Acquired(_)));
     assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn in_memory_a_lease_and_a_retention_end_on_time_and_not_after() {
+    let clock = Clock::default();
+    let moment = Duration::from_millis(1);
+    let store = MemoryStore::new().with_clock(clock.read());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(_) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    clock.pass(LEASE - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: moment });
+    clock.pass(moment);
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    clock.pass(RETENTION - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    clock.pass(moment);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
+async fn a_memory_store_says_how_many_keys_it_holds() {
+    let store = MemoryStore::new();
+    let key = conformance::fresh_key();
+    assert_eq!((store.len(), store.is_empty()), (0, true));
+    let _lease = store.claim(&key, LEASE).await.unwrap();
+    assert_eq!((store.len(), store.is_empty()), (1, false));
+    assert!(store.forget(key.as_str()).await.unwrap());
+    assert!(store.is_empty());
 }
 
 #[tokio::test]
@@ -207,7 +243,11 @@ impl std::fmt::Display for Zero {
     }
 }
 
-impl std::error::Error for Zero {}
+impl std::error::Error for Zero {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&PolicyError::ZeroLease)
+    }
+}
 
 impl Flawed {
     fn new(flaw: Flaw) -> Self {
