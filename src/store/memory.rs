@@ -1,5 +1,6 @@
 //! Keys in the memory of this process.
 
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -41,9 +42,8 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// # Ok(()) }
 /// ```
 pub struct MemoryStore {
-    /// A key is in the one that its hash says.
+    /// A key is in the one that its text says.
     shards: Box<[Shard]>,
-    hasher: RandomState,
     /// How many keys they hold together.
     len: AtomicUsize,
     capacity: usize,
@@ -129,7 +129,6 @@ impl MemoryStore {
         let start = OnceLock::new();
         Self {
             shards: (0..Self::SHARDS).map(Shard::numbered).collect(),
-            hasher: RandomState::new(),
             len: AtomicUsize::new(0),
             capacity: Self::DEFAULT_CAPACITY,
             instance: RandomState::new().hash_one(()),
@@ -177,7 +176,9 @@ impl MemoryStore {
 
     /// The keys among which this one is, or would be.
     fn keys_with(&self, key: &str) -> MutexGuard<'_, Keys> {
-        self.shards[(self.hasher.hash_one(key) % Self::SHARDS) as usize].lock()
+        // No more than that they are spread: what stands in the shard is hashed with a secret.
+        let sum = key.bytes().fold(0_u8, u8::wrapping_add);
+        self.shards[usize::from(sum) % self.shards.len()].lock()
     }
 
     /// To be read under the lock, so that what one thread wrote is not later than another's now.
@@ -190,26 +191,28 @@ impl MemoryStore {
         let mut guard = self.keys_with(key.as_str());
         let keys = &mut *guard;
         let now = self.now();
-        let deadline = now.saturating_add(nanos(lease));
+        // Some for each that comes, so that the expired ones become fewer.
+        self.drop_expired(keys, now.saturating_sub(nanos(Self::LINGER)), 4);
         let claim = keys.newest + Self::SHARDS;
-        match keys.entries.get_mut(key.as_str()) {
-            Some(entry) if entry.deadline > now => {
+        let deadline = now.saturating_add(nanos(lease));
+        let claimed = Entry { deadline, claim, done: false };
+        match keys.entries.entry(key.shared()) {
+            Occupied(place) if place.get().deadline > now => {
+                let entry = place.get();
                 return Some(if entry.done {
                     Claim::Done
                 } else {
                     Claim::InFlight { retry_after: Duration::from_nanos(entry.deadline - now) }
                 });
             }
-            Some(entry) => {
-                let expired = std::mem::replace(entry, Entry { deadline, claim, done: false });
+            Occupied(mut place) => {
+                let expired = place.insert(claimed);
                 defer(&mut keys.deadlines, key, expired.deadline, deadline);
             }
-            None => {
-                // Some for each that comes, so that the expired ones become fewer.
-                self.drop_expired(keys, now.saturating_sub(nanos(Self::LINGER)), 4);
+            Vacant(place) => {
                 let one_more = |len| (len < self.capacity).then_some(len + 1);
                 self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-                keys.entries.insert(key.shared(), Entry { deadline, claim, done: false });
+                place.insert(claimed);
                 keys.deadlines.insert((deadline, key.shared()));
             }
         }
