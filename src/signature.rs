@@ -66,7 +66,7 @@ impl Signature {
     pub fn sign(secret: &Secret, body: &[u8]) -> Self {
         #[inline(never)]
         fn tag(secret: &Secret, body: &[u8]) -> [u8; Signature::TAG_LEN] {
-            secret.to_mac().finish_with(body)
+            secret.to_mac().tag_with(body)
         }
 
         let signature = Self(tag(secret, body));
@@ -80,7 +80,11 @@ impl Signature {
 
     /// Whether `tag`, freshly computed, is this one; in a time that does not depend on either.
     pub(crate) fn matches(&self, tag: &[u8; Self::TAG_LEN]) -> bool {
-        self.0.ct_eq(tag).into()
+        // By words, which is a fifth of the work.
+        let words = |tag: &[u8; Self::TAG_LEN]| -> [u64; Self::TAG_LEN / 8] {
+            std::array::from_fn(|at| u64::from_ne_bytes(tag.as_chunks().0[at]))
+        };
+        words(&self.0).ct_eq(&words(tag)).into()
     }
 }
 
