@@ -77,7 +77,7 @@ pub fn growth(record: &Record) -> String {
     let mut svg = Svg::new(820.0, 380.0, "How the costs grow");
     Diagram {
         left: 60.0,
-        title: "One delivery, by the body's bytes (µs, no SHA extensions)",
+        title: "A delivery, by its bytes (µs, no SHA extensions)",
         x: (2.0, 7.0),
         y: (0.0, 5.0),
         curves: vec![
@@ -90,7 +90,7 @@ pub fn growth(record: &Record) -> String {
     .draw(&mut svg);
     Diagram {
         left: 470.0,
-        title: "One claim, by the keys in the store (µs)",
+        title: "A claim, by the keys in the store (µs)",
         x: (3.0, 7.0),
         y: (-1.0, 4.0),
         curves: vec![

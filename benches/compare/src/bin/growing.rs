@@ -1,5 +1,5 @@
 //! What a claim costs in each store by the number of keys that it holds, and while it is purged:
-//! `growing MOST`, with as many keys as that at most (10,000,000 take 3.5 GB on disk).
+//! `growing MOST [STORE…]`, with as many keys as that at most (10,000,000 take 3.5 GB on disk).
 //!
 //! All numbers of keys are there at once, in tables of one server, and take turns.
 
@@ -208,9 +208,9 @@ async fn redis(most: u64) {
             info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().parse().unwrap()
         };
         let before = memory(&mut connection).await;
-        for from in (0..number).step_by(10_000) {
+        for from in (0..number).step_by(1_000) {
             let mut fill = redis::pipe();
-            for n in from..number.min(from + 10_000) {
+            for n in from..number.min(from + 1_000) {
                 let key = format!("countersign:quote3d:sha256:{n:064x}");
                 fill.cmd("SET").arg(key).arg("D0123456789abcdef").arg("PX").arg(604_800_000 + n).ignore();
             }
@@ -241,8 +241,18 @@ async fn memory(most: u64) {
 #[tokio::main]
 async fn main() {
     let most = std::env::args().nth(1).map_or(10_000_000, |most| most.parse().unwrap());
-    memory(most).await;
-    redis(most).await;
-    postgres(most).await;
-    sqlite(most).await;
+    let named: Vec<_> = std::env::args().skip(2).collect();
+    let is_wanted = |store: &str| named.is_empty() || named.iter().any(|name| name == store);
+    if is_wanted("postgres") {
+        postgres(most).await;
+    }
+    if is_wanted("sqlite") {
+        sqlite(most).await;
+    }
+    if is_wanted("redis") {
+        redis(most).await;
+    }
+    if is_wanted("memory") {
+        memory(most).await;
+    }
 }
