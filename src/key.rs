@@ -42,6 +42,11 @@ impl IdempotencyKey {
         &self.0
     }
 
+    /// The text itself, for a store that keeps it in this process.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// `provider` is at most [`Provider::MAX_NAME_LEN`](crate::Provider) long, so the key fits.
     pub(crate) fn new(provider: &str, tenant: Option<&str>, id: Option<&str>, body: &[u8]) -> Self {
         let mut key = String::with_capacity(Self::MAX_LEN);

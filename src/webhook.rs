@@ -206,9 +206,8 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
     /// [`Error::SignatureMismatch`].
     pub fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<MatchedSecret, Error> {
-        self.verifier
-            .verify(body, &self.signature(&self.values_of(headers))?)
-            .inspect_err(|error| self.refuse(error))
+        let signature = self.signature(&self.signature_values_of(headers))?;
+        self.verifier.verify(body, &signature).inspect_err(|error| self.refuse(error))
     }
 
     /// Picks this webhook's headers out of all of a request's, in whatever type they come. Give it
@@ -278,11 +277,16 @@ impl<P: Provider> Webhook<P> {
         trace::refused(P::NAME, tenant, (error.code(), error.status()), error);
     }
 
-    pub(crate) fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
+    fn signature_values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
         let mut values = HeaderValues::new();
         for value in headers.get_all(&self.signature_header) {
             values = values.with_signature(value.as_bytes());
         }
+        values
+    }
+
+    pub(crate) fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
+        let mut values = self.signature_values_of(headers);
         if let Some(name) = &self.event_header {
             for value in headers.get_all(name) {
                 values = values.with_event(value.as_bytes());

@@ -186,27 +186,25 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
 }
 
 #[test]
-fn a_key_in_memory_takes_less_than_300_bytes() {
+fn a_key_in_memory_takes_200_bytes_at_most() {
     let webhook = rotating::<Quote3d>();
-    let keys: Vec<_> = (0..100_000)
-        .map(|n| {
-            let body = format!(r#"{{"event":"quote.failed","timestamp":"{n}"}}"#);
-            webhook.verify(&signed(&webhook, body.as_bytes()), body.as_bytes()).unwrap().idempotency_key()
-        })
-        .collect();
     let store = MemoryStore::new();
+    // The keys are made here too: the store keeps what they are made of.
     let allocations = measure(|| {
-        for key in &keys {
+        for n in 0..100_000 {
+            let body = format!(r#"{{"event":"quote.failed","timestamp":"{n}"}}"#);
+            let headers = signed(&webhook, body.as_bytes());
+            let key = webhook.verify(&headers, body.as_bytes()).unwrap().idempotency_key();
             // A future of this store is ready at once.
-            let claim = store.claim(key, Duration::from_secs(60)).now_or_never().unwrap().unwrap();
+            let claim = store.claim(&key, Duration::from_secs(60)).now_or_never().unwrap().unwrap();
             let Claim::Acquired(lease) = claim else { panic!() };
             let _ = store.complete(&lease, Duration::from_secs(3600)).now_or_never().unwrap().unwrap();
         }
     });
-    assert_eq!(store.len(), keys.len());
+    assert_eq!(store.len(), 100_000);
     let bytes = allocations.bytes_current / 100_000;
     println!("{bytes} bytes a key");
-    assert!((100..300).contains(&bytes), "{bytes}");
+    assert!((100..=200).contains(&bytes), "{bytes}");
 }
 
 #[test]
