@@ -77,6 +77,22 @@ async fn of_16_tasks_on_one_key_one_acquires_it_and_none_fails() {
     common::one_wins_each_of_5_000_rounds(&vec![store; common::RACERS]).await;
 }
 
+/// A fixed point may be any: the year 1, say, from which on it is more nanoseconds than 64 bits hold.
+#[tokio::test]
+async fn in_memory_a_clock_may_have_begun_long_ago() {
+    let since = Duration::from_secs(2_026 * 31_556_952);
+    let clock = Clock::default();
+    let read = clock.read();
+    let store = MemoryStore::new().with_clock(move || since + read());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: LEASE });
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    clock.pass(RETENTION);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
 #[tokio::test]
 async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key() {
     let clock = Clock::default();
