@@ -45,12 +45,15 @@
 //! | `actix-web` | `Verified`, an actix-web 4 extractor, a whole endpoint, and responses |
 //! | `tracing` | an event for each refusal and outcome, and a span around the handler, without payload or secret |
 //! | `conformance` | the contract of a store, as a suite that runs against yours |
+//! | `diagnose` | `Diagnoser`, for operators: what would have made a refused delivery verify, and the cure |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod adapter;
 mod delivery;
+#[cfg(feature = "diagnose")]
+mod diagnose;
 mod envelope;
 mod error;
 mod event;
@@ -115,6 +118,9 @@ pub use adapter::axum;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use adapter::tower;
+#[cfg(feature = "diagnose")]
+#[cfg_attr(docsrs, doc(cfg(feature = "diagnose")))]
+pub use diagnose::{Cause, Diagnoser, Diagnosis, Hint, JsonLayout};
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 #[doc(inline)]

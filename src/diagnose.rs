@@ -1,0 +1,256 @@
+//! For operators: what would have made a delivery verify.
+
+mod body;
+mod cause;
+mod diagnosis;
+mod hash;
+mod header;
+mod json;
+mod secret;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use cause::{Cause, JsonLayout};
+pub use diagnosis::{Diagnosis, Hint};
+use hash::{Algorithm, Work};
+use header::{Claim, Found};
+use secret::Key;
+
+use crate::header::HeaderValues;
+use crate::provider::Provider;
+use crate::secret::{Secrets, wipe_stack};
+use crate::verifier::{MatchedSecret, Verifier};
+use crate::webhook::Webhook;
+
+/// Says why a delivery was refused as unsigned: given the headers, the body and the secrets that failed, it
+/// tries what is known to happen on the way, and names what **would have** verified, and the cure.
+///
+/// It is for operators, in a log or a program: what it finds is not for whoever sent the delivery, who must
+/// learn no more than 401. It never accepts a delivery.
+///
+/// ```
+/// use countersign::{Cause, Diagnoser, Secret, Signature, provider::ThreeQpr};
+///
+/// let secret = Secret::new("whsec_0123456789abcdef")?;
+/// let signature = Signature::sign(&secret, b"{\"event\": \"scan.created\"}").to_string();
+/// let headers = [("X-3QPR-Signature", signature.as_bytes())];
+///
+/// let diagnosis = Diagnoser::<ThreeQpr>::new(secret).diagnose(headers, b"{\"event\":\"scan.created\"}");
+/// assert_eq!(diagnosis.code(), "body_reserialised");
+/// eprintln!("{diagnosis}");
+/// # Ok::<(), countersign::SecretError>(())
+/// ```
+///
+/// # Limits
+///
+/// Up to three accidents together are found, of which two of the body. One diagnosis takes at most
+/// 65,536 hashes of at most 1 GiB in all, whatever it is given; it looks into bodies of up to 1 MiB.
+pub struct Diagnoser<P> {
+    webhook: Webhook<P>,
+    secrets: Secrets,
+    others: Vec<(Arc<str>, Secrets)>,
+    are_too_many: bool,
+}
+
+impl<P: Provider + Default> Diagnoser<P> {
+    /// For a provider that needs no settings, with the secrets that its webhook has.
+    #[must_use]
+    pub fn new(secrets: impl Into<Secrets>) -> Self {
+        Self::for_provider(P::default(), secrets)
+    }
+}
+
+impl<P: Provider> Diagnoser<P> {
+    /// How many sets of other secrets are tried.
+    pub const MAX_OTHERS: usize = 8;
+
+    /// For a provider with settings, with the secrets that its webhook has.
+    #[must_use]
+    pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
+        let secrets = secrets.into();
+        let webhook = Webhook::for_provider(provider, secrets.clone());
+        Self { webhook, secrets, others: Vec::new(), are_too_many: false }
+    }
+
+    /// Adds other secrets to try, such as another provider's, another environment's or an old one's, by a name
+    /// that is safe to show. Beyond [`MAX_OTHERS`](Diagnoser::MAX_OTHERS) they are not tried, and a
+    /// [`Hint`] says so.
+    #[must_use]
+    pub fn with_other(mut self, name: impl Into<String>, secrets: impl Into<Secrets>) -> Self {
+        if self.others.len() < Self::MAX_OTHERS {
+            self.others.push((name.into().into(), secrets.into()));
+        } else {
+            self.are_too_many = true;
+        }
+        self
+    }
+
+    /// Looks for what would have made the signature verify.
+    ///
+    /// The headers are all that came, every occurrence of each, with names in any case; the body is what
+    /// the verifier was given. It may take seconds for a long body: keep it off the way of requests.
+    pub fn diagnose<'a>(
+        &self,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        body: &[u8],
+    ) -> Diagnosis {
+        let headers: Vec<_> = headers.into_iter().collect();
+        let diagnosis = self.look_into(&headers, body);
+        wipe_stack();
+        diagnosis
+    }
+
+    #[inline(never)]
+    fn look_into(&self, headers: &[(&str, &[u8])], body: &[u8]) -> Diagnosis {
+        let values = self.webhook.header_values(headers.iter().copied());
+        let mut found = Found::default();
+        for (name, value) in headers {
+            found.add(self.webhook.signature_header().as_str(), name, value);
+        }
+        if let Some(matched) = self.verified(&values, body) {
+            return self.of_verified(&matched, &values, body);
+        }
+        let claims = found.claims();
+        let mut search = Search { claims: &claims, keys: &self.keys(), work: Work::default(), proof: None };
+        let is_looked_into = body.len() <= body::MAX_LEN;
+        let is_finished = is_looked_into && search.run(body).is_continue();
+        let (work, proof) = (search.work, search.proof);
+        if let Some((causes, secret)) = proof {
+            return Diagnosis { is_verified: false, causes, hints: Vec::new(), secret, work };
+        }
+        let mut hints = self.hints(&found, &claims, body);
+        if is_looked_into && !is_finished {
+            hints.push(Hint::Unfinished);
+        }
+        Diagnosis { is_verified: false, causes: Vec::new(), hints, secret: None, work }
+    }
+
+    /// By the very rule that a webhook goes by.
+    fn verified(&self, values: &HeaderValues<'_>, body: &[u8]) -> Option<MatchedSecret> {
+        Verifier::new(self.secrets.clone()).verify(body, &values.signature().ok()?).ok()
+    }
+
+    fn of_verified(&self, matched: &MatchedSecret, values: &HeaderValues<'_>, body: &[u8]) -> Diagnosis {
+        let verdict = self.webhook.verify_values_at(values, body, SystemTime::UNIX_EPOCH);
+        let hints = verdict.err().map(|error| Hint::RefusedAfterwards { code: error.code() });
+        let hashes = matched.position() as u64 + 1;
+        Diagnosis {
+            is_verified: true,
+            causes: Vec::new(),
+            hints: hints.into_iter().collect(),
+            secret: matched.label().map(Into::into),
+            work: Work { hashes, bytes: hashes * body.len() as u64 },
+        }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let own = self.secrets.iter().map(|secret| Key::new(secret, None));
+        let others = self
+            .others
+            .iter()
+            .flat_map(|(name, secrets)| secrets.iter().map(move |secret| Key::new(secret, Some(name))));
+        own.chain(others).flat_map(Key::with_variants).collect()
+    }
+
+    fn hints(&self, found: &Found<'_>, claims: &[Claim], body: &[u8]) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        let mut add = |hint, is_so| {
+            if is_so {
+                hints.push(hint);
+            }
+        };
+        add(Hint::NoSecret, self.secrets.iter().next().is_none());
+        add(Hint::SignatureMissing, found.own.is_empty());
+        add(Hint::SignatureMalformed, !found.own.is_empty() && claims.is_empty());
+        for (name, _) in &found.other {
+            add(Hint::OtherSignatureHeader { name: name.clone() }, true);
+        }
+        add(Hint::BodyEmpty, body.is_empty());
+        add(Hint::BodyTooLong, body.len() > body::MAX_LEN);
+        add(Hint::BodyStringified, body == b"[object Object]");
+        add(Hint::BodyLossy, body.windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()));
+        let differs = found.content_length.is_some_and(|length| length != body.len() as u64);
+        add(Hint::BodyLengthDiffers, differs && !found.is_encoded);
+        add(Hint::BodyCompressed, found.is_encoded);
+        add(Hint::TooManyOthers, self.are_too_many);
+        hints
+    }
+}
+
+/// Redacted: names alone.
+impl<P: Provider> fmt::Debug for Diagnoser<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = self.others.iter().map(|(name, _)| name);
+        f.debug_struct("Diagnoser")
+            .field("provider", &P::NAME)
+            .field("signature_header", self.webhook.signature_header())
+            .field("secrets", &self.secrets)
+            .field("others", &others.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The search for the fewest accidents that explain a claim.
+struct Search<'s> {
+    claims: &'s [Claim],
+    keys: &'s [Key],
+    work: Work,
+    proof: Option<(Vec<Cause>, Option<Arc<str>>)>,
+}
+
+/// How many accidents together are looked for.
+const MAX_ACCIDENTS: usize = 3;
+/// How many of them of the body.
+const MAX_BODY_ACCIDENTS: usize = 2;
+
+impl Search<'_> {
+    /// Breaks off with a proof, or at the limit.
+    fn run(&mut self, body: &[u8]) -> ControlFlow<()> {
+        for accidents in 1..=MAX_ACCIDENTS {
+            for of_body in 0..=accidents.min(MAX_BODY_ACCIDENTS) {
+                let elsewhere = accidents - of_body;
+                body::visit_each(body, of_body, &mut |body, causes| self.try_body(body, causes, elsewhere))?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Tries a body with every key and every claim that have so many accidents together.
+    fn try_body(&mut self, body: &[u8], of_body: &[Cause], accidents: usize) -> ControlFlow<()> {
+        for (at, key) in self.keys.iter().enumerate() {
+            for claim in self.claims {
+                let is_keyed = claim.algorithm != Algorithm::PlainSha256;
+                if !is_keyed && at > 0 {
+                    continue;
+                }
+                let of_key: Vec<_> = if is_keyed { causes_of(key, claim) } else { Vec::new() };
+                if of_key.len() + claim.causes.len() != accidents {
+                    continue;
+                }
+                if !self.work.spend(claim.before.len() + body.len()) {
+                    return ControlFlow::Break(());
+                }
+                let tags = std::iter::once(&*claim.tag);
+                if hash::find(claim.algorithm, &key.bytes, [&claim.before, body], tags).is_some() {
+                    let causes = [&*claim.causes, &*of_key, of_body].concat();
+                    let secret = key.label.clone().filter(|_| is_keyed);
+                    self.proof = Some((causes, secret));
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Standard Webhooks decode the secret themselves: that is no accident.
+fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
+    let is_theirs = claim.causes.contains(&Cause::SignatureOfStandardWebhooks);
+    let is_accident = |cause: &&Cause| {
+        !is_theirs || !matches!(cause, Cause::SecretPrefixDropped | Cause::SecretBase64Decoded)
+    };
+    key.causes.iter().filter(is_accident).cloned().collect()
+}

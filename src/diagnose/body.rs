@@ -1,0 +1,232 @@
+//! The bodies that may have been signed, if what arrived had an accident on the way.
+
+use std::ops::ControlFlow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+
+use super::cause::{Cause, JsonLayout};
+use super::json::{Escapes, Numbers, Slashes, Style, rewrite};
+use super::secret::base64_decoded;
+
+/// The longest body that is looked at, in bytes: the limit of [`Webhook`](crate::Webhook), unless told.
+pub(super) const MAX_LEN: usize = 1 << 20;
+/// The longest body that is made of one, in bytes. Escapes triple a text at the most.
+const MAX_VARIANT_LEN: usize = 4 * MAX_LEN;
+/// The longest body of which single numbers are changed, and how many of them.
+const MAX_LEN_OF_NUMBERS: usize = 1 << 16;
+const MAX_NUMBERS: usize = 16;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A way to undo an accident; none where it cannot have happened.
+type Undo = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// What was wrapped around the body last is undone first.
+static UNWRAP: [(Cause, Undo); 6] = [
+    (Cause::BodyBase64, |body| {
+        base64_decoded(&body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<_>>())
+    }),
+    (Cause::BodyDoubleEncoded, |body| serde_json::from_slice::<String>(body).ok().map(String::into_bytes)),
+    (Cause::BodyFormEncoded, |body| form_decoded(body, true)),
+    (Cause::BodyFormEncoded, |body| form_decoded(body, false)),
+    (Cause::BodyLatin1, |body| {
+        std::str::from_utf8(body).ok()?.chars().map(|character| u8::try_from(character).ok()).collect()
+    }),
+    (Cause::BodyLatin1, |body| match std::str::from_utf8(body) {
+        Ok(_) => None,
+        Err(_) => Some(body.iter().copied().map(char::from).collect::<String>().into()),
+    }),
+];
+
+static STRIP: [(Cause, Undo); 4] = [
+    (Cause::BodyNewlineAdded, |body| {
+        body.strip_suffix(b"\r\n").or(body.strip_suffix(b"\n")).map(<[u8]>::to_vec)
+    }),
+    (Cause::BodyBomAdded, |body| body.strip_prefix(BOM).map(<[u8]>::to_vec)),
+    (Cause::BodyCrlfAdded, |body| replaced(body, b"\r\n", b"\n")),
+    (Cause::BodyPadded, |body| Some(body.trim_ascii().to_vec())),
+];
+
+static APPEND: [(Cause, Undo); 11] = [
+    (Cause::BodyNewlineLost, |body| Some(around(b"", body, b"\n"))),
+    (Cause::BodyNewlineLost, |body| Some(around(b"", body, b"\r\n"))),
+    (Cause::BodyBomLost, |body| Some(around(BOM, body, b""))),
+    (Cause::BodyCrlfLost, |body| {
+        // Those that are CRLF already stay so.
+        let unix = replaced(body, b"\r\n", b"\n");
+        replaced(unix.as_deref().unwrap_or(body), b"\n", b"\r\n")
+    }),
+    (Cause::BodyTrimmed, |body| Some(around(b"", body, b" "))),
+    (Cause::BodyTrimmed, |body| Some(around(b" ", body, b""))),
+    (Cause::BodyTrimmed, |body| Some(around(b"\n", body, b""))),
+    (Cause::BodyTrimmed, |body| Some(around(b"\n", body, b"\n"))),
+    (Cause::BodyTrimmed, |body| Some(around(b"", body, b"\n\n"))),
+    (Cause::BodyFormDecoded, |body| form_encoded(body, FORM)),
+    (Cause::BodyFormDecoded, |body| form_encoded(body, FORM_OF_PYTHON)),
+];
+
+fn around(before: &[u8], body: &[u8], after: &[u8]) -> Vec<u8> {
+    [before, body, after].concat()
+}
+
+fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(from) {
+            out.extend_from_slice(to);
+            rest = after;
+        } else {
+            out.push(rest[0]);
+            rest = &rest[1..];
+        }
+    }
+    Some(out)
+}
+
+/// All that a form escapes, but for the space, which becomes a plus.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
+const FORM_OF_PYTHON: &AsciiSet = &FORM.remove(b'~');
+
+fn form_encoded(body: &[u8], set: &'static AsciiSet) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let value = utf8_percent_encode(text, set).to_string().replace(' ', "+");
+    Some(format!("payload={value}").into())
+}
+
+/// The value of the one field, or the whole, or the one field's name.
+fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let value = match body.iter().position(|byte| *byte == b'=') {
+        Some(at) if at > 0 && body[..at].iter().all(is_name) => &body[at + 1..],
+        Some(at) if at + 1 == body.len() => &body[..at],
+        _ => body,
+    };
+    let value = if is_plus_a_space { replaced(value, b"+", b" ")? } else { value.to_vec() };
+    Some(percent_decode(&value).collect())
+}
+
+/// The ways in which JSON text may have been written again, and how many accidents each is.
+fn styles() -> impl Iterator<Item = (Style, usize)> {
+    const LAYOUTS: [Option<JsonLayout>; 6] = [
+        None,
+        Some(JsonLayout::Compact),
+        Some(JsonLayout::Spaced),
+        Some(JsonLayout::TwoSpaces),
+        Some(JsonLayout::FourSpaces),
+        Some(JsonLayout::Tabs),
+    ];
+    const STRINGS: [(Escapes, Slashes); 10] = [
+        (Escapes::Keep, Slashes::Keep),
+        (Escapes::Ascii, Slashes::Keep),
+        (Escapes::Unescape, Slashes::Keep),
+        (Escapes::Keep, Slashes::Escape),
+        (Escapes::Keep, Slashes::Unescape),
+        (Escapes::AsciiUpper, Slashes::Keep),
+        (Escapes::Html, Slashes::Keep),
+        // PHP writes both unless told.
+        (Escapes::Ascii, Slashes::Escape),
+        (Escapes::Unescape, Slashes::Unescape),
+        (Escapes::Html, Slashes::Unescape),
+    ];
+    let all = [Numbers::Keep, Numbers::IntegersOnePlace, Numbers::FractionsTwoPlaces, Numbers::TwoPlaces];
+    let single = (0..MAX_NUMBERS).flat_map(|at| [Numbers::OneAt(at), Numbers::TwoAt(at)]);
+    let numbers = all.into_iter().chain(single);
+    numbers.flat_map(|numbers| {
+        STRINGS.into_iter().flat_map(move |(escapes, slashes)| {
+            LAYOUTS.into_iter().map(move |layout| {
+                let style = Style { layout, escapes, slashes, numbers };
+                let is_rewritten = (escapes, slashes) != (Escapes::Keep, Slashes::Keep);
+                let accidents = [layout.is_some(), is_rewritten, numbers != Numbers::Keep];
+                (style, accidents.into_iter().filter(|accident| *accident).count())
+            })
+        })
+    })
+}
+
+impl Style {
+    fn causes(self) -> impl Iterator<Item = Cause> {
+        let escapes = match self.escapes {
+            Escapes::Keep => None,
+            Escapes::Ascii | Escapes::AsciiUpper | Escapes::Html => Some(Cause::BodyUnescaped),
+            Escapes::Unescape => Some(Cause::BodyEscaped),
+        };
+        let slashes = match self.slashes {
+            Slashes::Keep => None,
+            Slashes::Escape => Some(Cause::BodySlashesUnescaped),
+            Slashes::Unescape => Some(Cause::BodySlashesEscaped),
+        };
+        let numbers = (self.numbers != Numbers::Keep).then_some(Cause::BodyNumbersRewritten);
+        let layout = self.layout.map(|signed| Cause::BodyReserialised { signed });
+        [layout, escapes, slashes, numbers].into_iter().flatten()
+    }
+}
+
+/// What a body may have been, for [`visit_each`].
+pub(super) type Visit<'v> = dyn FnMut(&[u8], &[Cause]) -> ControlFlow<()> + 'v;
+
+/// Gives every body that becomes this one by exactly so many accidents, at most one of each stage,
+/// with their causes. One at a time, so that of a long body a few copies are in memory.
+pub(super) fn visit_each(body: &[u8], accidents: usize, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    Stage::Unwrap.descend(body, accidents, &[], visit)
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    Unwrap,
+    Strip,
+    Restyle,
+    Append,
+    Done,
+}
+
+impl Stage {
+    fn descend(
+        self,
+        body: &[u8],
+        accidents: usize,
+        causes: &[Cause],
+        visit: &mut Visit<'_>,
+    ) -> ControlFlow<()> {
+        let (next, table): (_, &[(Cause, Undo)]) = match self {
+            Self::Unwrap => (Self::Strip, &UNWRAP),
+            Self::Strip => (Self::Restyle, &STRIP),
+            Self::Restyle => return restyled(body, accidents, causes, visit),
+            Self::Append => (Self::Done, &APPEND),
+            Self::Done if accidents == 0 => return visit(body, causes),
+            Self::Done => return ControlFlow::Continue(()),
+        };
+        next.descend(body, accidents, causes, visit)?;
+        if accidents == 0 {
+            return ControlFlow::Continue(());
+        }
+        for (cause, undo) in table {
+            if let Some(before) = undo(body).filter(|before| is_new(before, body)) {
+                next.descend(&before, accidents - 1, &[causes, &[cause.clone()]].concat(), visit)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'_>) -> ControlFlow<()> {
+    for (style, price) in styles() {
+        let is_single = matches!(style.numbers, Numbers::OneAt(_) | Numbers::TwoAt(_));
+        if price > accidents || is_single && (body.len() > MAX_LEN_OF_NUMBERS || price > 2) {
+            continue;
+        }
+        if price == 0 {
+            Stage::Append.descend(body, accidents, causes, visit)?;
+        } else if let Some(before) =
+            rewrite(body, style, MAX_VARIANT_LEN).filter(|before| is_new(before, body))
+        {
+            let causes: Vec<_> = causes.iter().cloned().chain(style.causes()).collect();
+            Stage::Append.descend(&before, accidents - price, &causes, visit)?;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+fn is_new(before: &[u8], body: &[u8]) -> bool {
+    before != body && before.len() <= MAX_VARIANT_LEN
+}

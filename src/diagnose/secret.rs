@@ -1,0 +1,106 @@
+//! The keys that may have been signed with instead of a secret.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+use super::cause::Cause;
+use crate::secret::Secret;
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// What base64 of either alphabet stands for, with or without its padding.
+pub(super) fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    if text.is_empty() {
+        return None;
+    }
+    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
+}
+
+/// A key to try, and what would have happened to the secret for it to be the right one.
+pub(super) struct Key {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(super) causes: Vec<Cause>,
+    pub(super) label: Option<Arc<str>>,
+}
+
+impl Key {
+    pub(super) fn new(secret: &Secret, other: Option<&str>) -> Self {
+        Self {
+            bytes: Zeroizing::new(secret.as_bytes().to_vec()),
+            causes: other.map(|name| Cause::SecretOfOther { name: name.to_owned() }).into_iter().collect(),
+            label: secret.label().cloned(),
+        }
+    }
+
+    fn after(&self, cause: Cause, bytes: Vec<u8>) -> Self {
+        let causes = self.causes.iter().cloned().chain([cause]).collect();
+        Self { bytes: Zeroizing::new(bytes), causes, label: self.label.clone() }
+    }
+
+    /// The key itself, then one for each accident, then the pairs of accidents that occur.
+    pub(super) fn with_variants(self) -> Vec<Self> {
+        let singles = self.variants();
+        let pairs = singles.iter().filter(|key| {
+            matches!(
+                key.causes.last(),
+                Some(Cause::SecretPrefixDropped | Cause::SecretQuoted | Cause::SecretPadded)
+            )
+        });
+        let pairs: Vec<_> = pairs.flat_map(Self::variants).filter(|key| key.bytes != self.bytes).collect();
+        std::iter::once(self).chain(singles).chain(pairs).collect()
+    }
+
+    fn variants(&self) -> Vec<Self> {
+        let secret = &**self.bytes;
+        let mut keys = Vec::new();
+        let mut add = |cause: Cause, bytes: Option<Vec<u8>>| {
+            let bytes = bytes.filter(|bytes| !bytes.is_empty() && bytes != secret);
+            keys.extend(bytes.map(|bytes| self.after(cause, bytes)));
+        };
+        for (before, after) in [("", "\n"), ("", "\r\n"), ("", " "), (" ", ""), ("", "\r")] {
+            add(Cause::SecretSignedWithWhitespace, Some(around(before, secret, after)));
+        }
+        add(
+            Cause::SecretPadded,
+            std::str::from_utf8(secret).ok().map(|text| text.trim_matches(is_invisible).into()),
+        );
+        for quote in ["\"", "'", "`"] {
+            let unquoted =
+                secret.strip_prefix(quote.as_bytes()).and_then(|rest| rest.strip_suffix(quote.as_bytes()));
+            add(Cause::SecretQuoted, unquoted.map(<[u8]>::to_vec));
+        }
+        for quote in ["\"", "'"] {
+            add(Cause::SecretSignedWithQuotes, Some(around(quote, secret, quote)));
+        }
+        add(Cause::SecretPrefixDropped, secret.strip_prefix(b"whsec_").map(<[u8]>::to_vec));
+        if !secret.starts_with(b"whsec_") {
+            add(Cause::SecretPrefixMissing, Some(around("whsec_", secret, "")));
+        }
+        add(Cause::SecretHexDecoded, hex::decode(secret).ok());
+        add(Cause::SecretHexEncoded, Some(hex::encode(secret).into()));
+        add(Cause::SecretBase64Decoded, base64_decoded(secret));
+        add(
+            Cause::SecretBase64Encoded,
+            Some(base64::engine::general_purpose::STANDARD.encode(secret).into()),
+        );
+        keys
+    }
+}
+
+fn around(before: &str, secret: &[u8], after: &str) -> Vec<u8> {
+    [before.as_bytes(), secret, after.as_bytes()].concat()
+}
+
+fn is_invisible(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+}
