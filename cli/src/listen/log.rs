@@ -1,0 +1,63 @@
+//! A line on the terminal for each delivery.
+
+use tokio::sync::watch;
+
+use super::journal::{Endpoint, Entry};
+use super::page::summary;
+use crate::terminal::{self, Colour, paint, visible};
+use crate::verdict::Verdict;
+
+pub(super) struct Log {
+    json: bool,
+    /// To end the program when nobody reads its output any more.
+    end: watch::Sender<bool>,
+}
+
+impl Log {
+    pub(super) fn new(json: bool, end: watch::Sender<bool>) -> Self {
+        Self { json, end }
+    }
+
+    pub(super) fn delivery(&self, entry: &Entry) {
+        let line = if self.json { summary(entry).to_string() } else { to_text(entry) };
+        if terminal::line(&line).is_err() {
+            // Its only error is that the program is ending.
+            let _ = self.end.send(true);
+        }
+    }
+}
+
+fn to_text(entry: &Entry) -> String {
+    let provider = entry.provider.slug();
+    let mut line = match &entry.verdict {
+        Verdict::Accepted(accepted) => {
+            let event = visible(&accepted.event);
+            format!("#{:<4} {}  {provider:<10}  {event}", entry.number, paint(Colour::Green, "accepted"))
+        }
+        Verdict::Rejected(rejected) => {
+            let error = rejected.error;
+            format!("#{:<4} {}  {provider:<10}  {error}", entry.number, paint(Colour::Red, "rejected"))
+        }
+        Verdict::Unreadable { .. } => format!("#{:<4} unreadable  {provider}", entry.number),
+    };
+    if let Some(first) = entry.duplicate_of {
+        line += &paint(Colour::Yellow, &format!("  duplicate of #{first}"));
+    }
+    match &entry.endpoint {
+        Endpoint::Answered { status, ms, .. } => line += &format!("  your endpoint: {status} in {ms:.1} ms"),
+        Endpoint::Unreachable { message, .. } => {
+            line += &paint(Colour::Red, &format!("  your endpoint: {}", visible(message)));
+        }
+        Endpoint::None | Endpoint::Waiting => {}
+    }
+    if let Verdict::Rejected(rejected) = &entry.verdict {
+        for cause in &rejected.reasons.causes {
+            line += &format!(
+                "\n      {}\n      {}",
+                visible(&cause.message),
+                paint(Colour::Dim, &visible(&cause.cure))
+            );
+        }
+    }
+    line
+}
