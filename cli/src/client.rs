@@ -53,7 +53,11 @@ impl Target {
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = match authority.port() {
-            Some(port) => port.as_str().parse().map_err(|_| wrong("has no port from 1 to 65535"))?,
+            Some(port) => port.as_u16(),
+            // One that is no number, or too great, reads as none.
+            None if authority.as_str() != authority.host() => {
+                return Err(wrong("has no port from 1 to 65535"));
+            }
             None if tls => 443,
             None => 80,
         };

@@ -1,0 +1,419 @@
+//! `countersign listen`: what it takes, keeps, passes on and tells, and to whom.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use super::receiver::Notes;
+use super::support::*;
+
+fn token(listener: &Listener) -> String {
+    let page = listener.get("/").text();
+    page.split("\"token\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_delivery_is_answered_as_the_library_would_and_logged() {
+    let listener = Listener::start(&[]);
+    let post = |headers: &[(&str, String)]| listener.post("/webhooks/quote3d", headers, COMPLETED.as_bytes());
+    let genuine = of_quote3d("quote.completed", COMPLETED.as_bytes());
+    assert_eq!((post(&genuine).status, post(&genuine).status), (200, 200));
+    let unsigned = post(&[]);
+    assert_eq!((unsigned.status, unsigned.json()), (401, json!({ "error": "missing_signature" })));
+    assert_eq!(
+        post(&of_quote3d("quote.failed", COMPLETED.as_bytes())).json(),
+        json!({ "error": "event_mismatch" })
+    );
+    let log = listener.logged(4);
+    let find = |number: u64| log.iter().find(|line| line["number"] == number).unwrap();
+    let first = find(1);
+    for (name, value) in [
+        ("verdict", json!("accepted")),
+        ("provider", json!("quote3d")),
+        ("event", json!("quote.completed")),
+        ("variant", json!("QuoteCompleted")),
+        (
+            "idempotency_key",
+            json!("quote3d:sha256:40d99dbca215dd13c968b53bcab954dd7f73d7e1289002e0ee46e7e484c428c9"),
+        ),
+        ("duplicate_of", Value::Null),
+        ("answered", json!(200)),
+        ("bytes", json!(COMPLETED.len())),
+        ("endpoint", json!({ "state": "none" })),
+    ] {
+        assert_eq!(first[name], value, "{name}");
+    }
+    assert_eq!(find(2)["duplicate_of"], 1);
+    assert_eq!((&find(3)["verdict"], &find(3)["error"]), (&json!("rejected"), &json!("missing_signature")));
+    assert_eq!(listener.post("/webhooks/acme", &[], b"").status, 404);
+    assert_eq!(listener.get("/nothing").status, 404);
+}
+
+#[test]
+fn a_provider_without_a_secret_is_shown_and_not_verified() {
+    let mut command = bare(&["listen", "--port", "0", "--json"]);
+    command.env("THREEQPR_WEBHOOK_SECRET", THREEQPR);
+    let listener = Listener::of(command);
+    let answer = listener.post(
+        "/webhooks/quote3d",
+        &of_quote3d("quote.completed", COMPLETED.as_bytes()),
+        COMPLETED.as_bytes(),
+    );
+    assert_eq!((answer.status, answer.json()), (503, json!({ "error": "secret_unavailable" })));
+    let detail = listener.get("/api/deliveries/1").json();
+    assert_eq!(detail["judgement"]["causes"][0]["code"], "no_secret");
+    assert!(detail["judgement"]["causes"][0]["cure"].as_str().unwrap().contains("QUOTE3D_WEBHOOK_SECRET"));
+}
+
+#[test]
+fn what_is_passed_on_is_what_came() {
+    let (notes, endpoint) = Notes::start(|count| match count {
+        1 => (
+            StatusCode::ACCEPTED,
+            [(header::CONTENT_TYPE, "text/plain"), (header::SET_COOKIE, "a=b")],
+            "thanks",
+        ),
+        _ => (StatusCode::FOUND, [(header::LOCATION, "/elsewhere"), (header::RETRY_AFTER, "7")], ""),
+    });
+    let listener = Listener::start(&["--forward-to", &format!("http://{endpoint}")]);
+    let body = b"{\"event\": \"a\", \"data\": 25.50}\r\n\xff";
+    let headers = [
+        ("X-3QPR-Signature", sign(THREEQPR, body)),
+        ("X-3QPR-Signature", "a second".to_owned()),
+        ("Authorization", "Bearer kept".to_owned()),
+        ("Cookie", "kept=too".to_owned()),
+        ("Content-Type", "application/json; charset=utf-8".to_owned()),
+        ("User-Agent", "3QPR/1".to_owned()),
+        ("X-Forwarded-For", "203.0.113.7".to_owned()),
+        ("Connection", "close, X-Hop".to_owned()),
+        ("X-Hop", "1".to_owned()),
+        ("Keep-Alive", "timeout=5".to_owned()),
+        ("Proxy-Authorization", "Basic hop".to_owned()),
+        ("TE", "trailers".to_owned()),
+        ("Upgrade", "h2c".to_owned()),
+    ];
+    let answer = listener.post("/webhooks/3qpr?tenant=acme&x=%20", &headers, body);
+    assert_eq!((answer.status, answer.text()), (202, "thanks".to_owned()));
+    assert!(
+        answer.head.contains("content-type: text/plain") && !answer.head.contains("set-cookie"),
+        "{answer:?}"
+    );
+    let got = notes.got().remove(0);
+    assert_eq!((&*got.uri, &got.body[..]), ("/webhooks/3qpr?tenant=acme&x=%20", &body[..]));
+    let values = |name: &str| {
+        got.headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (name, value) in &headers[..7] {
+        assert!(values(name).contains(value), "{name} is not passed on: {got:?}");
+    }
+    assert_eq!(values("x-3qpr-signature").len(), 2);
+    for name in
+        ["x-hop", "keep-alive", "proxy-authorization", "te", "upgrade", "transfer-encoding", "connection"]
+    {
+        assert_eq!(values(name), [""; 0], "{name} is between neighbours alone");
+    }
+    assert_eq!(values("host"), [endpoint.to_string()]);
+    assert_eq!(values("content-length"), [body.len().to_string()]);
+
+    // A redirect is the answer: it is not followed.
+    let redirected = listener.post("/webhooks/3qpr", &[], b"");
+    assert_eq!(redirected.status, 302);
+    assert!(redirected.head.contains("retry-after: 7"), "{redirected:?}");
+    assert_eq!(notes.got().len(), 2);
+    let log = listener.logged(2);
+    assert!(
+        log.iter().any(|line| line["endpoint"]["status"] == 202
+            && line["endpoint"]["ms"].is_number()
+            && line["answered"] == 202),
+        "{log:?}"
+    );
+}
+
+#[test]
+fn an_endpoint_with_a_path_gets_everything_there() {
+    let (notes, endpoint) = Notes::answering(200);
+    let listener = Listener::start(&["--forward-to", &format!("{endpoint}/hooks?a=b")]);
+    listener.post("/webhooks/3qpr?c=d", &[], b"");
+    listener.post("/webhooks/quote3d", &[], b"");
+    assert_eq!(notes.got().iter().map(|got| &*got.uri).collect::<Vec<_>>(), ["/hooks?a=b", "/hooks?a=b"]);
+}
+
+#[test]
+fn an_endpoint_that_is_gone_or_silent_is_said_to_be_so() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener = Listener::start(&["--forward-to", &free.to_string()]);
+    let answer = listener.post(
+        "/webhooks/3qpr",
+        &[("X-3QPR-Signature", sign(THREEQPR, SCANNED.as_bytes()))],
+        SCANNED.as_bytes(),
+    );
+    assert_eq!(answer.status, 502);
+    assert_eq!(listener.logged(1)[0]["endpoint"]["state"], "unreachable");
+
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener =
+        Listener::start(&["--forward-to", &silent.local_addr().unwrap().to_string(), "--timeout", "1"]);
+    assert_eq!(listener.post("/webhooks/3qpr", &[], b"").status, 504);
+}
+
+/// A sender that hangs up does not keep a delivery from its endpoint.
+#[test]
+fn a_delivery_outlives_its_sender() {
+    let (notes, endpoint) = Notes::start(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        StatusCode::OK
+    });
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let mut stream = TcpStream::connect(listener.address).unwrap();
+    stream.write_all(b"POST /webhooks/3qpr HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+    until("the endpoint's turn", || (notes.got().len() == 1).then_some(()));
+    drop(stream);
+    assert_eq!(listener.logged(1)[0]["answered"], 200);
+}
+
+#[test]
+fn it_forwards_to_no_one_but_another() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    for to in ["localhost", "127.0.0.1", "[::1]"] {
+        let to = format!("http://{to}:{free}/webhooks");
+        run(&mut program(&["listen", "--port", &free, "--forward-to", &to]), b"")
+            .is(2)
+            .says("is this listener itself");
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    run(&mut program(&["listen", "--port", &port]), b"").is(2).says("cannot be listened on").says("--port");
+}
+
+#[test]
+fn a_body_is_taken_up_to_its_limit_and_no_longer_one_is_kept() {
+    let (notes, endpoint) = Notes::answering(200);
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let exact = vec![b' '; 1 << 20];
+    assert_eq!(listener.post("/webhooks/3qpr", &[], &exact).status, 200);
+    let mut stream = TcpStream::connect(listener.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let chunk = format!("100001\r\n{}\r\n0\r\n\r\n", "x".repeat(0x10_0001));
+    let head = "POST /webhooks/3qpr HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(format!("{head}{chunk}").as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    assert_eq!(notes.got().len(), 1);
+    let detail = listener.get("/api/deliveries/2").json();
+    assert_eq!((&detail["error"], &detail["bytes"]), (&json!("body_too_large"), &json!(0)));
+    // Of a long one, the page gets the beginning.
+    let detail = listener.get("/api/deliveries/1").json();
+    assert_eq!(detail["body"]["cut"], true);
+    assert!(detail["body"]["text"].as_str().unwrap().len() <= 256 << 10);
+}
+
+/// Whatever another site's page, a rebound name, a tunnel or a stranger asks for, they get deliveries' answers alone.
+#[test]
+fn the_page_and_its_api_are_for_a_browser_on_this_machine() {
+    let listener = Listener::start(&[]);
+    let port = listener.address.port();
+    listener.post("/webhooks/3qpr", &[], b"");
+    let own = format!("http://127.0.0.1:{port}");
+    let token = token(&listener);
+    let resend = "/api/deliveries/1/resend";
+    let with_token = ("X-Countersign-Token", token.clone());
+    let header = |name: &'static str, value: &str| (name, value.to_owned());
+    let host = |name: &str| ("Host", name.replace("PORT", &port.to_string()));
+    for (what, method, path, headers, status) in [
+        ("the page", "GET", "/", vec![], 200),
+        ("by name", "GET", "/", vec![host("localhost:PORT")], 200),
+        ("by the other address", "GET", "/api/deliveries/1", vec![host("[::1]:PORT")], 200),
+        ("a rebound name", "GET", "/", vec![host("evil.example:PORT")], 403),
+        ("a rebound name's API", "GET", "/api/deliveries/1", vec![host("evil.example:PORT")], 403),
+        ("a rebound name's stream", "GET", "/api/events", vec![host("evil.example")], 403),
+        ("another port's name", "GET", "/", vec![host("localhost:1")], 403),
+        ("two names", "GET", "/", vec![host("localhost:PORT"), host("evil.example")], 400),
+        (
+            "a link to the page",
+            "GET",
+            "/",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "navigate")],
+            200,
+        ),
+        (
+            "a frame's or script's load of the page",
+            "GET",
+            "/",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "no-cors")],
+            403,
+        ),
+        (
+            "another site's read",
+            "GET",
+            "/api/deliveries/1",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "cors")],
+            403,
+        ),
+        ("another port's read", "GET", "/api/deliveries/1", vec![header("Sec-Fetch-Site", "same-site")], 403),
+        (
+            "another origin's read",
+            "GET",
+            "/api/deliveries/1",
+            vec![header("Origin", "http://evil.example")],
+            403,
+        ),
+        ("an opaque origin's read", "GET", "/api/deliveries/1", vec![header("Origin", "null")], 403),
+        (
+            "the page's own read",
+            "GET",
+            "/api/deliveries/1",
+            vec![header("Sec-Fetch-Site", "same-origin"), header("Origin", &own)],
+            200,
+        ),
+        ("by way of a tunnel", "GET", "/", vec![header("X-Forwarded-For", "203.0.113.7")], 403),
+        ("by way of a proxy", "GET", "/api/deliveries/1", vec![header("Via", "1.1 proxy")], 403),
+        ("a write without the token", "POST", resend, vec![], 403),
+        (
+            "a write with another token",
+            "POST",
+            resend,
+            vec![header("X-Countersign-Token", "0123456789abcdef0123456789abcdef")],
+            403,
+        ),
+        (
+            "a write with the token from elsewhere",
+            "POST",
+            resend,
+            vec![with_token.clone(), header("Origin", "http://evil.example")],
+            403,
+        ),
+        ("a write with the token", "POST", resend, vec![with_token.clone(), header("Origin", &own)], 200),
+        (
+            "a delivery by way of a tunnel",
+            "POST",
+            "/webhooks/3qpr",
+            vec![host("abc.tunnel.example"), header("X-Forwarded-For", "203.0.113.7")],
+            401,
+        ),
+        (
+            "a delivery from another site's page",
+            "POST",
+            "/webhooks/3qpr",
+            vec![header("Origin", "http://evil.example")],
+            403,
+        ),
+        (
+            "a delivery from a form",
+            "POST",
+            "/webhooks/3qpr",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "navigate")],
+            403,
+        ),
+    ] {
+        let answer = request(listener.address, method, path, &headers, b"");
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+        assert!(!answer.head.contains("access-control-allow"), "{what}: {answer:?}");
+        if status != 400 && answer.status != 403 {
+            assert!(answer.head.contains("x-content-type-options: nosniff"), "{what}: {answer:?}");
+        }
+    }
+    // What was refused has left no delivery.
+    assert_eq!(listener.get("/api/deliveries/3").json()["error"], "missing_signature");
+    assert_eq!(listener.get("/api/deliveries/4").status, 404);
+}
+
+#[test]
+fn it_listens_to_this_machine_unless_told_and_shows_its_page_to_no_other() {
+    let listener = Listener::start(&[]);
+    assert!(listener.address.ip().is_loopback());
+    // An address of this machine that is not loopback, if it has one.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let other = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()).map(|address| address.ip());
+    let Ok(other) = other
+        .map_err(|_| ())
+        .and_then(|ip| if ip.is_loopback() || ip.is_unspecified() { Err(()) } else { Ok(ip) })
+    else {
+        eprintln!("this machine has no address but loopback: not tested from elsewhere");
+        return;
+    };
+    assert!(TcpStream::connect((other, listener.address.port())).is_err());
+    let open = Listener::start(&["--bind", "0.0.0.0"]);
+    let from_elsewhere = std::net::SocketAddr::new(other, open.address.port());
+    let as_local = [("Host", format!("localhost:{}", open.address.port()))];
+    let page = request(from_elsewhere, "GET", "/", &as_local, b"");
+    assert_eq!((page.status, page.text()), (403, "refused: the page is for this machine alone\n".to_owned()));
+    assert_eq!(request(from_elsewhere, "POST", "/webhooks/3qpr", &[], b"").status, 401);
+}
+
+/// Everything that it serves and prints, for a delivery that brings credentials of its own.
+#[test]
+fn no_secret_and_no_credential_is_shown_anywhere() {
+    let listener = Listener::start(&[]);
+    let credentials = ["Bearer a-token-of-the-sender", "session=of-the-sender", "key-of-the-sender"];
+    let mut headers = of_quote3d("quote.completed", COMPLETED.as_bytes());
+    headers.extend([
+        ("Authorization", credentials[0].to_owned()),
+        ("Cookie", credentials[1].to_owned()),
+        ("X-Api-Key", credentials[2].to_owned()),
+    ]);
+    listener.post("/webhooks/quote3d", &headers, COMPLETED.as_bytes());
+    listener.post(
+        "/webhooks/quote3d",
+        &[("X-Webhook-Signature", sign(NOWTOPRINT, COMPLETED.as_bytes()))],
+        COMPLETED.as_bytes(),
+    );
+    listener.logged(2);
+    let stream = {
+        let mut stream = TcpStream::connect(listener.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        write!(stream, "GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", listener.address).unwrap();
+        let mut text = Vec::new();
+        // It never ends, so it is read for a while.
+        let _ = stream.read_to_end(&mut text);
+        String::from_utf8(text).unwrap()
+    };
+    assert!(stream.contains("event: deliveries") && stream.contains("\"number\":2"), "{stream}");
+    let served = ["/", "/api/deliveries/1", "/api/deliveries/1/curl", "/api/deliveries/2"]
+        .map(|path| listener.get(path).text());
+    assert!(served[1].contains("\"redacted\":true") && served[2].contains("x-webhook-signature"));
+    // The diagnosis knows whose secret it was, and not what it is.
+    assert!(served[3].contains("secret_of_other") && served[3].contains("NowToPrint"), "{}", served[3]);
+    for text in served.iter().chain([&stream]) {
+        shows_no_secret(text);
+        for credential in credentials {
+            assert!(!text.contains(credential), "{credential} is shown: {text}");
+        }
+    }
+    listener.signal("INT");
+    assert_eq!(listener.ended(), 0);
+}
+
+/// Ctrl-C ends it also while a page watches and a diagnosis runs.
+#[test]
+fn it_ends_when_told_whatever_goes_on() {
+    let listener = Listener::start(&[]);
+    let mut watching = TcpStream::connect(listener.address).unwrap();
+    write!(watching, "GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", listener.address).unwrap();
+    let long = format!("{{\"event\":\"a\",\"data\":\"{}\"}}", "é/".repeat(100_000));
+    for _ in 0..3 {
+        listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", sign(QUOTE3D, b"other"))], long.as_bytes());
+    }
+    listener.signal("INT");
+    assert_eq!(listener.ended(), 0);
+}
+
+#[test]
+fn it_ends_when_nobody_reads_its_output() {
+    let command = format!("{} listen --port 0 | head -n 1", env!("CARGO_BIN_EXE_countersign"));
+    let mut child = std::process::Command::new("bash")
+        .args(["-c", &format!("{command}; exit ${{PIPESTATUS[0]}}")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert!(out.starts_with("listening on http://127.0.0.1:"), "{out}");
+    // It ends by the broken pipe at its next line, which is its announcement's.
+    let code = until("its end", || child.try_wait().unwrap()).code();
+    assert_eq!(code, Some(141));
+}
