@@ -5,16 +5,16 @@ use std::ops::ControlFlow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
 use super::cause::{Cause, JsonLayout};
-use super::json::{Escapes, Numbers, Slashes, Style, rewrite};
+use super::json::{Escapes, Numbers, Slashes, Style, count_numbers, rewrite};
 use super::secret::base64_decoded;
 
 /// The longest body that is looked at, in bytes: the limit of [`Webhook`](crate::Webhook), unless told.
 pub(super) const MAX_LEN: usize = 1 << 20;
 /// The longest body that is made of one, in bytes. Escapes triple a text at the most.
 const MAX_VARIANT_LEN: usize = 4 * MAX_LEN;
-/// The longest body of which single numbers are changed, and how many of them.
-const MAX_LEN_OF_NUMBERS: usize = 1 << 16;
-const MAX_NUMBERS: usize = 16;
+/// The longest body of which some of the numbers are changed, in bytes, and how many are.
+const MAX_LEN_WITH_NUMBERS: usize = 1 << 16;
+const MAX_NUMBERS: usize = 6;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -106,8 +106,9 @@ fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
     Some(percent_decode(&value).collect())
 }
 
-/// The ways in which JSON text may have been written again, and how many accidents each is.
-fn styles() -> impl Iterator<Item = (Style, usize)> {
+/// The ways in which JSON text may have been written again, and how many accidents each counts as: two
+/// at the most, since it is mostly one that does all of it. Some of the first `numbers` may have changed.
+fn styles(numbers: usize) -> impl Iterator<Item = (Style, usize)> {
     const LAYOUTS: [Option<JsonLayout>; 6] = [
         None,
         Some(JsonLayout::Compact),
@@ -129,16 +130,19 @@ fn styles() -> impl Iterator<Item = (Style, usize)> {
         (Escapes::Unescape, Slashes::Unescape),
         (Escapes::Html, Slashes::Unescape),
     ];
-    let all = [Numbers::Keep, Numbers::IntegersOnePlace, Numbers::FractionsTwoPlaces, Numbers::TwoPlaces];
-    let single = (0..MAX_NUMBERS).flat_map(|at| [Numbers::OneAt(at), Numbers::TwoAt(at)]);
-    let numbers = all.into_iter().chain(single);
-    numbers.flat_map(|numbers| {
-        STRINGS.into_iter().flat_map(move |(escapes, slashes)| {
+    const ALL: [Numbers; 4] =
+        [Numbers::Keep, Numbers::IntegersOnePlace, Numbers::FractionsTwoPlaces, Numbers::TwoPlaces];
+    let all = ALL.into_iter().map(|numbers| (numbers, &STRINGS[..]));
+    // Without other changes of the text, since they are many.
+    let some = (1..1_u8 << numbers).flat_map(|of| [Numbers::OnePlaceOf(of), Numbers::TwoPlacesOf(of)]);
+    let some = some.map(|numbers| (numbers, &STRINGS[..1]));
+    all.chain(some).flat_map(|(numbers, strings)| {
+        strings.iter().flat_map(move |&(escapes, slashes)| {
             LAYOUTS.into_iter().map(move |layout| {
                 let style = Style { layout, escapes, slashes, numbers };
                 let is_rewritten = (escapes, slashes) != (Escapes::Keep, Slashes::Keep);
-                let accidents = [layout.is_some(), is_rewritten, numbers != Numbers::Keep];
-                (style, accidents.into_iter().filter(|accident| *accident).count())
+                let changes = [layout.is_some(), is_rewritten, numbers != Numbers::Keep];
+                (style, changes.into_iter().filter(|change| *change).count().min(2))
             })
         })
     })
@@ -196,25 +200,21 @@ impl Stage {
             Self::Done if accidents == 0 => return visit(body, causes),
             Self::Done => return ControlFlow::Continue(()),
         };
-        next.descend(body, accidents, causes, visit)?;
-        if accidents == 0 {
-            return ControlFlow::Continue(());
-        }
-        for (cause, undo) in table {
+        // What happened to the ends is simpler than that the text was written again.
+        for (cause, undo) in table.iter().filter(|_| accidents > 0) {
             if let Some(before) = undo(body).filter(|before| is_new(before, body)) {
-                next.descend(&before, accidents - 1, &[causes, &[cause.clone()]].concat(), visit)?;
+                let causes = [causes, std::slice::from_ref(cause)].concat();
+                next.descend(&before, accidents - 1, &causes, visit)?;
             }
         }
-        ControlFlow::Continue(())
+        next.descend(body, accidents, causes, visit)
     }
 }
 
 fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    for (style, price) in styles() {
-        let is_single = matches!(style.numbers, Numbers::OneAt(_) | Numbers::TwoAt(_));
-        if price > accidents || is_single && (body.len() > MAX_LEN_OF_NUMBERS || price > 2) {
-            continue;
-        }
+    let has_some = accidents > 0 && body.len() <= MAX_LEN_WITH_NUMBERS;
+    let numbers = if has_some { count_numbers(body, MAX_NUMBERS) } else { 0 };
+    for (style, price) in styles(numbers).filter(|(_, price)| *price <= accidents) {
         if price == 0 {
             Stage::Append.descend(body, accidents, causes, visit)?;
         } else if let Some(before) =
