@@ -49,7 +49,7 @@ use crate::webhook::Webhook;
 /// # Limits
 ///
 /// Up to three accidents together are found, of which two of the body. One diagnosis takes at most
-/// 65,536 hashes of at most 1 GiB in all, whatever it is given; it looks into bodies of up to 1 MiB.
+/// 65,536 hashes of at most 512 MiB in all, whatever it is given; it looks into bodies of up to 1 MiB.
 pub struct Diagnoser<P> {
     webhook: Webhook<P>,
     secrets: Secrets,

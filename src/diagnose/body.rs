@@ -10,8 +10,11 @@ use super::secret::base64_decoded;
 
 /// The longest body that is looked at, in bytes: the limit of [`Webhook`](crate::Webhook), unless told.
 pub(super) const MAX_LEN: usize = 1 << 20;
-/// The longest body that is made of one, in bytes. Escapes triple a text at the most.
-const MAX_VARIANT_LEN: usize = 4 * MAX_LEN;
+/// The longest body that is made of one so long, in bytes. Escapes triple a text at the most; what indents
+/// could square it.
+fn max_variant_len(len: usize) -> usize {
+    (1024 + 8 * len).min(4 * MAX_LEN)
+}
 /// The longest body of which some of the numbers are changed, in bytes, and how many are.
 const MAX_LEN_WITH_NUMBERS: usize = 1 << 16;
 const MAX_NUMBERS: usize = 6;
@@ -201,13 +204,27 @@ impl Stage {
             Self::Done => return ControlFlow::Continue(()),
         };
         // What happened to the ends is simpler than that the text was written again.
-        for (cause, undo) in table.iter().filter(|_| accidents > 0) {
+        let is_meant = |cause: &Cause| accidents > 0 && !causes.iter().any(|done| is_opposite(done, cause));
+        for (cause, undo) in table.iter().filter(|(cause, _)| is_meant(cause)) {
             if let Some(before) = undo(body).filter(|before| is_new(before, body)) {
                 let causes = [causes, std::slice::from_ref(cause)].concat();
                 next.descend(&before, accidents - 1, &causes, visit)?;
             }
         }
         next.descend(body, accidents, causes, visit)
+    }
+}
+
+/// Whether one accident takes back the other, so that both together are none.
+fn is_opposite(done: &Cause, cause: &Cause) -> bool {
+    match done {
+        Cause::BodyFormEncoded => matches!(cause, Cause::BodyFormDecoded),
+        Cause::BodyBomAdded => matches!(cause, Cause::BodyBomLost),
+        Cause::BodyCrlfAdded => matches!(cause, Cause::BodyCrlfLost),
+        Cause::BodyNewlineAdded | Cause::BodyPadded => {
+            matches!(cause, Cause::BodyNewlineLost | Cause::BodyTrimmed)
+        }
+        _ => false,
     }
 }
 
@@ -218,7 +235,7 @@ fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'
         if price == 0 {
             Stage::Append.descend(body, accidents, causes, visit)?;
         } else if let Some(before) =
-            rewrite(body, style, MAX_VARIANT_LEN).filter(|before| is_new(before, body))
+            rewrite(body, style, max_variant_len(body.len())).filter(|before| is_new(before, body))
         {
             let causes: Vec<_> = causes.iter().cloned().chain(style.causes()).collect();
             Stage::Append.descend(&before, accidents - price, &causes, visit)?;
@@ -228,5 +245,5 @@ fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'
 }
 
 fn is_new(before: &[u8], body: &[u8]) -> bool {
-    before != body && before.len() <= MAX_VARIANT_LEN
+    before != body && before.len() <= max_variant_len(body.len())
 }

@@ -141,7 +141,7 @@ impl Diagnosis {
     /// The most hashes that one diagnosis takes.
     pub const MAX_HASHES: u64 = Work::MAX_HASHES;
 
-    /// The most bytes that one diagnosis hashes: 1 GiB.
+    /// The most bytes that one diagnosis hashes: 512 MiB.
     pub const MAX_HASHED_BYTES: u64 = Work::MAX_BYTES;
 
     /// Whether the signature verifies as it is.

@@ -26,7 +26,7 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) const MAX_HASHES: u64 = 1 << 16;
-    pub(super) const MAX_BYTES: u64 = 1 << 30;
+    pub(super) const MAX_BYTES: u64 = 1 << 29;
 
     /// Counts a hash of so many bytes, unless that is beyond the limit.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {

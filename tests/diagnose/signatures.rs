@@ -26,7 +26,7 @@ const ENV_FILE_READ_BY_A_SHELL: Tool = Shell(
 fn diagnose(diagnoser: &Diagnoser<ThreeQpr>, headers: &[(&str, &[u8])], signature: &str) -> Diagnosis {
     let diagnosis = diagnoser.diagnose(headers.iter().copied(), BODY);
     let shown = [format!("{diagnoser:?}"), format!("{diagnosis:?}"), diagnosis.to_string()];
-    check_redacted(&shown, signature, BODY);
+    check_redacted(&shown, &[], signature, BODY);
     diagnosis
 }
 
@@ -102,8 +102,10 @@ fn what_was_done_to_the_secret_is_named() {
             continue;
         };
         let signature = format!("sha256={}", String::from_utf8(tag).unwrap());
-        let diagnoser = Diagnoser::new(secret(ours).with_label("HOOK"));
+        let diagnoser = Diagnoser::new(secret(&*ours).with_label("HOOK"));
         let diagnosis = diagnose(&diagnoser, &[(HEADER, signature.as_bytes())], &signature);
+        let shown = [format!("{diagnoser:?}"), format!("{diagnosis:?}"), diagnosis.to_string()];
+        check_redacted(&shown, &[&ours, &key], &signature, BODY);
         assert_eq!(diagnosis.causes(), causes, "{theirs:?}: {diagnosis}");
         assert_eq!(diagnosis.secret(), (!causes.is_empty()).then_some("HOOK"));
     }
