@@ -7,6 +7,7 @@ mod hash;
 mod header;
 mod json;
 mod secret;
+mod style;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
-use super::cause::{Cause, JsonLayout};
-use super::json::{Escapes, Numbers, Slashes, Style, count_numbers, rewrite};
+use super::cause::Cause;
+use super::json::rewrite;
 use super::secret::base64_decoded;
+use super::style::styles_of;
 
 /// The longest body that is looked at, in bytes: the limit of [`Webhook`](crate::Webhook), unless told.
 pub(super) const MAX_LEN: usize = 1 << 20;
@@ -15,10 +16,6 @@ pub(super) const MAX_LEN: usize = 1 << 20;
 fn max_variant_len(len: usize) -> usize {
     (1024 + 8 * len).min(4 * MAX_LEN)
 }
-/// The longest body of which some of the numbers are changed, in bytes, and how many are.
-const MAX_LEN_WITH_NUMBERS: usize = 1 << 16;
-const MAX_NUMBERS: usize = 6;
-
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A way to undo an accident; none where it cannot have happened.
@@ -109,66 +106,6 @@ fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
     Some(percent_decode(&value).collect())
 }
 
-/// The ways in which JSON text may have been written again, and how many accidents each counts as: two
-/// at the most, since it is mostly one that does all of it. Some of the first `numbers` may have changed.
-fn styles(numbers: usize) -> impl Iterator<Item = (Style, usize)> {
-    const LAYOUTS: [Option<JsonLayout>; 6] = [
-        None,
-        Some(JsonLayout::Compact),
-        Some(JsonLayout::Spaced),
-        Some(JsonLayout::TwoSpaces),
-        Some(JsonLayout::FourSpaces),
-        Some(JsonLayout::Tabs),
-    ];
-    const STRINGS: [(Escapes, Slashes); 10] = [
-        (Escapes::Keep, Slashes::Keep),
-        (Escapes::Ascii, Slashes::Keep),
-        (Escapes::Unescape, Slashes::Keep),
-        (Escapes::Keep, Slashes::Escape),
-        (Escapes::Keep, Slashes::Unescape),
-        (Escapes::AsciiUpper, Slashes::Keep),
-        (Escapes::Html, Slashes::Keep),
-        // PHP writes both unless told.
-        (Escapes::Ascii, Slashes::Escape),
-        (Escapes::Unescape, Slashes::Unescape),
-        (Escapes::Html, Slashes::Unescape),
-    ];
-    const ALL: [Numbers; 4] =
-        [Numbers::Keep, Numbers::IntegersOnePlace, Numbers::FractionsTwoPlaces, Numbers::TwoPlaces];
-    let all = ALL.into_iter().map(|numbers| (numbers, &STRINGS[..]));
-    // Without other changes of the text, since they are many.
-    let some = (1..1_u8 << numbers).flat_map(|of| [Numbers::OnePlaceOf(of), Numbers::TwoPlacesOf(of)]);
-    let some = some.map(|numbers| (numbers, &STRINGS[..1]));
-    all.chain(some).flat_map(|(numbers, strings)| {
-        strings.iter().flat_map(move |&(escapes, slashes)| {
-            LAYOUTS.into_iter().map(move |layout| {
-                let style = Style { layout, escapes, slashes, numbers };
-                let is_rewritten = (escapes, slashes) != (Escapes::Keep, Slashes::Keep);
-                let changes = [layout.is_some(), is_rewritten, numbers != Numbers::Keep];
-                (style, changes.into_iter().filter(|change| *change).count().min(2))
-            })
-        })
-    })
-}
-
-impl Style {
-    fn causes(self) -> impl Iterator<Item = Cause> {
-        let escapes = match self.escapes {
-            Escapes::Keep => None,
-            Escapes::Ascii | Escapes::AsciiUpper | Escapes::Html => Some(Cause::BodyUnescaped),
-            Escapes::Unescape => Some(Cause::BodyEscaped),
-        };
-        let slashes = match self.slashes {
-            Slashes::Keep => None,
-            Slashes::Escape => Some(Cause::BodySlashesUnescaped),
-            Slashes::Unescape => Some(Cause::BodySlashesEscaped),
-        };
-        let numbers = (self.numbers != Numbers::Keep).then_some(Cause::BodyNumbersRewritten);
-        let layout = self.layout.map(|signed| Cause::BodyReserialised { signed });
-        [layout, escapes, slashes, numbers].into_iter().flatten()
-    }
-}
-
 /// What a body may have been, for [`visit_each`].
 pub(super) type Visit<'v> = dyn FnMut(&[u8], &[Cause]) -> ControlFlow<()> + 'v;
 
@@ -229,12 +166,12 @@ fn is_opposite(done: &Cause, cause: &Cause) -> bool {
 }
 
 fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    let has_some = accidents > 0 && body.len() <= MAX_LEN_WITH_NUMBERS;
-    let numbers = if has_some { count_numbers(body, MAX_NUMBERS) } else { 0 };
-    for (style, price) in styles(numbers).filter(|(_, price)| *price <= accidents) {
-        if price == 0 {
-            Stage::Append.descend(body, accidents, causes, visit)?;
-        } else if let Some(before) =
+    Stage::Append.descend(body, accidents, causes, visit)?;
+    if accidents == 0 {
+        return ControlFlow::Continue(());
+    }
+    for (style, price) in styles_of(body).filter(|(_, price)| *price <= accidents) {
+        if let Some(before) =
             rewrite(body, style, max_variant_len(body.len())).filter(|before| is_new(before, body))
         {
             let causes: Vec<_> = causes.iter().cloned().chain(style.causes()).collect();

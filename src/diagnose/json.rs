@@ -1,54 +1,7 @@
 //! JSON text written again, token by token: order, repeated fields and numbers stay as they are.
 
 use super::cause::JsonLayout;
-
-/// What to change of a text. By default, nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Style {
-    pub(super) layout: Option<JsonLayout>,
-    pub(super) escapes: Escapes,
-    pub(super) slashes: Slashes,
-    pub(super) numbers: Numbers,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Escapes {
-    #[default]
-    Keep,
-    /// `é` as `\u00e9`, as Python and PHP write.
-    Ascii,
-    /// `é` as `\u00E9`, as .NET writes.
-    AsciiUpper,
-    /// `<`, `>`, `&` and two line ends, as Go writes.
-    Html,
-    /// None but those that JSON needs.
-    Unescape,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Slashes {
-    #[default]
-    Keep,
-    Escape,
-    Unescape,
-}
-
-/// Which numbers get back the zeros that they may have lost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Numbers {
-    #[default]
-    Keep,
-    /// Every integer becomes `1.0`.
-    IntegersOnePlace,
-    /// Every `1.5` becomes `1.50`.
-    FractionsTwoPlaces,
-    /// Every integer becomes `1.00`, and every `1.5` becomes `1.50`.
-    TwoPlaces,
-    /// As `IntegersOnePlace`, for those of the first numbers whose bit is set.
-    OnePlaceOf(u8),
-    /// As `TwoPlaces`, for those of the first numbers whose bit is set.
-    TwoPlacesOf(u8),
-}
+use super::style::{Escapes, Numbers, Slashes, Style};
 
 /// The text in this style; none if it is no JSON object or array, or would be longer than `limit`.
 pub(super) fn rewrite(body: &[u8], style: Style, limit: usize) -> Option<Vec<u8>> {
@@ -107,7 +60,7 @@ fn tokens(text: &str) -> impl Iterator<Item = (&str, &str)> {
             b'"' => string_len(rest),
             b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
             b' ' | b'\n' | b'\r' | b'\t' => rest.len() - rest.trim_start_matches(WHITE).len(),
-            _ => rest.find(['"', '{', '}', '[', ']', ',', ':', ' ', '\n', '\r', '\t']).unwrap_or(rest.len()),
+            _ => rest.bytes().position(|byte| b"\"{}[],: \n\r\t".contains(&byte)).unwrap_or(rest.len()),
         };
         let (token, after) = rest.split_at(length);
         rest = after;
@@ -219,16 +172,29 @@ impl Writer {
 
     fn string(&mut self, token: &str) {
         let mut rest = token;
-        while let Some(first) = rest.chars().next() {
+        while let Some(at) = rest.bytes().position(|byte| self.may_change(byte)) {
+            let (same, from) = rest.split_at(at);
+            self.out.extend_from_slice(same.as_bytes());
+            let Some(first) = from.chars().next() else { break };
             let mut length = first.len_utf8();
             match first {
-                '\\' => length = self.escape(rest),
+                '\\' => length = self.escape(from),
                 '/' if self.style.slashes == Slashes::Escape => self.out.extend_from_slice(b"\\/"),
                 _ if self.is_escaped(first) => self.unit_escapes(first),
-                _ => self.out.extend_from_slice(&rest.as_bytes()[..length]),
+                _ => self.out.extend_from_slice(&from.as_bytes()[..length]),
             }
-            rest = &rest[length..];
+            rest = &from[length..];
         }
+        self.out.extend_from_slice(rest.as_bytes());
+    }
+
+    /// Whether a character that begins with this byte has to be looked at.
+    fn may_change(&self, byte: u8) -> bool {
+        let Style { escapes, slashes, .. } = self.style;
+        if (escapes, slashes) == (Escapes::Keep, Slashes::Keep) {
+            return false;
+        }
+        matches!(byte, b'\\' | b'/') || (byte >= 0x80 || b"<>&".contains(&byte)) && escapes != Escapes::Keep
     }
 
     fn is_escaped(&self, character: char) -> bool {

@@ -262,7 +262,7 @@ fn the_number_of_hashes_is_bounded_with_any_number_of_secrets_and_headers() {
     for other in 0..9 {
         diagnoser = diagnoser.with_other(format!("other {other}"), eight());
     }
-    let diagnosis = diagnoser.diagnose(headers, &long_body(500));
+    let diagnosis = diagnoser.diagnose(headers, &[&b"\xef\xbb\xbf"[..], &long_body(500), b"\r\n"].concat());
     assert_eq!(diagnosis.hashes(), Diagnosis::MAX_HASHES);
     assert_eq!(diagnosis.hints().len(), 6, "{:?}", diagnosis.hints());
     assert!(diagnosis.hints().ends_with(&[Hint::TooManyOthers, Hint::Unfinished]));
