@@ -35,7 +35,7 @@ use crate::webhook::Webhook;
 /// learn no more than 401. It never accepts a delivery.
 ///
 /// ```
-/// use countersign::{Cause, Diagnoser, Secret, Signature, provider::ThreeQpr};
+/// use countersign::{Diagnoser, Secret, Signature, provider::ThreeQpr};
 ///
 /// let secret = Secret::new("whsec_0123456789abcdef")?;
 /// let signature = Signature::sign(&secret, b"{\"event\": \"scan.created\"}").to_string();
@@ -49,8 +49,19 @@ use crate::webhook::Webhook;
 ///
 /// # Limits
 ///
-/// Up to three accidents together are found, of which two of the body. One diagnosis takes at most
-/// 65,536 hashes of at most 512 MiB in all, whatever it is given; it looks into bodies of up to 1 MiB.
+/// | | |
+/// |---|---|
+/// | accidents together | three, of which two of the body |
+/// | hashes | 65,536 ([`MAX_HASHES`](Diagnosis::MAX_HASHES)), whatever it is given |
+/// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); where the search ends for that, [`Hint::Unfinished`] says so |
+/// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnoser::MAX_BODY_LEN)); of a longer one it is only said whether it verifies, for a hash with each secret |
+/// | other secrets | eight sets ([`MAX_OTHERS`](Diagnoser::MAX_OTHERS)) |
+/// | headers | four values of the signature's, and four of others that look like a signature's, of 2 KiB each |
+///
+/// For JSON of 1 MiB with 8 secrets and 64 others, that is enough to try each accident alone.
+///
+/// What cannot be undone is not found: sorted names, bytes that were replaced, numbers beyond lost zeros. Of
+/// the first two there is a [`Hint`].
 pub struct Diagnoser<P> {
     webhook: Webhook<P>,
     secrets: Secrets,
@@ -224,7 +235,7 @@ impl<'s> Pair<'s> {
                 causes: [&*claim.causes, &*causes_of(key, claim)].concat(),
             })
         };
-        claims.iter().flat_map(with).collect()
+        claims.iter().flat_map(with).filter(|pair| pair.causes.len() <= MAX_ACCIDENTS).collect()
     }
 }
 

@@ -128,6 +128,10 @@ impl fmt::Display for Hint {
 /// # fn is_a_response<T: Into<http::Response<Vec<u8>>>>() {}
 /// is_a_response::<countersign::Diagnosis>();
 /// ```
+/// ```compile_fail,E0277
+/// # fn is_a_response<T: axum::response::IntoResponse>() {}
+/// is_a_response::<countersign::Diagnosis>();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     pub(super) is_verified: bool,
