@@ -358,6 +358,24 @@ fn a_diagnosis_is_a_few_lines_for_an_operator() {
 }
 
 #[test]
+fn no_secret_no_tag_and_no_payload_is_shown() {
+    let ours = "0123456789abcdef-of-this-endpoint";
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(ours)).with_other("staging", secret(SECRET));
+    let signed = sign(b"{\"event\": \"evt_1\"}");
+    let values = [&*signed, &signed[7..], "sha256=undefined", "evt_1", &signed.to_uppercase(), SECRET, ours];
+    for value in values {
+        for name in [HEADER, "X-Hub-Signature", "X-Evt_1"] {
+            for body in [&b"{\"event\":\"evt_1\"}"[..], b"{\"event\": \"evt_1\"}", b"evt_1\xef\xbf\xbd"] {
+                let diagnosis = diagnoser.diagnose([(name, value.as_bytes())], body);
+                let shown = [format!("{diagnoser:?}"), format!("{diagnosis:#?}"), diagnosis.to_string()];
+                check_redacted(&shown, &[ours.as_bytes()], &signed, body);
+            }
+        }
+    }
+    assert!(format!("{diagnoser:?}").contains("staging"));
+}
+
+#[test]
 fn nothing_else_in_the_library_knows_of_it() {
     let src = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
     let mut folders = vec![std::path::PathBuf::from(src)];
