@@ -7,8 +7,11 @@ mod hash;
 mod header;
 mod json;
 mod secret;
+mod style;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -32,7 +35,7 @@ use crate::webhook::Webhook;
 /// learn no more than 401. It never accepts a delivery.
 ///
 /// ```
-/// use countersign::{Cause, Diagnoser, Secret, Signature, provider::ThreeQpr};
+/// use countersign::{Diagnoser, Secret, Signature, provider::ThreeQpr};
 ///
 /// let secret = Secret::new("whsec_0123456789abcdef")?;
 /// let signature = Signature::sign(&secret, b"{\"event\": \"scan.created\"}").to_string();
@@ -46,8 +49,19 @@ use crate::webhook::Webhook;
 ///
 /// # Limits
 ///
-/// Up to three accidents together are found, of which two of the body. One diagnosis takes at most
-/// 65,536 hashes of at most 1 GiB in all, whatever it is given; it looks into bodies of up to 1 MiB.
+/// | | |
+/// |---|---|
+/// | accidents together | three, of which two of the body |
+/// | hashes | 65,536 ([`MAX_HASHES`](Diagnosis::MAX_HASHES)), whatever it is given |
+/// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); where the search ends for that, [`Hint::Unfinished`] says so |
+/// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnoser::MAX_BODY_LEN)); of a longer one it is only said whether it verifies, for a hash with each secret |
+/// | other secrets | eight sets ([`MAX_OTHERS`](Diagnoser::MAX_OTHERS)) |
+/// | headers | four values of the signature's, and four of others that look like a signature's, of 2 KiB each |
+///
+/// For JSON of 1 MiB with 8 secrets and 64 others, that is enough to try each accident alone.
+///
+/// What cannot be undone is not found: sorted names, bytes that were replaced, numbers beyond lost zeros. Of
+/// the first two there is a [`Hint`].
 pub struct Diagnoser<P> {
     webhook: Webhook<P>,
     secrets: Secrets,
@@ -64,6 +78,10 @@ impl<P: Provider + Default> Diagnoser<P> {
 }
 
 impl<P: Provider> Diagnoser<P> {
+    /// The longest body that is looked into, in bytes: 1 MiB. Of a longer one it is only said whether its
+    /// signature verifies.
+    pub const MAX_BODY_LEN: usize = body::MAX_LEN;
+
     /// How many sets of other secrets are tried.
     pub const MAX_OTHERS: usize = 8;
 
@@ -114,7 +132,11 @@ impl<P: Provider> Diagnoser<P> {
             return self.of_verified(&matched, &values, body);
         }
         let claims = found.claims();
-        let mut search = Search { claims: &claims, keys: &self.keys(), work: Work::default(), proof: None };
+        let hashes = values.signature().map_or(0, |_| self.secrets.iter().count() as u64);
+        let work = Work { hashes, bytes: hashes * body.len() as u64 };
+        let keys = self.keys();
+        let mut search =
+            Search { pairs: Pair::all(&keys, &claims), tried: HashMap::new(), work, proof: None };
         let is_looked_into = body.len() <= body::MAX_LEN;
         let is_finished = is_looked_into && search.run(body).is_continue();
         let (work, proof) = (search.work, search.proof);
@@ -175,6 +197,7 @@ impl<P: Provider> Diagnoser<P> {
         let differs = found.content_length.is_some_and(|length| length != body.len() as u64);
         add(Hint::BodyLengthDiffers, differs && !found.is_encoded);
         add(Hint::BodyCompressed, found.is_encoded);
+        add(Hint::BodyKeysSorted, body.len() <= body::MAX_LEN && json::are_names_sorted(body));
         add(Hint::TooManyOthers, self.are_too_many);
         hints
     }
@@ -193,10 +216,46 @@ impl<P: Provider> fmt::Debug for Diagnoser<P> {
     }
 }
 
+/// A key and a claim to be tried together, with what happened to both.
+struct Pair<'s> {
+    key: &'s Key,
+    claim: &'s Claim,
+    causes: Vec<Cause>,
+}
+
+impl<'s> Pair<'s> {
+    fn all(keys: &'s [Key], claims: &'s [Claim]) -> Vec<Self> {
+        let with = |claim: &'s Claim| {
+            // A hash without a key needs but one.
+            let keys =
+                if claim.algorithm == Algorithm::PlainSha256 { &keys[..keys.len().min(1)] } else { keys };
+            keys.iter().map(move |key| Self {
+                key,
+                claim,
+                causes: [&*claim.causes, &*causes_of(key, claim)].concat(),
+            })
+        };
+        claims.iter().flat_map(with).filter(|pair| pair.causes.len() <= MAX_ACCIDENTS).collect()
+    }
+}
+
+/// What happened to the secret. Standard Webhooks decode it themselves, which is no accident, and a plain
+/// hash has none.
+fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
+    let is_theirs = claim.causes.contains(&Cause::SignatureOfStandardWebhooks);
+    let is_accident = |cause: &&Cause| match cause {
+        _ if claim.algorithm == Algorithm::PlainSha256 => false,
+        Cause::SecretPrefixDropped | Cause::SecretBase64Decoded => !is_theirs,
+        _ => true,
+    };
+    key.causes.iter().filter(is_accident).cloned().collect()
+}
+
 /// The search for the fewest accidents that explain a claim.
 struct Search<'s> {
-    claims: &'s [Claim],
-    keys: &'s [Key],
+    pairs: Vec<Pair<'s>>,
+    /// Each body that was tried, by its hash, and how many accidents it took; of it, and of all.
+    tried: HashMap<u64, (usize, usize)>,
     work: Work,
     proof: Option<(Vec<Cause>, Option<Arc<str>>)>,
 }
@@ -212,45 +271,43 @@ impl Search<'_> {
         for accidents in 1..=MAX_ACCIDENTS {
             for of_body in 0..=accidents.min(MAX_BODY_ACCIDENTS) {
                 let elsewhere = accidents - of_body;
-                body::visit_each(body, of_body, &mut |body, causes| self.try_body(body, causes, elsewhere))?;
+                if self.pairs.iter().any(|pair| pair.causes.len() == elsewhere) {
+                    body::visit_each(body, of_body, &mut |body, causes| {
+                        if self.is_tried(body, (of_body, accidents)) {
+                            return ControlFlow::Continue(());
+                        }
+                        self.try_body(body, causes, elsewhere)
+                    })?;
+                }
             }
         }
         ControlFlow::Continue(())
     }
 
-    /// Tries a body with every key and every claim that have so many accidents together.
+    /// Whether fewer accidents lead to the same body, or as many in another way.
+    fn is_tried(&mut self, body: &[u8], accidents: (usize, usize)) -> bool {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(body);
+        let hash = hasher.finish();
+        let is_tried = |before: &(usize, usize)| before.0 < accidents.0 || *before == accidents;
+        self.tried.get(&hash).is_some_and(is_tried) || {
+            self.tried.insert(hash, accidents);
+            false
+        }
+    }
+
+    /// Tries a body with every key and claim that have so many accidents together.
     fn try_body(&mut self, body: &[u8], of_body: &[Cause], accidents: usize) -> ControlFlow<()> {
-        for (at, key) in self.keys.iter().enumerate() {
-            for claim in self.claims {
+        for Pair { key, claim, causes } in self.pairs.iter().filter(|pair| pair.causes.len() == accidents) {
+            if !self.work.spend(claim.before.len() + body.len()) {
+                return ControlFlow::Break(());
+            }
+            if hash::makes(claim.algorithm, &key.bytes, [&claim.before, body], &claim.tag) {
                 let is_keyed = claim.algorithm != Algorithm::PlainSha256;
-                if !is_keyed && at > 0 {
-                    continue;
-                }
-                let of_key: Vec<_> = if is_keyed { causes_of(key, claim) } else { Vec::new() };
-                if of_key.len() + claim.causes.len() != accidents {
-                    continue;
-                }
-                if !self.work.spend(claim.before.len() + body.len()) {
-                    return ControlFlow::Break(());
-                }
-                let tags = std::iter::once(&*claim.tag);
-                if hash::find(claim.algorithm, &key.bytes, [&claim.before, body], tags).is_some() {
-                    let causes = [&*claim.causes, &*of_key, of_body].concat();
-                    let secret = key.label.clone().filter(|_| is_keyed);
-                    self.proof = Some((causes, secret));
-                    return ControlFlow::Break(());
-                }
+                self.proof = Some(([causes, of_body].concat(), key.label.clone().filter(|_| is_keyed)));
+                return ControlFlow::Break(());
             }
         }
         ControlFlow::Continue(())
     }
-}
-
-/// Standard Webhooks decode the secret themselves: that is no accident.
-fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
-    let is_theirs = claim.causes.contains(&Cause::SignatureOfStandardWebhooks);
-    let is_accident = |cause: &&Cause| {
-        !is_theirs || !matches!(cause, Cause::SecretPrefixDropped | Cause::SecretBase64Decoded)
-    };
-    key.causes.iter().filter(is_accident).cloned().collect()
 }

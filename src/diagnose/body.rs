@@ -4,18 +4,18 @@ use std::ops::ControlFlow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
-use super::cause::{Cause, JsonLayout};
-use super::json::{Escapes, Numbers, Slashes, Style, rewrite};
+use super::cause::Cause;
+use super::json::rewrite;
 use super::secret::base64_decoded;
+use super::style::styles_of;
 
 /// The longest body that is looked at, in bytes: the limit of [`Webhook`](crate::Webhook), unless told.
 pub(super) const MAX_LEN: usize = 1 << 20;
-/// The longest body that is made of one, in bytes. Escapes triple a text at the most.
-const MAX_VARIANT_LEN: usize = 4 * MAX_LEN;
-/// The longest body of which single numbers are changed, and how many of them.
-const MAX_LEN_OF_NUMBERS: usize = 1 << 16;
-const MAX_NUMBERS: usize = 16;
-
+/// The longest body that is made of one so long, in bytes. Escapes triple a text at the most; what indents
+/// could square it.
+fn max_variant_len(len: usize) -> usize {
+    (1024 + 8 * len).min(4 * MAX_LEN)
+}
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A way to undo an accident; none where it cannot have happened.
@@ -106,62 +106,6 @@ fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
     Some(percent_decode(&value).collect())
 }
 
-/// The ways in which JSON text may have been written again, and how many accidents each is.
-fn styles() -> impl Iterator<Item = (Style, usize)> {
-    const LAYOUTS: [Option<JsonLayout>; 6] = [
-        None,
-        Some(JsonLayout::Compact),
-        Some(JsonLayout::Spaced),
-        Some(JsonLayout::TwoSpaces),
-        Some(JsonLayout::FourSpaces),
-        Some(JsonLayout::Tabs),
-    ];
-    const STRINGS: [(Escapes, Slashes); 10] = [
-        (Escapes::Keep, Slashes::Keep),
-        (Escapes::Ascii, Slashes::Keep),
-        (Escapes::Unescape, Slashes::Keep),
-        (Escapes::Keep, Slashes::Escape),
-        (Escapes::Keep, Slashes::Unescape),
-        (Escapes::AsciiUpper, Slashes::Keep),
-        (Escapes::Html, Slashes::Keep),
-        // PHP writes both unless told.
-        (Escapes::Ascii, Slashes::Escape),
-        (Escapes::Unescape, Slashes::Unescape),
-        (Escapes::Html, Slashes::Unescape),
-    ];
-    let all = [Numbers::Keep, Numbers::IntegersOnePlace, Numbers::FractionsTwoPlaces, Numbers::TwoPlaces];
-    let single = (0..MAX_NUMBERS).flat_map(|at| [Numbers::OneAt(at), Numbers::TwoAt(at)]);
-    let numbers = all.into_iter().chain(single);
-    numbers.flat_map(|numbers| {
-        STRINGS.into_iter().flat_map(move |(escapes, slashes)| {
-            LAYOUTS.into_iter().map(move |layout| {
-                let style = Style { layout, escapes, slashes, numbers };
-                let is_rewritten = (escapes, slashes) != (Escapes::Keep, Slashes::Keep);
-                let accidents = [layout.is_some(), is_rewritten, numbers != Numbers::Keep];
-                (style, accidents.into_iter().filter(|accident| *accident).count())
-            })
-        })
-    })
-}
-
-impl Style {
-    fn causes(self) -> impl Iterator<Item = Cause> {
-        let escapes = match self.escapes {
-            Escapes::Keep => None,
-            Escapes::Ascii | Escapes::AsciiUpper | Escapes::Html => Some(Cause::BodyUnescaped),
-            Escapes::Unescape => Some(Cause::BodyEscaped),
-        };
-        let slashes = match self.slashes {
-            Slashes::Keep => None,
-            Slashes::Escape => Some(Cause::BodySlashesUnescaped),
-            Slashes::Unescape => Some(Cause::BodySlashesEscaped),
-        };
-        let numbers = (self.numbers != Numbers::Keep).then_some(Cause::BodyNumbersRewritten);
-        let layout = self.layout.map(|signed| Cause::BodyReserialised { signed });
-        [layout, escapes, slashes, numbers].into_iter().flatten()
-    }
-}
-
 /// What a body may have been, for [`visit_each`].
 pub(super) type Visit<'v> = dyn FnMut(&[u8], &[Cause]) -> ControlFlow<()> + 'v;
 
@@ -196,29 +140,39 @@ impl Stage {
             Self::Done if accidents == 0 => return visit(body, causes),
             Self::Done => return ControlFlow::Continue(()),
         };
-        next.descend(body, accidents, causes, visit)?;
-        if accidents == 0 {
-            return ControlFlow::Continue(());
-        }
-        for (cause, undo) in table {
+        // What happened to the ends is simpler than that the text was written again.
+        let is_meant = |cause: &Cause| accidents > 0 && !causes.iter().any(|done| is_opposite(done, cause));
+        for (cause, undo) in table.iter().filter(|(cause, _)| is_meant(cause)) {
             if let Some(before) = undo(body).filter(|before| is_new(before, body)) {
-                next.descend(&before, accidents - 1, &[causes, &[cause.clone()]].concat(), visit)?;
+                let causes = [causes, std::slice::from_ref(cause)].concat();
+                next.descend(&before, accidents - 1, &causes, visit)?;
             }
         }
-        ControlFlow::Continue(())
+        next.descend(body, accidents, causes, visit)
+    }
+}
+
+/// Whether one accident takes back the other, so that both together are none.
+fn is_opposite(done: &Cause, cause: &Cause) -> bool {
+    match done {
+        Cause::BodyFormEncoded => matches!(cause, Cause::BodyFormDecoded),
+        Cause::BodyBomAdded => matches!(cause, Cause::BodyBomLost),
+        Cause::BodyCrlfAdded => matches!(cause, Cause::BodyCrlfLost),
+        Cause::BodyNewlineAdded | Cause::BodyPadded => {
+            matches!(cause, Cause::BodyNewlineLost | Cause::BodyTrimmed)
+        }
+        _ => false,
     }
 }
 
 fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'_>) -> ControlFlow<()> {
-    for (style, price) in styles() {
-        let is_single = matches!(style.numbers, Numbers::OneAt(_) | Numbers::TwoAt(_));
-        if price > accidents || is_single && (body.len() > MAX_LEN_OF_NUMBERS || price > 2) {
-            continue;
-        }
-        if price == 0 {
-            Stage::Append.descend(body, accidents, causes, visit)?;
-        } else if let Some(before) =
-            rewrite(body, style, MAX_VARIANT_LEN).filter(|before| is_new(before, body))
+    Stage::Append.descend(body, accidents, causes, visit)?;
+    if accidents == 0 {
+        return ControlFlow::Continue(());
+    }
+    for (style, price) in styles_of(body).filter(|(_, price)| *price <= accidents) {
+        if let Some(before) =
+            rewrite(body, style, max_variant_len(body.len())).filter(|before| is_new(before, body))
         {
             let causes: Vec<_> = causes.iter().cloned().chain(style.causes()).collect();
             Stage::Append.descend(&before, accidents - price, &causes, visit)?;
@@ -228,5 +182,5 @@ fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'
 }
 
 fn is_new(before: &[u8], body: &[u8]) -> bool {
-    before != body && before.len() <= MAX_VARIANT_LEN
+    before != body && before.len() <= max_variant_len(body.len())
 }

@@ -128,6 +128,10 @@ impl fmt::Display for Hint {
 /// # fn is_a_response<T: Into<http::Response<Vec<u8>>>>() {}
 /// is_a_response::<countersign::Diagnosis>();
 /// ```
+/// ```compile_fail,E0277
+/// # fn is_a_response<T: axum::response::IntoResponse>() {}
+/// is_a_response::<countersign::Diagnosis>();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     pub(super) is_verified: bool,
@@ -138,6 +142,12 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
+    /// The most hashes that one diagnosis takes.
+    pub const MAX_HASHES: u64 = Work::MAX_HASHES;
+
+    /// The most bytes that one diagnosis hashes: 512 MiB.
+    pub const MAX_HASHED_BYTES: u64 = Work::MAX_BYTES;
+
     /// Whether the signature verifies as it is.
     #[must_use]
     pub fn is_verified(&self) -> bool {
@@ -173,13 +183,13 @@ impl Diagnosis {
         self.secret.as_deref()
     }
 
-    /// How many hashes it took: at most [`MAX_HASHES`](crate::Diagnoser).
+    /// How many hashes it took: at most [`MAX_HASHES`](Self::MAX_HASHES).
     #[must_use]
     pub fn hashes(&self) -> u64 {
         self.work.hashes
     }
 
-    /// How many bytes were hashed.
+    /// How many bytes were hashed, at most [`MAX_HASHED_BYTES`](Self::MAX_HASHED_BYTES).
     #[must_use]
     pub fn hashed_bytes(&self) -> u64 {
         self.work.bytes

@@ -3,7 +3,7 @@
 use hmac::digest::{FixedOutput, Update};
 use hmac::{Hmac, KeyInit};
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -26,7 +26,7 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) const MAX_HASHES: u64 = 1 << 16;
-    pub(super) const MAX_BYTES: u64 = 1 << 30;
+    pub(super) const MAX_BYTES: u64 = 1 << 29;
 
     /// Counts a hash of so many bytes, unless that is beyond the limit.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
@@ -39,31 +39,21 @@ impl Work {
     }
 }
 
-/// Whether the key makes one of these tags of a message, in a time that does not depend on how much of
-/// one is right; and which.
-pub(super) fn find<'t>(
-    algorithm: Algorithm,
-    key: &[u8],
-    message: [&[u8]; 2],
-    tags: impl Iterator<Item = &'t [u8]>,
-) -> Option<usize> {
-    match algorithm {
-        Algorithm::Sha256 => position(&keyed::<Hmac<Sha256>>(key, message), tags),
-        Algorithm::Sha1 => position(&keyed::<Hmac<Sha1>>(key, message), tags),
-        Algorithm::Sha512 => position(&keyed::<Hmac<Sha512>>(key, message), tags),
+/// Whether the key makes this tag of a message, in a time that does not depend on how much of it is right.
+pub(super) fn makes(algorithm: Algorithm, key: &[u8], message: [&[u8]; 2], tag: &[u8]) -> bool {
+    let computed = match algorithm {
+        Algorithm::Sha256 => keyed::<Hmac<Sha256>>(key, message),
+        Algorithm::Sha1 => keyed::<Hmac<Sha1>>(key, message),
+        Algorithm::Sha512 => keyed::<Hmac<Sha512>>(key, message),
         Algorithm::PlainSha256 => {
-            let hash = <Sha256 as Digest>::new().chain_update(message[0]).chain_update(message[1]);
-            position(&hash.finalize(), tags)
+            Zeroizing::new(Sha256::default().chain(message[0]).chain(message[1]).finalize_fixed().to_vec())
         }
-    }
+    };
+    computed.ct_eq(tag).into()
 }
 
 fn keyed<M: KeyInit + Update + FixedOutput>(key: &[u8], message: [&[u8]; 2]) -> Zeroizing<Vec<u8>> {
     #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
     let mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
     Zeroizing::new(mac.chain(message[0]).chain(message[1]).finalize_fixed().to_vec())
-}
-
-fn position<'t>(computed: &[u8], mut tags: impl Iterator<Item = &'t [u8]>) -> Option<usize> {
-    tags.position(|tag| tag.ct_eq(computed).into())
 }

@@ -28,7 +28,7 @@ pub(super) struct Found<'a> {
 
 impl<'a> Found<'a> {
     pub(super) fn add(&mut self, signature_header: &str, name: &str, value: &'a [u8]) {
-        let name = name.trim().to_ascii_lowercase();
+        let name = name.to_ascii_lowercase();
         if name == signature_header {
             if self.own.len() < MAX_VALUES {
                 self.own.push(value);
@@ -117,7 +117,7 @@ impl Claims {
     /// The tags of a scheme that signs more than the body.
     fn of_message(&mut self, causes: &[Cause], scheme: Cause, before: &[u8], tags: Vec<Vec<u8>>) {
         for tag in tags.into_iter().filter(|tag| tag.len() == 32) {
-            let causes = [causes, &[scheme.clone()]].concat();
+            let causes = [causes, std::slice::from_ref(&scheme)].concat();
             self.0.push(Claim { algorithm: Algorithm::Sha256, before: before.to_vec(), tag, causes });
         }
     }

@@ -1,89 +1,80 @@
 //! JSON text written again, token by token: order, repeated fields and numbers stay as they are.
 
 use super::cause::JsonLayout;
-
-/// What to change of a text. By default, nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Style {
-    pub(super) layout: Option<JsonLayout>,
-    pub(super) escapes: Escapes,
-    pub(super) slashes: Slashes,
-    pub(super) numbers: Numbers,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Escapes {
-    #[default]
-    Keep,
-    /// `é` as `\u00e9`, as Python and PHP write.
-    Ascii,
-    /// `é` as `\u00E9`, as .NET writes.
-    AsciiUpper,
-    /// `<`, `>`, `&` and two line ends, as Go writes.
-    Html,
-    /// None but those that JSON needs.
-    Unescape,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Slashes {
-    #[default]
-    Keep,
-    Escape,
-    Unescape,
-}
-
-/// Which numbers get back the zeros that they may have lost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Numbers {
-    #[default]
-    Keep,
-    /// Every integer becomes `1.0`.
-    IntegersOnePlace,
-    /// Every `1.5` becomes `1.50`.
-    FractionsTwoPlaces,
-    /// Every integer becomes `1.00`, and every `1.5` becomes `1.50`.
-    TwoPlaces,
-    /// The number at this place becomes `1.0`, or `1.50`.
-    OneAt(usize),
-    /// The integer at this place becomes `1.00`.
-    TwoAt(usize),
-}
+use super::style::{Escapes, Numbers, Slashes, Style};
 
 /// The text in this style; none if it is no JSON object or array, or would be longer than `limit`.
 pub(super) fn rewrite(body: &[u8], style: Style, limit: usize) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(body).ok()?;
-    if !text.trim_start().starts_with(['{', '[']) {
-        return None;
-    }
+    let text = document(body)?;
     let mut writer = Writer { style, out: Vec::with_capacity(text.len() * 5 / 4), depth: 0, number: 0 };
-    let mut rest = text;
-    while let Some(&first) = rest.as_bytes().first() {
-        let length = match first {
-            b'"' => string_len(rest),
-            b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
-            b' ' | b'\n' | b'\r' | b'\t' => rest.len() - rest.trim_start_matches(WHITE).len(),
-            _ => rest.find(['"', '{', '}', '[', ']', ',', ':', ' ', '\n', '\r', '\t']).unwrap_or(rest.len()),
-        };
-        let (token, after) = rest.split_at(length);
+    for (token, after) in tokens(text) {
         writer.token(token, after);
         if writer.out.len() > limit {
             return None;
         }
-        rest = after;
     }
     Some(writer.out)
 }
 
+/// How many numbers there are, up to `limit`.
+pub(super) fn count_numbers(body: &[u8], limit: usize) -> usize {
+    let is_number = |token: &str| matches!(token.as_bytes()[0], b'-' | b'0'..=b'9');
+    document(body).map_or(0, |text| tokens(text).filter(|(token, _)| is_number(token)).take(limit).count())
+}
+
+/// Whether the names of each object are in alphabetical order, and are enough of them to be no chance.
+pub(super) fn are_names_sorted(body: &[u8]) -> bool {
+    const ENOUGH: usize = 5;
+    let Some(text) = document(body) else { return false };
+    let (mut last, mut count) = (Vec::new(), 0);
+    for (token, after) in tokens(text) {
+        match token.as_bytes()[0] {
+            b'{' | b'[' => last.push(""),
+            b'}' | b']' => _ = last.pop(),
+            b'"' if after.trim_start_matches(WHITE).starts_with(':') => {
+                let Some(last) = last.last_mut() else { return false };
+                if *last > token {
+                    return false;
+                }
+                *last = token;
+                count += 1;
+            }
+            _ => {}
+        }
+    }
+    count >= ENOUGH
+}
+
 const WHITE: [char; 4] = [' ', '\n', '\r', '\t'];
+
+/// The text of an object or an array, as far as its first character tells.
+fn document(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok().filter(|text| text.trim_start_matches(WHITE).starts_with(['{', '[']))
+}
+
+/// The tokens of a text, each with what comes after it. White space is a token, and what is no JSON is too.
+fn tokens(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let length = match rest.bytes().next()? {
+            b'"' => string_len(rest),
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
+            b' ' | b'\n' | b'\r' | b'\t' => rest.len() - rest.trim_start_matches(WHITE).len(),
+            _ => rest.bytes().position(|byte| b"\"{}[],: \n\r\t".contains(&byte)).unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at(length);
+        rest = after;
+        Some((token, after))
+    })
+}
 
 /// The length of the string that the text begins with, up to its closing quote, if it has one.
 fn string_len(text: &str) -> usize {
-    let mut escaped = false;
+    let mut is_escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
             b'"' => return at + 1,
             _ => {}
         }
@@ -159,34 +150,51 @@ impl Writer {
         let place = self.number;
         self.number += 1;
         self.out.extend_from_slice(token.as_bytes());
-        let fraction = token.split_once('.').map(|(_, fraction)| fraction.len());
-        let is_plain = !token.contains(['e', 'E']);
-        let zeros = match (self.style.numbers, fraction) {
-            (Numbers::IntegersOnePlace, None) => ".0",
-            (Numbers::TwoPlaces, None) => ".00",
-            (Numbers::TwoPlaces | Numbers::FractionsTwoPlaces, Some(1)) => "0",
-            (Numbers::OneAt(at), None) if at == place => ".0",
-            (Numbers::OneAt(at), Some(1)) if at == place => "0",
-            (Numbers::TwoAt(at), None) if at == place => ".00",
-            _ => "",
-        };
-        if is_plain {
-            self.out.extend_from_slice(zeros.as_bytes());
+        if token.contains(['e', 'E']) {
+            return;
         }
+        let is_in = |numbers: u8| place < 8 && numbers >> place & 1 == 1;
+        let (integers, fractions) = match self.style.numbers {
+            Numbers::IntegersOnePlace => (".0", ""),
+            Numbers::FractionsTwoPlaces => ("", "0"),
+            Numbers::TwoPlaces => (".00", "0"),
+            Numbers::OnePlaceOf(numbers) if is_in(numbers) => (".0", ""),
+            Numbers::TwoPlacesOf(numbers) if is_in(numbers) => (".00", "0"),
+            _ => return,
+        };
+        let zeros = match token.split_once('.').map(|(_, fraction)| fraction.len()) {
+            None => integers,
+            Some(1) => fractions,
+            Some(_) => return,
+        };
+        self.out.extend_from_slice(zeros.as_bytes());
     }
 
     fn string(&mut self, token: &str) {
         let mut rest = token;
-        while let Some(first) = rest.chars().next() {
+        while let Some(at) = rest.bytes().position(|byte| self.may_change(byte)) {
+            let (same, from) = rest.split_at(at);
+            self.out.extend_from_slice(same.as_bytes());
+            let Some(first) = from.chars().next() else { break };
             let mut length = first.len_utf8();
             match first {
-                '\\' => length = self.escape(rest),
+                '\\' => length = self.escape(from),
                 '/' if self.style.slashes == Slashes::Escape => self.out.extend_from_slice(b"\\/"),
                 _ if self.is_escaped(first) => self.unit_escapes(first),
-                _ => self.out.extend_from_slice(&rest.as_bytes()[..length]),
+                _ => self.out.extend_from_slice(&from.as_bytes()[..length]),
             }
-            rest = &rest[length..];
+            rest = &from[length..];
         }
+        self.out.extend_from_slice(rest.as_bytes());
+    }
+
+    /// Whether a character that begins with this byte has to be looked at.
+    fn may_change(&self, byte: u8) -> bool {
+        let Style { escapes, slashes, .. } = self.style;
+        if (escapes, slashes) == (Escapes::Keep, Slashes::Keep) {
+            return false;
+        }
+        matches!(byte, b'\\' | b'/') || (byte >= 0x80 || b"<>&".contains(&byte)) && escapes != Escapes::Keep
     }
 
     fn is_escaped(&self, character: char) -> bool {

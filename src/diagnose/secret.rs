@@ -18,10 +18,12 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 
 /// What base64 of either alphabet stands for, with or without its padding.
 pub(super) fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
-    if text.is_empty() {
-        return None;
-    }
-    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
+    // It may be a secret: wiped also where decoding fails half-way.
+    let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let decoded =
+        STANDARD.decode_slice(text, &mut bytes).or_else(|_| URL_SAFE.decode_slice(text, &mut bytes));
+    bytes.truncate(decoded.ok()?);
+    Some(std::mem::take(&mut *bytes))
 }
 
 /// A key to try, and what would have happened to the secret for it to be the right one.
