@@ -87,6 +87,11 @@ pub(crate) struct App {
 pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
     let forward = arguments.forward_to.as_deref().map(Target::parse).transpose()?;
     let keyring = Keyring::open(&arguments.secrets)?;
+    if keyring.is_one_secret() {
+        let message = "--secret-file holds one secret, and three providers are listened for\n  \
+            Give --env-file FILE with a NAME=value line for each.";
+        return Err(Failure::usage(message));
+    }
     let mut judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)> = Vec::new();
     for provider in ProviderName::ALL {
         let terms = Terms {

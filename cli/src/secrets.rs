@@ -36,6 +36,11 @@ impl Keyring {
         Ok(Self { file, variables })
     }
 
+    /// Whether there is a single secret, whichever provider is asked for.
+    pub(crate) fn is_one_secret(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// All secrets of a provider, newest first.
     pub(crate) fn secrets(&self, provider: ProviderName) -> Result<Secrets, Failure> {
         let newest = self.newest(provider)?;
@@ -51,7 +56,7 @@ impl Keyring {
 
     /// As [`secrets`](Keyring::secrets), and nothing where the provider has none.
     pub(crate) fn secrets_if_set(&self, provider: ProviderName) -> Result<Option<Secrets>, Failure> {
-        if self.file.is_none() && self.lookup(provider.variable())?.is_none() {
+        if !self.is_one_secret() && self.lookup(provider.variable())?.is_none() {
             return Ok(None);
         }
         self.secrets(provider).map(Some)
@@ -165,8 +170,9 @@ pub(crate) fn refuse_in(arguments: &[OsString]) -> Result<(), Failure> {
         if let Some((variable, _)) = values.iter().find(|(_, value)| text.contains(value.as_str())) {
             return Err(Failure::usage(format!("an argument holds the value of {variable}: {WHY}")));
         }
-        if matches!(&*text, "--secret" | "--previous-secret=") || text.starts_with("--secret=") {
-            return Err(Failure::usage(format!("there is no --secret: {WHY}")));
+        let given = ["--secret=", "--previous-secret="].iter().any(|option| text.starts_with(option));
+        if given || text == "--secret" {
+            return Err(Failure::usage(format!("no option takes a secret: {WHY}")));
         }
         if text.contains("whsec_") {
             return Err(Failure::usage(format!("an argument looks like a secret (whsec_…): {WHY}")));

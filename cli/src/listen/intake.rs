@@ -29,12 +29,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// So many refused deliveries wait for their diagnosis at most; beyond that they have none.
 const DIAGNOSES: usize = 64;
 
+/// So many deliveries are read and passed on at once at most; others wait for their turn unread.
+const AT_ONCE: usize = 64;
+
 pub(super) struct Intake {
     pub(super) judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)>,
     pub(super) forward: Option<Target>,
     timeout: Duration,
     pub(super) journal: Journal,
     log: Log,
+    turns: Arc<Semaphore>,
     /// One diagnosis at a time, since each may take seconds.
     diagnosing: Mutex<()>,
     waiting: Semaphore,
@@ -59,6 +63,7 @@ pub(super) async fn receive(
         let message = format!("no provider is called so: /webhooks/ is followed by one of {known}\n");
         return (StatusCode::NOT_FOUND, message).into_response();
     };
+    let turn = Arc::clone(&app.intake.turns).acquire_owned().await;
     let (head, body) = request.into_parts();
     let path_and_query = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let arrival = |body| Arrival { provider, path_and_query, headers: head.headers, body, resend_of: None };
@@ -66,7 +71,11 @@ pub(super) async fn receive(
     let handling = match tokio::time::timeout(PATIENCE, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(body)) => {
             let arrival = arrival(body);
-            tokio::spawn(async move { app.intake.handle(arrival).await })
+            tokio::spawn(async move {
+                let handled = app.intake.handle(arrival).await;
+                drop(turn);
+                handled
+            })
         }
         unread => {
             let too_large = matches!(&unread, Ok(Err(error)) if is_of_length(error));
@@ -90,8 +99,16 @@ impl Intake {
         timeout: Duration,
         log: Log,
     ) -> Self {
-        let (journal, diagnosing, waiting) = (Journal::default(), Mutex::new(()), Semaphore::new(DIAGNOSES));
-        Self { judges, forward, timeout, journal, log, diagnosing, waiting }
+        Self {
+            judges,
+            forward,
+            timeout,
+            journal: Journal::default(),
+            log,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            diagnosing: Mutex::new(()),
+            waiting: Semaphore::new(DIAGNOSES),
+        }
     }
 
     /// Judges a delivery, keeps it, passes it on, and says what to answer.

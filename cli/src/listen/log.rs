@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::journal::{Endpoint, Entry};
 use super::page::summary;
 use crate::terminal::{self, Colour, paint, visible};
-use crate::verdict::Verdict;
+use crate::verdict::{Reasons, Verdict};
 
 pub(super) struct Log {
     json: bool,
@@ -43,20 +43,25 @@ fn to_text(entry: &Entry) -> String {
     if let Some(first) = entry.duplicate_of {
         line += &paint(Colour::Yellow, &format!("  duplicate of #{first}"));
     }
-    match &entry.endpoint {
-        Endpoint::Answered { status, ms, .. } => line += &format!("  your endpoint: {status} in {ms:.1} ms"),
-        Endpoint::Unreachable { message, .. } => {
+    match (&entry.endpoint, entry.answered) {
+        (Endpoint::Answered { status, ms, .. }, _) => {
+            line += &format!("  your endpoint: {status} in {ms:.1} ms");
+        }
+        (Endpoint::Unreachable { message, .. }, _) => {
             line += &paint(Colour::Red, &format!("  your endpoint: {}", visible(message)));
         }
-        Endpoint::None | Endpoint::Waiting => {}
+        (_, Some(status)) => line += &format!("  {status}"),
+        _ => {}
     }
     if let Verdict::Rejected(rejected) = &entry.verdict {
-        for cause in &rejected.reasons.causes {
-            line += &format!(
-                "\n      {}\n      {}",
-                visible(&cause.message),
-                paint(Colour::Dim, &visible(&cause.cure))
-            );
+        let Reasons { finding, causes, .. } = &rejected.reasons;
+        if causes.is_empty() {
+            let why = finding.as_deref().unwrap_or(&rejected.message);
+            line += &format!("\n      {}", visible(why));
+        }
+        for cause in causes {
+            let cure = paint(Colour::Dim, &format!("-> {}", visible(&cause.cure)));
+            line += &format!("\n      {}\n      {cure}", visible(&cause.message));
         }
     }
     line

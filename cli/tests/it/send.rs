@@ -163,6 +163,17 @@ fn the_exit_code_and_the_result_say_what_the_receiver_answered() {
     }
 }
 
+/// A receiver that refuses by the announced length hangs up before it has read all.
+#[test]
+fn an_answer_that_comes_before_the_body_is_sent_is_read() {
+    let address = genuine(Duration::ZERO);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long");
+    std::fs::write(&file, vec![b' '; 8 << 20]).unwrap();
+    let url = format!("{address}/webhooks/3qpr");
+    sent(&[&url, "-p", "3qpr", "--data", file.to_str().unwrap()]).is(1).says("413").says("body_too_large");
+}
+
 #[test]
 fn a_redirect_is_shown_and_not_followed() {
     let (notes, address) =
@@ -308,7 +319,8 @@ fn https_is_spoken_with_whom_this_machine_trusts() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root.pem");
     let der = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, signed.cert.der());
-    std::fs::write(&root, format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n")).unwrap();
+    std::fs::write(&root, format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n"))
+        .unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
