@@ -5,8 +5,11 @@
 //! cc, and the roots of this machine, so that a company's own authority is trusted as anywhere else.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +18,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -176,7 +179,7 @@ where
     let broken = |error: hyper::Error| format!("the connection broke: {}", chain(&error));
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Unheeded { stream, is_unheeded: false }))
         .await
         .map_err(broken)?;
     // It ends with the sender, or with its server.
@@ -202,6 +205,57 @@ where
     }
     connection.abort();
     Ok((head.status, head.headers, kept.freeze()))
+}
+
+/// A connection whose server may hang up on the request and still be heard: one that refuses a body for its
+/// length answers before it has read it. What nobody reads any more is written to nowhere, and only reading
+/// tells that the connection is broken.
+struct Unheeded<S> {
+    stream: S,
+    is_unheeded: bool,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Unheeded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unheeded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_unheeded {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Ready(Err(_)) => {
+                self.is_unheeded = true;
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => written,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_unheeded {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_unheeded {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// An error and its sources.
