@@ -131,7 +131,7 @@ fn text_of(bytes: &[u8]) -> Value {
             Err(_) => ("binary", String::from_utf8_lossy(bytes)),
         },
     };
-    let end = text.floor_char_boundary(SHOWN);
+    let end = (0..=SHOWN.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     json!({ "form": form, "text": text[..end], "cut": end < text.len() })
 }
 
