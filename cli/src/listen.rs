@@ -119,7 +119,13 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
     let (end, ending) = watch::channel(false);
     let log = log::Log::new(arguments.json, end.clone());
     let intake = Arc::new(Intake::new(judges, forward, Duration::from_secs(arguments.timeout), log));
-    let app = Arc::new(App { intake, port: address.port(), token: random()?, instance: random()?, ending });
+    let app = Arc::new(App {
+        intake: Arc::clone(&intake),
+        port: address.port(),
+        token: random()?,
+        instance: random()?,
+        ending,
+    });
     let ended = app.ending.clone();
     let server = axum::serve(listener, router(app).into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(ended_or_interrupted(end, ended.clone()));
@@ -128,7 +134,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
         // What is in flight then has had its time.
         () = some_time_after(ended) => {}
     }
-    Ok(0)
+    if intake.log.is_closed() { Err(Failure::BrokenPipe) } else { Ok(0) }
 }
 
 fn router(app: Arc<App>) -> Router {

@@ -37,7 +37,7 @@ pub(super) struct Intake {
     pub(super) forward: Option<Target>,
     timeout: Duration,
     pub(super) journal: Journal,
-    log: Log,
+    pub(super) log: Log,
     turns: Arc<Semaphore>,
     /// One diagnosis at a time, since each may take seconds.
     diagnosing: Mutex<()>,

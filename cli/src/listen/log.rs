@@ -1,5 +1,7 @@
 //! A line on the terminal for each delivery.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::watch;
 
 use super::journal::{Endpoint, Entry};
@@ -11,16 +13,23 @@ pub(super) struct Log {
     json: bool,
     /// To end the program when nobody reads its output any more.
     end: watch::Sender<bool>,
+    is_closed: AtomicBool,
 }
 
 impl Log {
     pub(super) fn new(json: bool, end: watch::Sender<bool>) -> Self {
-        Self { json, end }
+        Self { json, end, is_closed: AtomicBool::new(false) }
+    }
+
+    /// Whether nobody reads the output any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     pub(super) fn delivery(&self, entry: &Entry) {
         let line = if self.json { summary(entry).to_string() } else { to_text(entry) };
         if terminal::line(&line).is_err() {
+            self.is_closed.store(true, Ordering::Relaxed);
             // Its only error is that the program is ending.
             let _ = self.end.send(true);
         }

@@ -1,6 +1,6 @@
 //! `countersign listen`: what it takes, keeps, passes on and tells, and to whom.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -403,17 +403,19 @@ fn it_ends_when_told_whatever_goes_on() {
 
 #[test]
 fn it_ends_when_nobody_reads_its_output() {
-    let command = format!("{} listen --port 0 | head -n 1", env!("CARGO_BIN_EXE_countersign"));
-    let mut child = std::process::Command::new("bash")
-        .args(["-c", &format!("{command}; exit ${{PIPESTATUS[0]}}")])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    assert!(out.starts_with("listening on http://127.0.0.1:"), "{out}");
-    // It ends by the broken pipe at its next line, which is its announcement's.
-    let code = until("its end", || child.try_wait().unwrap()).code();
-    assert_eq!(code, Some(141));
+    let mut child = program(&["listen", "--port", "0"]).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    // The announcement's end.
+    while !text.contains("3QPR") {
+        assert_ne!(output.read_line(&mut text).unwrap(), 0, "{text}");
+    }
+    let address: std::net::SocketAddr =
+        text.lines().next().unwrap().strip_prefix("listening on http://").unwrap().parse().unwrap();
+    drop(output);
+    // It cannot say that this came, or that it listens.
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = "POST /webhooks/3qpr HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let _ = stream.write_all(request.as_bytes());
+    assert_eq!(until("its end", || child.try_wait().unwrap()).code(), Some(141));
 }
