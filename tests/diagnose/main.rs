@@ -242,6 +242,7 @@ fn the_work_is_bounded() {
     assert_eq!((diagnosis.code(), diagnosis.hints()), ("no_known_cause", &[Hint::Unfinished][..]));
     assert!(diagnosis.hashed_bytes() <= Diagnosis::MAX_HASHED_BYTES);
     assert!(diagnosis.hashed_bytes() > Diagnosis::MAX_HASHED_BYTES - 4 * MIB as u64);
+    assert!(diagnosis.hashed_bytes() > diagnosis.hashes() * (MIB - 64) as u64, "each is counted in full");
 
     // One byte more is not looked into, but whether it verifies is said.
     let longer = long_body(MIB + 1);
