@@ -252,6 +252,15 @@ fn the_work_is_bounded() {
 }
 
 #[test]
+fn a_body_that_was_much_longer_is_found() {
+    let compact = long_body(50_000);
+    let Some(signed) = Node("JSON.stringify(JSON.parse(body), null, 4)").run(&compact) else { return };
+    assert!(signed.len() > compact.len() * 3 / 2);
+    let four = Cause::BodyReserialised { signed: JsonLayout::FourSpaces };
+    assert_eq!(diagnose(&sign(&signed), &compact).causes(), [four]);
+}
+
+#[test]
 fn the_number_of_hashes_is_bounded_with_any_number_of_secrets_and_headers() {
     let joined = [sign(b"1"), sign(b"2"), sign(b"3"), sign(b"4"), sign(b"5")].join(",");
     let stripes = format!("t=1{}", format!(",v1={}", "ab".repeat(32)).repeat(9));
