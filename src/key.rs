@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
+
+use crate::mac::sha256;
 
 /// What a store remembers of an event, so that it is handled once however often it is delivered.
 ///
@@ -74,7 +75,7 @@ impl IdempotencyKey {
 fn push_digest(key: &mut String, name: &str, of: &[u8]) {
     let mut digits = [0; 64];
     // Neither fails: a digest is 32 bytes, and hex digits are ASCII.
-    let _ = hex::encode_to_slice(Sha256::digest(of), &mut digits);
+    let _ = hex::encode_to_slice(sha256(of), &mut digits);
     key.extend([name, std::str::from_utf8(&digits).unwrap_or_default()]);
 }
 

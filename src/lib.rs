@@ -44,8 +44,25 @@
 //! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
 //! | `actix-web` | `Verified`, an actix-web 4 extractor, a whole endpoint, and responses |
 //! | `tracing` | an event for each refusal and outcome, and a span around the handler, without payload or secret |
+//! | `aws-lc-rs` | the MAC by AWS-LC in place of RustCrypto's `hmac` and `sha2`: see [below](#the-mac) |
 //! | `conformance` | the contract of a store, as a suite that runs against yours |
 //! | `diagnose` | `Diagnoser`, for operators: what would have made a refused delivery verify, and the cure |
+//!
+//! # The MAC
+//!
+//! HMAC-SHA256 is RustCrypto's by default: Rust alone, and as fast as any on a CPU with SHA extensions. With
+//! the feature `aws-lc-rs` it is AWS-LC's, as is the SHA-256 of keys: faster on CPUs without them, and it
+//! takes a C compiler to build. Nothing else changes, neither the interface nor a verdict.
+//!
+//! Who has to use a module that is validated by FIPS 140 takes AWS-LC's: enable the feature here, and the
+//! feature `fips` of `aws-lc-rs` in your own manifest, which then holds for the whole program. It takes
+//! CMake and Go to build. Whether the module is what runs, `aws_lc_rs::try_fips_mode` tells.
+//!
+//! ```toml
+//! [dependencies]
+//! countersign = { version = "0.1", features = ["aws-lc-rs"] }
+//! aws-lc-rs = { version = "1", features = ["fips"] }
+//! ```
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -61,6 +78,7 @@ mod header;
 mod incoming;
 mod json;
 mod key;
+mod mac;
 #[cfg(countersign_memcheck)]
 #[doc(hidden)]
 pub mod memcheck;

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::error::SecretError;
+use crate::mac::Mac;
 
 /// A webhook's signing secret, as its provider issued it.
 ///
@@ -119,9 +118,8 @@ impl Secret {
     }
 
     /// An HMAC-SHA256 under this secret, before any of a body. [`wipe_stack`] has to follow.
-    pub(crate) fn to_mac(&self) -> Hmac<Sha256> {
-        #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
-        Hmac::new_from_slice(&self.bytes).expect("HMAC takes a key of any length")
+    pub(crate) fn to_mac(&self) -> Mac {
+        Mac::keyed(&self.bytes)
     }
 
     /// What is worked with where there is no secret.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hmac::Mac;
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
@@ -66,7 +65,7 @@ impl Signature {
     pub fn sign(secret: &Secret, body: &[u8]) -> Self {
         #[inline(never)]
         fn tag(secret: &Secret, body: &[u8]) -> [u8; Signature::TAG_LEN] {
-            secret.to_mac().chain_update(body).finalize().into_bytes().into()
+            secret.to_mac().finish_with(body)
         }
 
         let signature = Self(tag(secret, body));

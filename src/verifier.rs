@@ -3,24 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
-
 use crate::error::Error;
+use crate::mac::Mac;
 use crate::secret::{Secret, Secrets, wipe_stack};
 use crate::signature::Signature;
 
 struct Key {
-    mac: Hmac<Sha256>,
+    mac: Mac,
     label: Option<Arc<str>>,
     /// Nobody's: it is worked with like any other, so that refusing takes as long, and never matches.
     refuses: bool,
 }
 
 impl Key {
-    /// Judges what the key made of a body: the one place where a computed tag is looked at.
-    fn judge(&self, position: usize, mac: Hmac<Sha256>, signature: &Signature) -> Option<MatchedSecret> {
-        let matches = signature.matches(&mac.finalize().into_bytes().into());
+    /// Judges the tag that the key made of a body: the one place where a computed tag is looked at.
+    fn judge(&self, position: usize, tag: [u8; 32], signature: &Signature) -> Option<MatchedSecret> {
+        let matches = signature.matches(&tag);
         #[cfg(countersign_memcheck)]
         let matches = crate::memcheck::made_public(matches);
         (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
@@ -78,7 +76,7 @@ impl Verifier {
     /// [`Error::SignatureMismatch`] if none did.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, Error> {
         let mut keys = self.keys.iter().enumerate();
-        keys.find_map(|(position, key)| key.judge(position, key.mac.clone().chain_update(body), signature))
+        keys.find_map(|(position, key)| key.judge(position, key.mac.clone().finish_with(body), signature))
             .ok_or(Error::SignatureMismatch)
     }
 
@@ -107,7 +105,7 @@ impl Verifier {
 
     /// Signs a body with the newest secret: for testing a receiver.
     pub(crate) fn sign(&self, body: &[u8]) -> Signature {
-        Signature::from_tag(self.keys[0].mac.clone().chain_update(body).finalize().into_bytes().into())
+        Signature::from_tag(self.keys[0].mac.clone().finish_with(body))
     }
 }
 
@@ -126,8 +124,8 @@ impl fmt::Debug for Verifier {
 pub struct Verification {
     keys: Arc<[Key]>,
     /// Apart from the others, of which there are most often none, so that nothing is allocated.
-    newest: Hmac<Sha256>,
-    older: Vec<Hmac<Sha256>>,
+    newest: Mac,
+    older: Vec<Mac>,
     signature: Signature,
 }
 
@@ -149,7 +147,7 @@ impl Verification {
         let macs = std::iter::once(&self.newest).chain(&self.older);
         let mut judged = self.keys.iter().zip(macs).enumerate();
         judged
-            .find_map(|(position, (key, mac))| key.judge(position, mac.clone(), &self.signature))
+            .find_map(|(position, (key, mac))| key.judge(position, mac.clone().finish(), &self.signature))
             .ok_or(Error::SignatureMismatch)
     }
 }

@@ -242,12 +242,23 @@ fn the_work_is_bounded() {
     assert_eq!((diagnosis.code(), diagnosis.hints()), ("no_known_cause", &[Hint::Unfinished][..]));
     assert!(diagnosis.hashed_bytes() <= Diagnosis::MAX_HASHED_BYTES);
     assert!(diagnosis.hashed_bytes() > Diagnosis::MAX_HASHED_BYTES - 4 * MIB as u64);
+    assert!(diagnosis.hashed_bytes() > diagnosis.hashes() * (MIB - 64) as u64, "each is counted in full");
 
     // One byte more is not looked into, but whether it verifies is said.
     let longer = long_body(MIB + 1);
     let diagnosis = diagnoser.diagnose([(HEADER, wrong.as_bytes())], &longer);
     assert_eq!((diagnosis.hints(), diagnosis.hashes()), (&[Hint::BodyTooLong][..], 8));
     assert!(diagnoser.diagnose([(HEADER, sign(&longer).as_bytes())], &longer).is_verified());
+}
+
+#[test]
+fn a_body_that_was_much_longer_is_found() {
+    let compact = long_body(50_000);
+    let indented = tools::Tool::Python("json.dumps(json.loads(body), ensure_ascii=False, indent=4)");
+    let Some(signed) = indented.run(&compact) else { return };
+    assert!(signed.len() > compact.len() * 3 / 2, "{}", signed.len());
+    let four = Cause::BodyReserialised { signed: JsonLayout::FourSpaces };
+    assert_eq!(diagnose(&sign(&signed), &compact).causes(), [four]);
 }
 
 #[test]

@@ -245,6 +245,14 @@ fn what_was_done_to_the_header_is_named() {
             ),
             &[SignatureOfStandardWebhooks],
         ),
+        (
+            "X-Acme-Signature",
+            python(
+                "b'v1,' + base64.b64encode(hmac.new(body.split(b'\\n')[0], \
+                 b'msg_1.1614265330.' + body.split(b'\\n')[1], 'sha256').digest())",
+            ),
+            &[SignatureOfStandardWebhooks],
+        ),
     ];
     let input = [SECRET.as_bytes(), b"\n", BODY].concat();
     for (name, tool, causes) in cases {
@@ -254,7 +262,7 @@ fn what_was_done_to_the_header_is_named() {
         let name = name.to_owned();
         let other = is_other.then(|| SignatureInOtherHeader { name: name.to_ascii_lowercase() });
         let causes: Vec<_> = other.into_iter().chain(causes.iter().cloned()).collect();
-        let prefix = name.split('-').next().unwrap().to_ascii_lowercase();
+        let prefix = if name.starts_with("svix") { "svix" } else { "webhook" };
         let (id, time) = (format!("{prefix}-id"), format!("{prefix}-timestamp"));
         let headers = [("Host", &b"localhost"[..]), (&id, b"msg_1"), (&time, b"1614265330"), (&name, &value)];
         let signature = String::from_utf8(value.clone()).unwrap();

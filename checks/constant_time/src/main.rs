@@ -4,6 +4,8 @@
 //! $ RUSTFLAGS='--cfg countersign_memcheck' cargo run --release --locked --manifest-path checks/constant_time/Cargo.toml
 //! ```
 //!
+//! and, for the other backend of the MAC, with `--features aws-lc-rs`.
+//!
 //! It runs itself under valgrind's memcheck, which follows every bit that was derived from undefined
 //! memory, and reports each branch and each index that depends on one. The secrets are marked
 //! undefined, so what it reports is what a clock could tell of them, of the keyed MACs and of the
@@ -13,8 +15,8 @@
 //! `Secret::new` looks at a secret's length and ends, once and at start-up: it is marked afterwards.
 //! The verdict is the sender's to know: `Key::judge`, where it falls, hands it to [`make_public`].
 //!
-//! Valgrind has no SHA instructions, so what runs here is `sha2`'s portable code, and not the one for
-//! processors that have them, whose time does not depend on data.
+//! Valgrind has no SHA instructions, so what runs here is `sha2`'s portable code, or AWS-LC's assembly for
+//! other extensions, and not the one for processors that have them, whose time does not depend on data.
 
 #[cfg(not(countersign_memcheck))]
 compile_error!("build it with RUSTFLAGS='--cfg countersign_memcheck', so that verdicts are made public");

@@ -1,0 +1,27 @@
+//! RustCrypto's `hmac` and `sha2`: Rust alone, for every target, and the default.
+
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::{Digest, Sha256};
+
+/// A keyed HMAC-SHA256, and what it has seen of a body. Wiped when it is dropped.
+#[derive(Clone)]
+pub(crate) struct Mac(Hmac<Sha256>);
+
+impl Mac {
+    pub(crate) fn keyed(key: &[u8]) -> Self {
+        #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
+        Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into_bytes().into()
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
