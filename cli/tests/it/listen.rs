@@ -344,6 +344,37 @@ fn it_listens_to_this_machine_unless_told_and_shows_its_page_to_no_other() {
     assert_eq!(request(from_elsewhere, "POST", "/webhooks/3qpr", &[], b"").status, 401);
 }
 
+/// The stream's first events, as far as they come at once.
+fn events(listener: &Listener, last: &str) -> String {
+    let mut stream = TcpStream::connect(listener.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let head = format!("GET /api/events HTTP/1.1\r\nHost: {}\r\n", listener.address);
+    stream.write_all(format!("{head}Last-Event-ID: {last}\r\n\r\n").as_bytes()).unwrap();
+    let mut text = Vec::new();
+    // It never ends, so it is read for a while.
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_stream_goes_on_where_it_broke_off() {
+    let listener = Listener::start(&[]);
+    let post = |body: &str| {
+        let headers = [("X-3QPR-Signature", sign(THREEQPR, body.as_bytes()))];
+        listener.post("/webhooks/3qpr", &headers, body.as_bytes());
+    };
+    post(r#"{"event":"first"}"#);
+    let whole = events(&listener, "");
+    assert!(whole.contains("retry: 1000") && whole.contains(r#""event":"first""#), "{whole}");
+    let id = whole.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    post(r#"{"event":"second"}"#);
+    let rest = events(&listener, &id);
+    assert!(rest.contains(r#""event":"second""#) && !rest.contains(r#""event":"first""#), "{rest}");
+    // What another process has said tells nothing.
+    let all = events(&listener, "0123456789abcdef0123456789abcdef-1");
+    assert!(all.contains(r#""event":"first""#) && all.contains(r#""event":"second""#), "{all}");
+}
+
 /// Everything that it serves and prints, for a delivery that brings credentials of its own.
 #[test]
 fn no_secret_and_no_credential_is_shown_anywhere() {
@@ -362,15 +393,7 @@ fn no_secret_and_no_credential_is_shown_anywhere() {
         COMPLETED.as_bytes(),
     );
     listener.logged(2);
-    let stream = {
-        let mut stream = TcpStream::connect(listener.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-        write!(stream, "GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", listener.address).unwrap();
-        let mut text = Vec::new();
-        // It never ends, so it is read for a while.
-        let _ = stream.read_to_end(&mut text);
-        String::from_utf8(text).unwrap()
-    };
+    let stream = events(&listener, "");
     assert!(stream.contains("event: deliveries") && stream.contains("\"number\":2"), "{stream}");
     let served = ["/", "/api/deliveries/1", "/api/deliveries/1/curl", "/api/deliveries/2"]
         .map(|path| listener.get(path).text());

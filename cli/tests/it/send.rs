@@ -219,7 +219,7 @@ fn duplicates_are_the_same_bytes_and_handled_once() {
 
 #[test]
 fn of_several_at_once_one_is_handled_and_the_others_are_in_flight() {
-    let address = genuine(Duration::from_secs(1));
+    let address = genuine(Duration::from_secs(3));
     let url = format!("{address}/webhooks/3qpr");
     let (lines, summary) = answers(sent(&[&url, "-p", "3qpr", "--concurrent", "6", "--json"]).is(0));
     assert_eq!((lines.len(), &summary["accepted"], &summary["in_flight"]), (6, &json!(1), &json!(5)));
