@@ -4,11 +4,14 @@
 
 mod browser;
 mod completions;
+mod guard;
 mod listen;
 mod page;
+mod reach;
 mod receiver;
 mod secrets;
 mod send;
 mod sign;
+mod stream;
 mod support;
 mod verify;
