@@ -139,7 +139,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
 
 fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", get(page::page))
+        .route("/", get(page::page).fallback(page::not_found))
         .route("/api/events", get(events::events))
         .route("/api/deliveries/{number}", get(page::detail))
         .route("/api/deliveries/{number}/curl", get(page::curl))

@@ -44,7 +44,12 @@ fn a_delivery_is_answered_as_the_library_would_and_logged() {
     assert_eq!(find(2)["duplicate_of"], 1);
     assert_eq!((&find(3)["verdict"], &find(3)["error"]), (&json!("rejected"), &json!("missing_signature")));
     assert_eq!(listener.post("/webhooks/acme", &[], b"").status, 404);
-    assert_eq!(listener.get("/nothing").status, 404);
+    for wrong in
+        [listener.get("/nothing"), listener.post("/", &[], b""), listener.post("/webhooks", &[], b"")]
+    {
+        assert_eq!(wrong.status, 404);
+        assert!(wrong.text().contains("/webhooks/quote3d"), "{wrong:?}");
+    }
 }
 
 #[test]
