@@ -22,10 +22,11 @@ use hash::{Algorithm, Work};
 use header::{Claim, Found};
 use secret::Key;
 
+use crate::delivery::Body;
 use crate::header::HeaderValues;
 use crate::provider::Provider;
 use crate::secret::{Secrets, wipe_stack};
-use crate::verifier::{MatchedSecret, Verifier};
+use crate::verifier::MatchedSecret;
 use crate::webhook::Webhook;
 
 /// Says why a delivery was refused as unsigned: given the headers, the body and the secrets that failed, it
@@ -128,8 +129,9 @@ impl<P: Provider> Diagnoser<P> {
         for (name, value) in headers {
             found.add(self.webhook.signature_header().as_str(), name, value);
         }
-        if let Some(matched) = self.verified(&values, body) {
-            return self.of_verified(&matched, &values, body);
+        // By the very rule that a webhook goes by, but without its log: nobody was answered.
+        if let Ok(matched) = self.webhook.check(&values, body) {
+            return self.of_verified(matched, &values, body);
         }
         let claims = found.claims();
         let hashes = values.signature().map_or(0, |_| self.secrets.iter().count() as u64);
@@ -150,20 +152,18 @@ impl<P: Provider> Diagnoser<P> {
         Diagnosis { is_verified: false, causes: Vec::new(), hints, secret: None, work }
     }
 
-    /// By the very rule that a webhook goes by.
-    fn verified(&self, values: &HeaderValues<'_>, body: &[u8]) -> Option<MatchedSecret> {
-        Verifier::new(self.secrets.clone()).verify(body, &values.signature().ok()?).ok()
-    }
-
-    fn of_verified(&self, matched: &MatchedSecret, values: &HeaderValues<'_>, body: &[u8]) -> Diagnosis {
-        let verdict = self.webhook.verify_values_at(values, body, SystemTime::UNIX_EPOCH);
-        let hints = verdict.err().map(|error| Hint::RefusedAfterwards { code: error.code() });
+    fn of_verified(&self, matched: MatchedSecret, values: &HeaderValues<'_>, body: &[u8]) -> Diagnosis {
         let hashes = matched.position() as u64 + 1;
+        let secret = matched.label().map(Into::into);
+        // The time is not looked at, since the webhook has no greatest age.
+        let now = || SystemTime::UNIX_EPOCH;
+        let verdict = self.webhook.judge(Ok(matched), values.event(), Body::Borrowed(body), now);
+        let hints = verdict.err().map(|error| Hint::RefusedAfterwards { code: error.code() });
         Diagnosis {
             is_verified: true,
             causes: Vec::new(),
             hints: hints.into_iter().collect(),
-            secret: matched.label().map(Into::into),
+            secret,
             work: Work { hashes, bytes: hashes * body.len() as u64 },
         }
     }

@@ -52,7 +52,8 @@
 //!
 //! HMAC-SHA256 is RustCrypto's by default: Rust alone, and as fast as any on a CPU with SHA extensions. With
 //! the feature `aws-lc-rs` it is AWS-LC's, as is the SHA-256 of keys: faster on CPUs without them, and it
-//! takes a C compiler to build. Nothing else changes, neither the interface nor a verdict.
+//! takes a C compiler to build. Nothing else changes, neither the interface nor a verdict. The SHA-1 and SHA-512
+//! that the feature `diagnose` tries stay RustCrypto's.
 //!
 //! Who has to use a module that is validated by FIPS 140 takes AWS-LC's: enable the feature here, and the
 //! feature `fips` of `aws-lc-rs` in your own manifest, which then holds for the whole program. It takes

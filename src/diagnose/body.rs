@@ -24,7 +24,8 @@ type Undo = fn(&[u8]) -> Option<Vec<u8>>;
 /// What was wrapped around the body last is undone first.
 static UNWRAP: [(Cause, Undo); 6] = [
     (Cause::BodyBase64, |body| {
-        base64_decoded(&body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<_>>())
+        let text: Vec<_> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        base64_decoded(&text).map(|bytes| bytes.to_vec())
     }),
     (Cause::BodyDoubleEncoded, |body| serde_json::from_slice::<String>(body).ok().map(String::into_bytes)),
     (Cause::BodyFormEncoded, |body| form_decoded(body, true)),

@@ -3,9 +3,11 @@
 use hmac::digest::{FixedOutput, Update};
 use hmac::{Hmac, KeyInit};
 use sha1::Sha1;
-use sha2::{Sha256, Sha512};
+use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::mac::{Mac, sha256};
 
 /// How a tag was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub(super) enum Algorithm {
     Sha256,
     Sha1,
     Sha512,
-    /// Of the body, without a key.
+    /// Of the body alone, without a key.
     PlainSha256,
 }
 
@@ -42,12 +44,16 @@ impl Work {
 /// Whether the key makes this tag of a message, in a time that does not depend on how much of it is right.
 pub(super) fn makes(algorithm: Algorithm, key: &[u8], message: [&[u8]; 2], tag: &[u8]) -> bool {
     let computed = match algorithm {
-        Algorithm::Sha256 => keyed::<Hmac<Sha256>>(key, message),
+        Algorithm::Sha256 => {
+            let mut mac = Mac::keyed(key);
+            mac.update(message[0]);
+            mac.update(message[1]);
+            Zeroizing::new(mac.finish().to_vec())
+        }
         Algorithm::Sha1 => keyed::<Hmac<Sha1>>(key, message),
         Algorithm::Sha512 => keyed::<Hmac<Sha512>>(key, message),
-        Algorithm::PlainSha256 => {
-            Zeroizing::new(Sha256::default().chain(message[0]).chain(message[1]).finalize_fixed().to_vec())
-        }
+        // Of a body alone, in front of which nothing is signed.
+        Algorithm::PlainSha256 => Zeroizing::new(sha256(message[1]).to_vec()),
     };
     computed.ct_eq(tag).into()
 }

@@ -17,13 +17,20 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// What base64 of either alphabet stands for, with or without its padding.
-pub(super) fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
-    // It may be a secret: wiped also where decoding fails half-way.
+pub(super) fn base64_decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    // It may be a secret: in place, and wiped also where decoding fails half-way.
     let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
     let decoded =
         STANDARD.decode_slice(text, &mut bytes).or_else(|_| URL_SAFE.decode_slice(text, &mut bytes));
     bytes.truncate(decoded.ok()?);
-    Some(std::mem::take(&mut *bytes))
+    Some(bytes)
+}
+
+/// What hex stands for, decoded in place for the same reason.
+fn hex_decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; text.len() / 2]);
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// A key to try, and what would have happened to the secret for it to be the right one.
@@ -42,9 +49,9 @@ impl Key {
         }
     }
 
-    fn after(&self, cause: Cause, bytes: Vec<u8>) -> Self {
+    fn after(&self, cause: Cause, bytes: Zeroizing<Vec<u8>>) -> Self {
         let causes = self.causes.iter().cloned().chain([cause]).collect();
-        Self { bytes: Zeroizing::new(bytes), causes, label: self.label.clone() }
+        Self { bytes, causes, label: self.label.clone() }
     }
 
     /// The key itself, then one for each accident, then the pairs of accidents that occur.
@@ -63,8 +70,8 @@ impl Key {
     fn variants(&self) -> Vec<Self> {
         let secret = &**self.bytes;
         let mut keys = Vec::new();
-        let mut add = |cause: Cause, bytes: Option<Vec<u8>>| {
-            let bytes = bytes.filter(|bytes| !bytes.is_empty() && bytes != secret);
+        let mut add = |cause: Cause, bytes: Option<Zeroizing<Vec<u8>>>| {
+            let bytes = bytes.filter(|bytes| !bytes.is_empty() && **bytes != secret);
             keys.extend(bytes.map(|bytes| self.after(cause, bytes)));
         };
         for (before, after) in [("", "\n"), ("", "\r\n"), ("", " "), (" ", ""), ("", "\r")] {
@@ -72,33 +79,38 @@ impl Key {
         }
         add(
             Cause::SecretPadded,
-            std::str::from_utf8(secret).ok().map(|text| text.trim_matches(is_invisible).into()),
+            std::str::from_utf8(secret).ok().map(|text| wiped(text.trim_matches(is_invisible))),
         );
         for quote in ["\"", "'", "`"] {
             let unquoted =
                 secret.strip_prefix(quote.as_bytes()).and_then(|rest| rest.strip_suffix(quote.as_bytes()));
-            add(Cause::SecretQuoted, unquoted.map(<[u8]>::to_vec));
+            add(Cause::SecretQuoted, unquoted.map(wiped));
         }
         for quote in ["\"", "'"] {
             add(Cause::SecretSignedWithQuotes, Some(around(quote, secret, quote)));
         }
-        add(Cause::SecretPrefixDropped, secret.strip_prefix(b"whsec_").map(<[u8]>::to_vec));
+        add(Cause::SecretPrefixDropped, secret.strip_prefix(b"whsec_").map(wiped));
         if !secret.starts_with(b"whsec_") {
             add(Cause::SecretPrefixMissing, Some(around("whsec_", secret, "")));
         }
-        add(Cause::SecretHexDecoded, hex::decode(secret).ok());
-        add(Cause::SecretHexEncoded, Some(hex::encode(secret).into()));
+        add(Cause::SecretHexDecoded, hex_decoded(secret));
+        add(Cause::SecretHexEncoded, Some(wiped(hex::encode(secret))));
         add(Cause::SecretBase64Decoded, base64_decoded(secret));
         add(
             Cause::SecretBase64Encoded,
-            Some(base64::engine::general_purpose::STANDARD.encode(secret).into()),
+            Some(wiped(base64::engine::general_purpose::STANDARD.encode(secret))),
         );
         keys
     }
 }
 
-fn around(before: &str, secret: &[u8], after: &str) -> Vec<u8> {
-    [before.as_bytes(), secret, after.as_bytes()].concat()
+fn around(before: &str, secret: &[u8], after: &str) -> Zeroizing<Vec<u8>> {
+    wiped([before.as_bytes(), secret, after.as_bytes()].concat())
+}
+
+/// To be wiped, also where it is dropped because nothing is tried with it.
+fn wiped(bytes: impl Into<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(bytes.into())
 }
 
 fn is_invisible(character: char) -> bool {

@@ -1,8 +1,10 @@
 //! Each accident of a secret or a header, made to happen by a tool, is named: it, and nothing else.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign::Cause::{self, *};
 use countersign::provider::{Quote3d, ThreeQpr};
-use countersign::{Diagnoser, Diagnosis, Secrets};
+use countersign::{Diagnoser, Diagnosis, Secrets, Signature};
 
 use super::tools::Tool::{self, Node, Python, Shell};
 use super::{HEADER, SECRET, check_redacted, secret, sign};
@@ -293,4 +295,64 @@ fn accidents_of_all_three_together_are_named() {
     let codes: Vec<_> = diagnosis.causes().iter().map(Cause::code).collect();
     assert_eq!(codes, ["signature_upper_case", "secret_quoted", "body_reserialised"]);
     assert_eq!(diagnosis.code(), "signature_upper_case");
+}
+
+#[test]
+fn a_genuine_body_cut_in_two_is_of_no_scheme() {
+    // A signature that whoever sent it has seen, of a body that is then cut where the scheme has a period.
+    let genuine = br#"{"event":"scan.created","id":"evt_1.2"}"#;
+    let tag = Signature::sign(&secret(SECRET), genuine).to_string().split_off("sha256=".len());
+    let theirs = STANDARD.encode(hex::decode(&tag).unwrap());
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET));
+    for at in (0..genuine.len()).filter(|at| genuine[*at] == b'.') {
+        let (before, rest) = (&genuine[..at], &genuine[at + 1..]);
+        let stripe = [b"t=", before, b",v1=", tag.as_bytes()].concat();
+        let diagnosis = diagnoser.diagnose([("stripe-signature", &*stripe)], rest);
+        assert_eq!(diagnosis.causes(), [], "{diagnosis}");
+    }
+    let [id, timestamp, rest] = genuine.splitn(3, |byte| *byte == b'.').collect::<Vec<_>>()[..] else {
+        panic!("two periods")
+    };
+    let value = format!("v1,{theirs}");
+    let headers =
+        [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", value.as_bytes())];
+    assert_eq!(diagnoser.diagnose(headers, rest).causes(), []);
+}
+
+#[test]
+fn an_id_and_a_time_are_what_the_schemes_say() {
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET));
+    let digits = ["1".repeat(20), "1".repeat(21)];
+    let ids = ["a".repeat(256), "a".repeat(257)];
+    let cases = [
+        ("msg_1", "1614265330", true),
+        ("msg-1:a/b", &*digits[0], true),
+        (&*ids[0], "1", true),
+        ("msg_1", &*digits[1], false),
+        ("msg_1", "", false),
+        ("msg_1", "-1", false),
+        ("msg_1", "1614265330a", false),
+        ("", "1", false),
+        ("msg 1", "1", false),
+        ("msg\"1", "1", false),
+        ("{msg", "1", false),
+        ("müg", "1", false),
+        (&*ids[1], "1", false),
+    ];
+    for (id, time, is_theirs) in cases {
+        let tag = |before: String| {
+            let signature = Signature::sign(&secret(SECRET), &[before.as_bytes(), BODY].concat()).to_string();
+            hex::decode(&signature["sha256=".len()..]).unwrap()
+        };
+        let value = format!("v1,{}", STANDARD.encode(tag(format!("{id}.{time}."))));
+        let headers = [("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", &*value)];
+        let diagnosis = diagnoser.diagnose(headers.map(|(name, value)| (name, value.as_bytes())), BODY);
+        let causes = [SignatureOfStandardWebhooks];
+        assert_eq!(diagnosis.causes(), &causes[..usize::from(is_theirs)], "{id} {time}");
+
+        let value = format!("t={time},v1={}", hex::encode(tag(format!("{time}."))));
+        let diagnosis = diagnoser.diagnose([("stripe-signature", value.as_bytes())], BODY);
+        let is_time = (1..=20).contains(&time.len()) && time.bytes().all(|byte| byte.is_ascii_digit());
+        assert_eq!(diagnosis.causes(), &[SignatureOfStripe][..usize::from(is_time)], "{time}");
+    }
 }
