@@ -116,6 +116,7 @@ fn all_text_can_be_read_in_light_and_dark() {
     let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
     let Some(mut page) = open(&listener.url("/")) else { return };
     a_days_work(&listener);
+    page.wait("deliveries.size === 7 && rows.size === 7 && !dirty.list");
     page.prefer(&[("prefers-reduced-motion", "reduce")]);
     let worst = include_str!("contrast.js");
     for scheme in ["light", "dark"] {
