@@ -5,7 +5,7 @@ use std::fmt;
 /// An accident that was proven: with it undone, the signature verifies.
 ///
 /// `signed` below is what the provider computed the signature over or with; `arrived`, what was given to
-/// the [`Diagnoser`](crate::Diagnoser).
+/// the [`Diagnoser`](super::Diagnoser).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -32,6 +32,7 @@ pub enum Cause {
     /// The header is there more than once, and one of the values is right.
     SignatureRepeated,
     /// The signature is in another header than the provider's.
+    #[non_exhaustive]
     SignatureInOtherHeader {
         /// The header, in lower case.
         name: String,
@@ -62,8 +63,9 @@ pub enum Cause {
     /// The provider signs with a `whsec_` that your secret lacks.
     SecretPrefixMissing,
     /// It was signed with another of your secrets.
+    #[non_exhaustive]
     SecretOfOther {
-        /// The name that was given to [`with_other`](crate::Diagnoser::with_other).
+        /// The name that was given to [`with_other`](super::Diagnoser::with_other).
         name: String,
     },
 
@@ -94,6 +96,7 @@ pub enum Cause {
     /// Line ends were CRLF.
     BodyCrlfLost,
     /// The body was parsed and written again with other white space.
+    #[non_exhaustive]
     BodyReserialised {
         /// How it was laid out when it was signed.
         signed: JsonLayout,
