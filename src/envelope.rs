@@ -136,6 +136,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_to_the_log_what_was_expected() {
+        let cases = [
+            ("7", "expected an object with a string `event`"),
+            ("{}", "missing field `event`"),
+            (r#"{"event":7}"#, "expected a string"),
+            (r#"{"event":"a","id":null,"id":"1"}"#, "duplicate field `id`"),
+            (r#"{"event":"a","x":1,"x":2}"#, "repeated field"),
+        ];
+        for (body, expected) in cases {
+            let Err(Error::MalformedPayload { source }) = Envelope::parse(body.as_bytes()) else { panic!() };
+            assert!(source.to_string().contains(expected), "{source}");
+        }
+    }
+
+    #[test]
     fn no_key_is_repeated_however_it_is_written() {
         let refused = [
             r#"{"event":"a","event":"a"}"#,

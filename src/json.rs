@@ -151,7 +151,7 @@ mod tests {
             "1e99999",
         ] {
             let number: Number = serde_json::from_str(text).unwrap();
-            assert_eq!(number.as_str(), text);
+            assert_eq!((number.as_str(), &*number.to_string()), (text, text));
             assert_eq!(serde_json::to_string(&number).unwrap(), text);
         }
     }
@@ -161,6 +161,14 @@ mod tests {
         for text in ["null", "true", "\"1\"", "[1]", "{}", "+1", "01", ".5", "1.", "NaN", "-", "0x1", ""] {
             assert!(serde_json::from_str::<Number>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn json_is_its_text_without_the_white_space_around_it() {
+        let read = |text| serde_json::from_str::<Json>(text).unwrap();
+        assert_eq!(read(" {\"a\" : 1} ").to_string(), "{\"a\" : 1}");
+        assert_eq!(read(" [1] "), read("[1]"));
+        assert_ne!(read("[ 1]"), read("[1]"));
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl IdempotencyKey {
         &self.0
     }
 
+    /// The text itself, for a store that keeps it in this process.
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// `provider` is at most [`Provider::MAX_NAME_LEN`](crate::Provider) long, so the key fits.
     pub(crate) fn new(provider: &str, tenant: Option<&str>, id: Option<&str>, body: &[u8]) -> Self {
         let mut key = String::with_capacity(Self::MAX_LEN);
@@ -119,6 +124,13 @@ mod tests {
         assert_eq!(key(Some("evt_01HXYZ"), "{}"), "3qpr:evt_01HXYZ");
         assert_eq!(key(Some("a:b/c"), "{}"), "3qpr:a:b/c");
         assert_eq!(key(Some(&"x".repeat(150)), "{}"), format!("3qpr:{}", "x".repeat(150)));
+    }
+
+    #[test]
+    fn a_key_is_written_as_its_text() {
+        let key = IdempotencyKey::new("3qpr", None, Some("evt_1"), b"{}");
+        assert_eq!((key.as_str(), &*key.to_string()), ("3qpr:evt_1", "3qpr:evt_1"));
+        assert_eq!(serde_json::to_string(&key).unwrap(), r#""3qpr:evt_1""#);
     }
 
     #[test]

@@ -12,8 +12,10 @@ pub(crate) use rust_crypto::{Mac, sha256};
 
 impl Mac {
     /// The tag of what came so far and this.
-    pub(crate) fn finish_with(mut self, last: &[u8]) -> [u8; 32] {
-        self.update(last);
-        self.finish()
+    #[inline]
+    pub(crate) fn tag_with(&self, last: &[u8]) -> [u8; 32] {
+        let mut mac = self.clone();
+        mac.update(last);
+        mac.finish()
     }
 }

@@ -116,7 +116,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// Renews the lease of a handler that runs long, every third of the lease, until `ceiling` after
     /// it began. If the lease turns out to be lost, the handler is dropped at once, and the delivery
     /// is not acknowledged. A renewal that fails is tried again. The lease may outlast the ceiling by as
-    /// long as the store takes for the last renewal.
+    /// long as the store takes for the last renewal, and a ceiling below the lease does not shorten it.
     ///
     /// `sleep` is your runtime's: `tokio::time::sleep`, say. With a short lease and a renewal, the key
     /// of an instance that died is free again soon, and a handler may take its time all the same.

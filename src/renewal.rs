@@ -52,7 +52,8 @@ impl Renewal {
     async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, lease_for: Duration) {
         // Thrice a lease, so that a renewal may fail or be late without losing it.
         let step = (lease_for / 3).max(Duration::from_millis(1));
-        let mut left = self.ceiling;
+        // A renewal within the first lease must not shorten it.
+        let mut left = self.ceiling.max(lease_for);
         let mut tick = (self.sleep)(step);
         while left > step && left > lease_for.saturating_sub(step) {
             tick.as_mut().await;

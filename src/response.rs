@@ -54,3 +54,36 @@ fn response<B: From<String>>(status: u16, code: Option<&str>) -> Response<B> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_status_a_code_unless_it_is_acknowledged_and_when_to_retry() {
+        let retry_after = Duration::from_millis(1_500);
+        let cases = [
+            (Outcome::Handled, 200, None, ""),
+            (Outcome::Duplicate, 200, None, ""),
+            (Outcome::InFlight { retry_after }, 409, Some("2"), r#"{"error":"in_flight"}"#),
+            (Outcome::LeaseLost { retry_after }, 409, Some("2"), r#"{"error":"lease_lost"}"#),
+            (Outcome::Rejected(Error::Stale), 400, None, r#"{"error":"stale"}"#),
+            (Outcome::Failed("no disk".into()), 500, None, r#"{"error":"handler_failed"}"#),
+            (Outcome::Unavailable("no store".into()), 503, None, r#"{"error":"store_unavailable"}"#),
+        ];
+        for (outcome, status, retry_after, body) in cases {
+            let response: Response<String> = outcome.to_response();
+            let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
+            let content_type = (!body.is_empty()).then_some("application/json");
+            assert_eq!((response.status().as_u16(), &**response.body()), (status, body));
+            assert_eq!((header(CONTENT_TYPE), header(RETRY_AFTER)), (content_type, retry_after), "{body}");
+        }
+        let response: Response<String> = Error::SignatureMismatch.to_response();
+        assert_eq!(
+            (response.status().as_u16(), &**response.body()),
+            (401, r#"{"error":"signature_mismatch"}"#)
+        );
+    }
+}

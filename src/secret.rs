@@ -86,8 +86,8 @@ impl Secret {
                 .map(|secret| secret.with_label(variable))
                 .map_err(|error| error.in_variable(variable)),
             Err(std::env::VarError::NotPresent) => Err(SecretError::Unset { variable: variable.to_owned() }),
-            // The error of `std` holds the value: it is dropped here.
-            Err(std::env::VarError::NotUnicode(_)) => {
+            Err(std::env::VarError::NotUnicode(value)) => {
+                drop(Zeroizing::new(value.into_encoded_bytes()));
                 Err(SecretError::NotUnicode { variable: variable.to_owned() })
             }
         }

@@ -206,9 +206,8 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
     /// [`Error::SignatureMismatch`].
     pub fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<MatchedSecret, Error> {
-        self.verifier
-            .verify(body, &self.signature(&self.values_of(headers))?)
-            .inspect_err(|error| self.refuse(error))
+        let signature = self.signature(&self.signature_values_of(headers))?;
+        self.verifier.verify(body, &signature).inspect_err(|error| self.refuse(error))
     }
 
     /// Picks this webhook's headers out of all of a request's, in whatever type they come. Give it
@@ -278,11 +277,16 @@ impl<P: Provider> Webhook<P> {
         trace::refused(P::NAME, tenant, (error.code(), error.status()), error);
     }
 
-    pub(crate) fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
+    fn signature_values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
         let mut values = HeaderValues::new();
         for value in headers.get_all(&self.signature_header) {
             values = values.with_signature(value.as_bytes());
         }
+        values
+    }
+
+    pub(crate) fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
+        let mut values = self.signature_values_of(headers);
         if let Some(name) = &self.event_header {
             for value in headers.get_all(name) {
                 values = values.with_event(value.as_bytes());
@@ -387,5 +391,22 @@ impl<P: Provider> fmt::Debug for Webhook<P> {
             .field("max_age", &self.max_age)
             .field("body_limit", &self.body_limit)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn a_providers_name_is_1_to_32_characters_that_separate_nothing_in_a_key() {
+        let longest = "n".repeat(32);
+        for name in ["a", "3qpr", "a-b_c.d", "az09-_.", &longest] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "Acme", "a:b", "a@b", "a b", "a/b", "a~", "é", "a\0", "a:", &format!("{longest}n")]
+        {
+            assert!(!is_name(name), "{name}");
+        }
     }
 }

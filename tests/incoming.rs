@@ -69,6 +69,31 @@ fn a_body_in_pieces_is_the_delivery_that_it_is_in_one() {
     }
 }
 
+/// The only frame is shared and not copied, so that a second one finds the first elsewhere than a third.
+#[cfg(feature = "tower")]
+#[tokio::test]
+async fn a_body_in_frames_is_the_delivery_that_it_is_in_one() {
+    use bytes::Bytes;
+    use countersign::tower::http_body::Frame;
+    use http_body_util::channel::Channel;
+
+    let webhook = webhook::<ThreeQpr>();
+    let body = Bytes::from(THREEQPR);
+    let headers = signed(&webhook, &body);
+    let whole = told(webhook.verify(&headers, &body));
+    let end = body.len();
+    for cuts in [[0, 0], [0, 1], [0, end], [1, 1], [1, 2], [10, 100], [10, end], [end, end]] {
+        let (mut sender, frames) = Channel::<Bytes, std::convert::Infallible>::new(3);
+        for piece in [0..cuts[0], cuts[0]..cuts[1], cuts[1]..end] {
+            sender.try_send(Frame::data(body.slice(piece))).unwrap();
+        }
+        drop(sender);
+        let mut request = http::Request::new(frames);
+        *request.headers_mut() = headers.clone();
+        assert_eq!(told(webhook.verify_request(request).await), whole, "{cuts:?}");
+    }
+}
+
 #[test]
 fn no_more_than_the_limit_is_taken_however_it_comes() {
     let webhook = webhook::<ThreeQpr>().with_body_limit(THREEQPR.len());

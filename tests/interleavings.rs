@@ -72,6 +72,74 @@ fn check_then_insert_is_caught() {
     });
 }
 
+/// Two keys that are kept apart: any two, by the sum of their bytes. Made outside the model, in which all has
+/// to be the same each time.
+fn two_keys() -> [IdempotencyKey; 2] {
+    let sum = |key: &IdempotencyKey| key.as_str().bytes().fold(0_u8, u8::wrapping_add) % 32;
+    let one = conformance::fresh_key();
+    let other = std::iter::repeat_with(conformance::fresh_key).find(|other| sum(other) != sum(&one));
+    [one, other.unwrap()]
+}
+
+#[test]
+fn the_last_place_is_for_one_key_in_every_interleaving() {
+    let keys = two_keys();
+    loom::model(move || {
+        let store = Arc::new(store().with_capacity(1));
+        let [here, there] = keys.clone();
+        let other = thread::spawn({
+            let store = Arc::clone(&store);
+            move || ready(store.claim(&there, LEASE))
+        });
+        let claims = [ready(store.claim(&here, LEASE)), other.join().unwrap()];
+        let acquired = claims.iter().filter(|claim| matches!(claim, Ok(Claim::Acquired(_)))).count();
+        let refused = claims.iter().filter(|claim| claim.is_err()).count();
+        assert_eq!((acquired, refused, store.len()), (1, 1, 1));
+    });
+}
+
+#[test]
+fn the_place_of_a_key_that_has_lapsed_is_for_one_key_too() {
+    let keys = two_keys();
+    loom::model(move || {
+        let time = Arc::new(AtomicUsize::new(0));
+        let clock = Arc::clone(&time);
+        let store = MemoryStore::new()
+            .with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64))
+            .with_capacity(1);
+        let store = Arc::new(store);
+        let [here, there] = keys.clone();
+        let Claim::Acquired(lease) = ready(store.claim(&here, LEASE)).unwrap() else { panic!() };
+        time.store(61, Ordering::SeqCst);
+        let other = thread::spawn({
+            let store = Arc::clone(&store);
+            move || ready(store.claim(&there, LEASE))
+        });
+        // Late, and still its own until another needs the place.
+        let completed = ready(store.complete(&lease, LEASE)).unwrap();
+        let other = other.join().unwrap();
+        assert_eq!(completed == Fenced::Applied, other.is_err());
+        assert_eq!(store.len(), 1);
+    });
+}
+
+#[test]
+fn a_release_makes_place_for_another_key_and_is_counted_once() {
+    let keys = two_keys();
+    loom::model(move || {
+        let store = Arc::new(store().with_capacity(1));
+        let [here, there] = keys.clone();
+        let Claim::Acquired(lease) = ready(store.claim(&here, LEASE)).unwrap() else { panic!() };
+        let other = thread::spawn({
+            let store = Arc::clone(&store);
+            move || ready(store.claim(&there, LEASE)).is_ok()
+        });
+        assert_eq!(ready(store.release(&lease)).unwrap(), Fenced::Applied);
+        let other = other.join().unwrap();
+        assert_eq!(store.len(), usize::from(other));
+    });
+}
+
 #[test]
 fn a_completion_and_a_takeover_never_both_succeed() {
     loom::model(|| {
@@ -91,6 +159,26 @@ fn a_completion_and_a_takeover_never_both_succeed() {
         let completed = completion.join().unwrap();
         assert_eq!(completed == Fenced::Applied, taken == Claim::Done);
         assert_eq!(completed == Fenced::Lost, matches!(taken, Claim::Acquired(_)));
+    });
+}
+
+#[test]
+fn a_renewal_never_lets_a_second_claim_in_beside_it() {
+    loom::model(|| {
+        let time = Arc::new(AtomicUsize::new(0));
+        let clock = Arc::clone(&time);
+        let store =
+            MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64));
+        let store = Arc::new(store);
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = ready(store.claim(&key, LEASE)).unwrap() else { panic!() };
+        time.store(61, Ordering::SeqCst);
+        let (renewing, renewed) = (Arc::clone(&store), lease.clone());
+        let renewal = thread::spawn(move || ready(renewing.renew(&renewed, LEASE)).unwrap());
+        let taken = ready(store.claim(&key, LEASE)).unwrap();
+        let renewed = renewal.join().unwrap();
+        assert_eq!(renewed == Fenced::Lost, matches!(taken, Claim::Acquired(_)));
+        assert_eq!(ready(store.complete(&lease, LEASE)).unwrap(), renewed);
     });
 }
 

@@ -4,12 +4,13 @@ mod common;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
-use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
+use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -60,14 +61,36 @@ async fn an_erased_error_is_the_stores_own() {
     let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new().with_capacity(0));
     let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
     assert_eq!(error.to_string(), "the store is full with 0 keys");
+    assert_eq!(format!("{error:?}"), "Full { capacity: 0 }");
     assert!(error.get_ref().is::<countersign::store::MemoryStoreError>());
     assert_eq!((error.code(), error.status()), ("store_failed", 503));
+
+    let store: Arc<dyn ErasedStore> = Arc::new(Flawed::new(Flaw::None));
+    let error = store.claim(&conformance::fresh_key(), Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.to_string(), "no time");
+    assert_eq!(error.source().unwrap().to_string(), "a lease must be longer than zero");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_16_tasks_on_one_key_one_acquires_it_and_none_fails() {
     let store = Arc::new(MemoryStore::new());
     common::one_wins_each_of_5_000_rounds(&vec![store; common::RACERS]).await;
+}
+
+/// A fixed point may be any: the year 1, say, from which on it is more nanoseconds than 64 bits hold.
+#[tokio::test]
+async fn in_memory_a_clock_may_have_begun_long_ago() {
+    let since = Duration::from_secs(2_026 * 31_556_952);
+    let clock = Clock::default();
+    let read = clock.read();
+    let store = MemoryStore::new().with_clock(move || since + read());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: LEASE });
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    clock.pass(RETENTION);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
 }
 
 #[tokio::test]
@@ -109,6 +132,35 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
 }
 
 #[tokio::test]
+async fn in_memory_a_lease_and_a_retention_end_on_time_and_not_after() {
+    let clock = Clock::default();
+    let moment = Duration::from_millis(1);
+    let store = MemoryStore::new().with_clock(clock.read());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(_) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    clock.pass(LEASE - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: moment });
+    clock.pass(moment);
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    clock.pass(RETENTION - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    clock.pass(moment);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
+async fn a_memory_store_says_how_many_keys_it_holds() {
+    let store = MemoryStore::new();
+    let key = conformance::fresh_key();
+    assert_eq!((store.len(), store.is_empty()), (0, true));
+    let _lease = store.claim(&key, LEASE).await.unwrap();
+    assert_eq!((store.len(), store.is_empty()), (1, false));
+    assert!(store.forget(key.as_str()).await.unwrap());
+    assert!(store.is_empty());
+}
+
+#[tokio::test]
 async fn a_memory_store_that_is_not_full_drops_what_expired_an_hour_ago() {
     let clock = Clock::default();
     let store = MemoryStore::new().with_clock(clock.read());
@@ -136,10 +188,11 @@ async fn a_lapsed_claim_lingers_for_an_hour_in_which_it_can_be_completed() {
             panic!()
         };
         clock.pass(LEASE + wait);
-        let _others = store.claim(&conformance::fresh_key(), LEASE).await.unwrap();
+        // So many that one of them comes to the same lock.
+        for _ in 0..1_000 {
+            let _other = store.claim(&conformance::fresh_key(), LEASE).await.unwrap();
+        }
         assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), expected);
-        clock.pass(10 * RETENTION);
-        let _others = store.claim(&conformance::fresh_key(), LEASE).await.unwrap();
     }
 }
 
@@ -207,7 +260,11 @@ impl std::fmt::Display for Zero {
     }
 }
 
-impl std::error::Error for Zero {}
+impl std::error::Error for Zero {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&PolicyError::ZeroLease)
+    }
+}
 
 impl Flawed {
     fn new(flaw: Flaw) -> Self {

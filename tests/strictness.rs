@@ -123,7 +123,8 @@ fn what_is_no_json_is_refused_wherever_it_stands_in_an_envelope() {
     on_a_small_stack(|| {
         let mut bodies = 0;
         for (name, document) in documents("n_") {
-            for event in EVENTS {
+            // NowToPrint's: documented, named, and unheard of. It has no event header, which would have to agree.
+            for event in ["quote.received", "quote.updated", "quote.unheard-of"] {
                 for (place, body) in envelopes(event, &document).iter().enumerate() {
                     // Nothing at all is what an empty array and an empty object consist of.
                     if document.trim_ascii().is_empty() && [2, 4].contains(&place) {

@@ -309,6 +309,7 @@ where
     let value = header(SECRET.as_bytes(), &body);
     let values = HeaderValues::new().with_signature(value.as_bytes()).with_event(name.as_bytes());
     let Ok(delivery) = webhook::<P>().verify_values_at(&values, &body, SystemTime::UNIX_EPOCH) else {
+        assert!(Envelope::read(&body).is_none(), "an envelope was refused");
         return;
     };
     // These alone have a documented field, for want of which they are refused.
@@ -382,4 +383,6 @@ pub fn inspect(data: &[u8]) {
         });
         assert!(["accepted", "rejected", "unreadable"].map(Value::from).contains(&verdict["verdict"]));
     }
+    let last = output.lines().last().unwrap_or_default();
+    assert!(flip & 0x7f == 0 || !last.starts_with(r#"{"verdict":"accepted""#), "a changed signature");
 }

@@ -1,16 +1,23 @@
 //! Keys in the memory of this process.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-// `tests/interleavings.rs` has every interleaving of the lock tried.
+// `tests/interleavings.rs` has every interleaving of the locks and of the count tried.
 #[cfg(countersign_loom)]
-use loom::sync::{Mutex, MutexGuard};
+use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
 #[cfg(not(countersign_loom))]
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use crate::error::PolicyError;
 use crate::key::IdempotencyKey;
@@ -22,8 +29,10 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// It holds at most its capacity in keys, and **refuses** a new one when full
 /// ([`MemoryStoreError::Full`], which a receiver answers with 503): to forget a claim or a done key
 /// early would be to handle an event twice. What has expired makes place at once when place is
-/// needed, and an hour after otherwise. A key takes some 250 bytes, so that the default of a million
-/// keys is 250 MB at the most, and suffices for 1.6 events a second at a retention of a week.
+/// needed, and an hour after otherwise. A key takes some 200 bytes (188 to 216 if it is a body's hash, by how
+/// full the tables are, and 60 fewer with a short id), so that the default of a million
+/// keys is 250 MB at the most, and suffices for 1.6 events a second at a retention of a week. Threads
+/// seldom wait for each other: the keys are spread over several locks.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,12 +43,19 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// # Ok(()) }
 /// ```
 pub struct MemoryStore {
-    keys: Mutex<Keys>,
+    /// A key is in the one that its text says.
+    shards: Box<[Apart<Mutex<Keys>>]>,
+    /// How many keys they hold together.
+    len: Apart<AtomicUsize>,
     capacity: usize,
     /// Half of every token, so that a lease of another store is not one of this.
     instance: u64,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
 }
+
+/// On cache lines of its own, so that what one thread writes does not slow who reads what is beside it.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 /// Why a [`MemoryStore`] refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,18 +93,32 @@ impl MemoryStoreError {
 #[derive(Default)]
 struct Keys {
     entries: HashMap<Arc<str>, Entry>,
-    /// Every entry by its deadline; the number tells equal deadlines apart.
-    deadlines: BTreeMap<(Duration, u64), Arc<str>>,
-    /// How many claims there were, which numbers them.
-    claims: u64,
+    deadlines: Deadlines,
+    /// The number of the newest claim. No other shard has it.
+    newest: u64,
 }
 
+/// Every key by its deadline.
+type Deadlines = BTreeSet<(Nanos, Arc<str>)>;
+
+/// Half of what a `Duration` takes, and enough for five hundred years.
+type Nanos = u64;
+
 struct Entry {
-    done: bool,
-    /// The claim that holds it, or held it when it was done.
-    claim: u64,
     /// When the lease lapses or the retention ends.
-    deadline: Duration,
+    deadline: Nanos,
+    /// The claim that holds it, or held it when it was done; and [`DONE`](Entry::DONE) with it, which as a
+    /// field of its own would take eight bytes.
+    claim: u64,
+}
+
+impl Entry {
+    /// No claim is numbered so high: at one in a nanosecond, that takes three hundred years.
+    const DONE: u64 = 1 << 63;
+
+    fn is_done(&self) -> bool {
+        self.claim & Self::DONE != 0
+    }
 }
 
 impl MemoryStore {
@@ -99,13 +129,19 @@ impl MemoryStore {
     /// long as its key is there.
     const LINGER: Duration = Duration::from_secs(3600);
 
+    /// Several times the cores of most machines, so that two threads seldom want the same.
+    const SHARDS: u64 = 32;
+
     /// An empty store of [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY).
     #[must_use]
     pub fn new() -> Self {
         // Read at the first call, since there are platforms without such a clock.
         let start = OnceLock::new();
         Self {
-            keys: Mutex::new(Keys::default()),
+            shards: (0..Self::SHARDS)
+                .map(|newest| Apart(Mutex::new(Keys { newest, ..Keys::default() })))
+                .collect(),
+            len: Apart(AtomicUsize::new(0)),
             capacity: Self::DEFAULT_CAPACITY,
             instance: RandomState::new().hash_one(()),
             clock: Box::new(move || start.get_or_init(Instant::now).elapsed()),
@@ -127,7 +163,12 @@ impl MemoryStore {
     /// ```
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        self.clock = Box::new(clock);
+        // From the first time that it is read, since its fixed point may be further off than `Nanos` reach.
+        let first = OnceLock::new();
+        self.clock = Box::new(move || {
+            let now = clock();
+            now.saturating_sub(*first.get_or_init(|| now))
+        });
         self
     }
 
@@ -141,7 +182,7 @@ impl MemoryStore {
     /// How many keys it holds, expired ones that linger included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().entries.len()
+        self.len.0.load(Ordering::Relaxed)
     }
 
     /// Whether it holds no key.
@@ -150,58 +191,109 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, Keys> {
-        // No panic can leave the keys half-written, so a poisoned lock is as good as another.
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The keys among which this one is, or would be.
+    fn keys_with(&self, key: &str) -> MutexGuard<'_, Keys> {
+        // No more than that they are spread: what stands in the shard is hashed with a secret.
+        let sum = key.bytes().fold(0_u8, u8::wrapping_add);
+        lock(&self.shards[usize::from(sum) % self.shards.len()])
     }
 
-    fn lease(&self, key: &IdempotencyKey, claim: u64) -> Lease {
+    /// To be read under the lock, so that what one thread wrote is not later than another's now.
+    fn now(&self) -> Nanos {
+        nanos((self.clock)())
+    }
+
+    /// A claim, unless the key is new and the store is full.
+    fn try_claim(&self, key: &IdempotencyKey, lease: Duration) -> Option<Claim> {
+        let mut guard = self.keys_with(key.as_str());
+        let keys = &mut *guard;
+        let now = self.now();
+        // Some for each that comes, so that the expired ones become fewer.
+        self.drop_expired(keys, now.saturating_sub(nanos(Self::LINGER)), 4);
+        let claim = keys.newest + Self::SHARDS;
+        let deadline = now.saturating_add(nanos(lease));
+        let claimed = Entry { deadline, claim };
+        match keys.entries.entry(key.shared()) {
+            Occupied(place) if place.get().deadline > now => {
+                let entry = place.get();
+                return Some(if entry.is_done() {
+                    Claim::Done
+                } else {
+                    Claim::InFlight { retry_after: Duration::from_nanos(entry.deadline - now) }
+                });
+            }
+            Occupied(mut place) => {
+                let expired = place.insert(claimed);
+                defer(&mut keys.deadlines, key, expired.deadline, deadline);
+            }
+            Vacant(place) => {
+                let one_more = |len| (len < self.capacity).then_some(len + 1);
+                self.len.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+                place.insert(claimed);
+                keys.deadlines.insert((deadline, key.shared()));
+            }
+        }
+        keys.newest = claim;
         let token = (u128::from(self.instance) << 64) | u128::from(claim);
-        Lease::new(key.clone(), token.to_be_bytes())
+        Some(Claim::Acquired(Lease::new(key.clone(), token.to_be_bytes())))
     }
 
-    /// The number of the claim that a lease of this store is for.
-    fn claim_of(&self, lease: &Lease) -> Option<u64> {
+    /// Whether this entry still is the lease's.
+    fn is_held(&self, entry: &Entry, lease: &Lease) -> bool {
         let token = u128::from_be_bytes(*lease.token());
-        ((token >> 64) as u64 == self.instance).then_some(token as u64)
+        (token >> 64) as u64 == self.instance && token as u64 == entry.claim & !Entry::DONE
     }
 
     /// Does `write` to the lease's entry, if it still is the lease's.
-    fn fenced(&self, lease: &Lease, write: impl FnOnce(&mut Keys, Duration) -> Fenced) -> Fenced {
-        let mut keys = self.lock();
-        let now = (self.clock)();
-        let claim = self.claim_of(lease);
-        match keys.entries.get(lease.key().as_str()) {
-            Some(entry) if Some(entry.claim) == claim => write(&mut keys, now),
+    fn fenced(&self, lease: &Lease, write: impl FnOnce(&mut Entry, Nanos) -> Fenced) -> Fenced {
+        let mut guard = self.keys_with(lease.key().as_str());
+        let keys = &mut *guard;
+        match keys.entries.get_mut(lease.key().as_str()) {
+            Some(entry) if self.is_held(entry, lease) => {
+                let before = entry.deadline;
+                let fenced = write(entry, self.now());
+                defer(&mut keys.deadlines, lease.key(), before, entry.deadline);
+                fenced
+            }
             _ => Fenced::Lost,
         }
     }
-}
 
-impl Keys {
-    fn insert(&mut self, key: Arc<str>, entry: Entry) {
-        self.deadlines.insert((entry.deadline, entry.claim), Arc::clone(&key));
-        self.entries.insert(key, entry);
-    }
-
-    fn remove(&mut self, key: &str) -> Option<(Arc<str>, Entry)> {
-        let (key, entry) = self.entries.remove_entry(key)?;
-        self.deadlines.remove(&(entry.deadline, entry.claim));
-        Some((key, entry))
-    }
-
-    /// Drops up to `at_most` entries whose deadline was at `time` or before.
-    fn drop_expired(&mut self, time: Duration, at_most: usize) {
+    /// Drops up to `at_most` keys whose deadline was at `time` or before.
+    fn drop_expired(&self, keys: &mut Keys, time: Nanos, at_most: usize) {
         for _ in 0..at_most {
-            match self.deadlines.first_entry() {
-                Some(first) if first.key().0 <= time => {
-                    let key = first.remove();
-                    self.entries.remove(&key);
-                }
+            match keys.deadlines.first() {
+                Some(first) if first.0 <= time => {}
                 _ => return,
+            }
+            if let Some((_, key)) = keys.deadlines.pop_first() {
+                keys.entries.remove(&key);
+                self.len.0.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
+
+    fn remove(&self, keys: &mut Keys, key: &str) -> bool {
+        let Some((key, entry)) = keys.entries.remove_entry(key) else { return false };
+        keys.deadlines.remove(&(entry.deadline, key));
+        self.len.0.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+}
+
+fn nanos(time: Duration) -> Nanos {
+    Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+/// Moves a key from one deadline to another.
+fn defer(deadlines: &mut Deadlines, key: &IdempotencyKey, from: Nanos, to: Nanos) {
+    deadlines.remove(&(from, key.shared()));
+    deadlines.insert((to, key.shared()));
+}
+
+fn lock(shard: &Apart<Mutex<Keys>>) -> MutexGuard<'_, Keys> {
+    // No panic can leave the keys half-written, so a poisoned lock is as good as another.
+    shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for MemoryStore {
@@ -215,70 +307,48 @@ impl IdempotencyStore for MemoryStore {
 
     async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, MemoryStoreError> {
         check_lease(lease)?;
-        let mut keys = self.lock();
-        let now = (self.clock)();
-        match keys.entries.get(key.as_str()) {
-            Some(entry) if entry.deadline > now => {
-                return Ok(if entry.done {
-                    Claim::Done
-                } else {
-                    Claim::InFlight { retry_after: entry.deadline - now }
-                });
-            }
-            Some(_) => {
-                keys.remove(key.as_str());
-            }
-            None if keys.entries.len() >= self.capacity => {
-                keys.drop_expired(now, usize::MAX);
-                if keys.entries.len() >= self.capacity {
-                    return Err(MemoryStoreError::Full { capacity: self.capacity });
-                }
-            }
-            // Two for each that comes, so that the expired ones become fewer.
-            None => keys.drop_expired(now.saturating_sub(Self::LINGER), 2),
+        if let Some(claim) = self.try_claim(key, lease) {
+            return Ok(claim);
         }
-        keys.claims += 1;
-        let claim = keys.claims;
-        keys.insert(key.as_str().into(), Entry { done: false, claim, deadline: now.saturating_add(lease) });
-        Ok(Claim::Acquired(self.lease(key, claim)))
+        // It is full: what has expired anywhere makes place.
+        for shard in &self.shards {
+            let mut keys = lock(shard);
+            self.drop_expired(&mut keys, self.now(), usize::MAX);
+        }
+        self.try_claim(key, lease).ok_or(MemoryStoreError::Full { capacity: self.capacity })
     }
 
     async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, MemoryStoreError> {
         check_retention(retain)?;
-        Ok(self.fenced(lease, |keys, now| match keys.remove(lease.key().as_str()) {
-            Some((key, entry)) => {
-                keys.insert(key, Entry { done: true, deadline: now.saturating_add(retain), ..entry });
-                Fenced::Applied
-            }
-            None => Fenced::Lost,
+        Ok(self.fenced(lease, |entry, now| {
+            entry.claim |= Entry::DONE;
+            entry.deadline = now.saturating_add(nanos(retain));
+            Fenced::Applied
         }))
     }
 
     async fn release(&self, lease: &Lease) -> Result<Fenced, MemoryStoreError> {
-        Ok(self.fenced(lease, |keys, _| match keys.entries.get(lease.key().as_str()) {
-            Some(entry) if !entry.done => {
-                keys.remove(lease.key().as_str());
-                Fenced::Applied
-            }
-            _ => Fenced::Lost,
-        }))
+        let mut keys = self.keys_with(lease.key().as_str());
+        let entry = keys.entries.get(lease.key().as_str());
+        let released = entry.is_some_and(|entry| !entry.is_done() && self.is_held(entry, lease));
+        if released {
+            self.remove(&mut keys, lease.key().as_str());
+        }
+        Ok(Fenced::applied_if(released))
     }
 
     async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, MemoryStoreError> {
         check_lease(lease_for)?;
-        Ok(self.fenced(lease, |keys, now| match keys.remove(lease.key().as_str()) {
-            Some((key, entry)) => {
-                let applied = !entry.done;
-                let deadline = if applied { now.saturating_add(lease_for) } else { entry.deadline };
-                keys.insert(key, Entry { deadline, ..entry });
-                Fenced::applied_if(applied)
+        Ok(self.fenced(lease, |entry, now| {
+            if !entry.is_done() {
+                entry.deadline = now.saturating_add(nanos(lease_for));
             }
-            None => Fenced::Lost,
+            Fenced::applied_if(!entry.is_done())
         }))
     }
 
     async fn forget(&self, key: &str) -> Result<bool, MemoryStoreError> {
-        Ok(self.lock().remove(key).is_some())
+        Ok(self.remove(&mut self.keys_with(key), key))
     }
 }
 

@@ -1,0 +1,258 @@
+//! What a claim costs in each store by the number of keys that it holds, and while it is purged:
+//! `growing MOST [STORE…]`, with as many keys as that at most (10,000,000 take 3.5 GB on disk).
+//!
+//! All numbers of keys are there at once, in tables of one server, and take turns.
+
+use std::time::{Duration, Instant};
+
+use compare::keys::keys;
+use compare::memory::{LEASE, RETENTION};
+use compare::record::put;
+use compare::servers::Server;
+use countersign::redis::{self, Client};
+use countersign::sqlx::postgres::PgPoolOptions;
+use countersign::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use countersign::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection};
+use countersign::store::{Claim, TableName};
+use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PostgresStore, RedisStore, SqliteStore};
+
+const ROUNDS: usize = 60;
+/// The claims of a turn. All rounds' together are fewer than the fewest keys.
+const TURN: usize = 10;
+/// From here on, no key was filled in.
+const FRESH: u64 = 1 << 40;
+/// How many keys there are while others are purged, and how many those are.
+const KEPT: u64 = 1_000_000;
+const PURGED: u64 = 200_000;
+
+fn numbers(most: u64) -> Vec<u64> {
+    (3..=9).map(|power| 10_u64.pow(power)).take_while(|number| *number <= most).collect()
+}
+
+async fn claimed<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) -> Duration {
+    let start = Instant::now();
+    let claim = store.claim(key, LEASE).await.unwrap();
+    let time = start.elapsed();
+    assert!(matches!(claim, Claim::Acquired(_)), "the key is new");
+    time
+}
+
+fn put_times(name: &str, mut times: Vec<Duration>) {
+    times.sort();
+    for (percent, place) in [(50, times.len() / 2), (99, times.len() * 99 / 100)] {
+        put(format_args!("{name}/p{percent}"), times[place].as_nanos() as f64);
+    }
+}
+
+/// Lets the stores, which hold so many keys each, take turns.
+async fn by_number<S: IdempotencyStore>(name: &str, stores: &[(u64, S)]) {
+    let mut fresh = keys(FRESH..FRESH + (stores.len() * (ROUNDS + 1) * TURN) as u64).into_iter();
+    let mut times = vec![Vec::new(); stores.len()];
+    for round in 0..=ROUNDS {
+        // Each is first in its turn.
+        for at in (0..stores.len()).map(|at| (at + round) % stores.len()) {
+            let ((_, store), times) = (&stores[at], &mut times[at]);
+            for key in fresh.by_ref().take(TURN) {
+                let time = claimed(store, &key).await;
+                // In the first, connections are made and statements prepared.
+                if round > 0 {
+                    times.push(time);
+                }
+            }
+        }
+    }
+    for ((number, _), times) in stores.iter().zip(times) {
+        put_times(&format!("keys/{name}/{number}"), times);
+    }
+}
+
+/// Claims one after the other while nothing else is done, and while expired keys are purged.
+async fn while_purged<S: IdempotencyStore>(
+    name: &str,
+    store: &S,
+    purge: impl Future<Output = u64> + Send + 'static,
+) {
+    let mut fresh = keys(2 * FRESH..2 * FRESH + 40_000).into_iter();
+    let mut alone = Vec::new();
+    for key in fresh.by_ref().take(2_000) {
+        alone.push(claimed(store, &key).await);
+    }
+    put_times(&format!("purge/{name}/without"), alone);
+    let purge = tokio::spawn(async {
+        let start = Instant::now();
+        (purge.await, start.elapsed())
+    });
+    let mut during = Vec::new();
+    while !purge.is_finished() {
+        during.push(claimed(store, &fresh.next().expect("keys enough")).await);
+    }
+    let (purged, time) = purge.await.unwrap();
+    assert_eq!(purged, PURGED);
+    put_times(&format!("purge/{name}/during"), during);
+    put(format_args!("purge/{name}/a second"), purged as f64 / time.as_secs_f64());
+}
+
+fn table(number: u64) -> TableName {
+    TableName::new(format!("keys_{number}")).unwrap()
+}
+
+async fn postgres(most: u64) {
+    let Some(server) = Server::postgres() else { return };
+    let pool = PgPoolOptions::new().max_connections(4).connect(&server.url()).await.unwrap();
+    let execute = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    let mut stores = Vec::new();
+    for number in numbers(most) {
+        let store = PostgresStore::new(pool.clone()).with_table(&table(number));
+        store.migrate().await.unwrap();
+        execute(format!(
+            "INSERT INTO keys_{number}
+             SELECT 'quote3d:sha256:' || encode(sha256(n::text::bytea), 'hex'), decode(md5(n::text), 'hex'), true,
+                 clock_timestamp() + interval '7 days' + n * interval '1 millisecond'
+             FROM generate_series(1, {number}) AS n ORDER BY 1;"
+        ))
+        .await;
+        execute(format!("VACUUM ANALYZE keys_{number}")).await;
+        let size = format!("SELECT pg_total_relation_size('keys_{number}')");
+        let size: i64 = sqlx::query_scalar(AssertSqlSafe(size)).fetch_one(&pool).await.unwrap();
+        put(format_args!("bytes a key/postgres/{number}"), size as f64 / number as f64);
+        stores.push((number, store));
+    }
+    execute("CHECKPOINT".to_owned()).await;
+    by_number("postgres", &stores).await;
+    let lsn = async || -> i64 {
+        let lsn = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
+        sqlx::query_scalar(lsn).fetch_one(&pool).await.unwrap()
+    };
+    let before = lsn().await;
+    let (_, store) = stores.last().unwrap();
+    let fresh = keys(3 * FRESH..3 * FRESH + 1_000);
+    for key in &fresh {
+        let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else { unreachable!() };
+        let _ = store.complete(&lease, RETENTION).await.unwrap();
+    }
+    put("bytes of log a delivery/postgres", (lsn().await - before) as f64 / fresh.len() as f64);
+    let kept = KEPT.min(most);
+    execute(format!(
+        "INSERT INTO keys_{kept}
+         SELECT 'quote3d:sha256:' || encode(sha256(('expired ' || n)::bytea), 'hex'), decode(md5(n::text), 'hex'),
+             true, clock_timestamp() - interval '1 day' + n * interval '1 millisecond'
+         FROM generate_series(1, {PURGED}) AS n"
+    ))
+    .await;
+    execute(format!("VACUUM ANALYZE keys_{kept}")).await;
+    let store = PostgresStore::new(pool.clone()).with_table(&table(kept));
+    let purging = store.clone();
+    while_purged("postgres", &store, async move { purging.purge().await.unwrap() }).await;
+}
+
+async fn sqlite(most: u64) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("webhooks.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let keys_table = |number: u64| {
+        include_str!("../../../../src/store/sqlite.sql").replace("countersign_keys", table(number).as_str())
+    };
+    let row = |expires: &str| {
+        format!(
+            "'quote3d:sha256:' || lower(hex(randomblob(32))) AS key, randomblob(16), 1, unixepoch() * 1000 + {expires}"
+        )
+    };
+    let numbered = |count: u64| {
+        format!("WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})")
+    };
+    let mut filling = options
+        .clone()
+        .journal_mode(SqliteJournalMode::Off)
+        .synchronous(SqliteSynchronous::Off)
+        .connect()
+        .await
+        .unwrap();
+    for number in numbers(most) {
+        let before = std::fs::metadata(&path).map_or(0, |file| file.len());
+        let fill = format!(
+            "{} {} INSERT INTO keys_{number} SELECT {} FROM n ORDER BY key; ANALYZE keys_{number};",
+            keys_table(number),
+            numbered(number),
+            row("604800000 + n"),
+        );
+        sqlx::raw_sql(AssertSqlSafe(fill)).execute(&mut filling).await.unwrap();
+        let size = std::fs::metadata(&path).unwrap().len() - before;
+        put(format_args!("bytes a key/sqlite/{number}"), size as f64 / number as f64);
+    }
+    filling.close().await.unwrap();
+
+    // As `SqliteStore::open` does it.
+    let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let store = |number| SqliteStore::new(pool.clone()).with_table(&table(number));
+    let stores: Vec<_> = numbers(most).into_iter().map(|number| (number, store(number))).collect();
+    by_number("sqlite", &stores).await;
+    let kept = KEPT.min(most);
+    let fill = format!("{} INSERT INTO keys_{kept} SELECT {} FROM n;", numbered(PURGED), row("n - 86400000"));
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await.unwrap();
+    let purging = store(kept);
+    while_purged("sqlite", &store(kept), async move { purging.purge().await.unwrap() }).await;
+}
+
+async fn redis(most: u64) {
+    let Some(server) = Server::redis() else { return };
+    let mut stores = Vec::new();
+    for (database, number) in numbers(most).into_iter().enumerate() {
+        let client = Client::open(format!("{}/{database}", server.url())).unwrap();
+        let mut connection = client.get_connection_manager().await.unwrap();
+        let memory = async |connection: &mut _| -> f64 {
+            let info: String = redis::cmd("INFO").arg("memory").query_async(connection).await.unwrap();
+            info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().parse().unwrap()
+        };
+        let before = memory(&mut connection).await;
+        for from in (0..number).step_by(1_000) {
+            let mut fill = redis::pipe();
+            for n in from..number.min(from + 1_000) {
+                let key = format!("countersign:quote3d:sha256:{n:064x}");
+                fill.cmd("SET").arg(key).arg("D0123456789abcdef").arg("PX").arg(604_800_000 + n).ignore();
+            }
+            fill.exec_async(&mut connection).await.unwrap();
+        }
+        let size = memory(&mut connection).await - before;
+        put(format_args!("bytes a key/redis/{number}"), size / number as f64);
+        stores.push((number, RedisStore::new(connection)));
+    }
+    by_number("redis", &stores).await;
+}
+
+async fn memory(most: u64) {
+    let mut stores = Vec::new();
+    for number in numbers(most) {
+        let store = MemoryStore::new().with_capacity(usize::MAX);
+        for from in (0..number).step_by(10_000) {
+            for key in keys(from..number.min(from + 10_000)) {
+                let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { unreachable!() };
+                let _ = store.complete(&lease, RETENTION).await.unwrap();
+            }
+        }
+        stores.push((number, store));
+    }
+    by_number("memory", &stores).await;
+}
+
+#[tokio::main]
+async fn main() {
+    let most = std::env::args().nth(1).map_or(10_000_000, |most| most.parse().unwrap());
+    let named: Vec<_> = std::env::args().skip(2).collect();
+    let is_wanted = |store: &str| named.is_empty() || named.iter().any(|name| name == store);
+    if is_wanted("postgres") {
+        postgres(most).await;
+    }
+    if is_wanted("sqlite") {
+        sqlite(most).await;
+    }
+    if is_wanted("redis") {
+        redis(most).await;
+    }
+    if is_wanted("memory") {
+        memory(most).await;
+    }
+}

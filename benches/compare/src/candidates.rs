@@ -1,0 +1,200 @@
+//! What does the work: this crate, the bare primitives, and other crates, each as its documentation
+//! shows. Those that parse put the body into a `serde_json::Value`.
+
+use std::hint::black_box;
+
+use countersign::{Error, Signature, Verifier};
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
+use serde_json::Value;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::case::Case;
+use crate::rounds::Candidate;
+
+/// What every other time is held against.
+pub const BARE: &str = "hmac";
+
+/// Every candidate for this delivery, each after it has given the right verdict.
+pub fn all(case: &Case) -> Vec<Candidate<'_>> {
+    let mut candidates = vec![bare(case)];
+    #[cfg(feature = "aws-lc-rs")]
+    candidates.push(bare_aws_lc(case));
+    candidates.extend(countersign(case));
+    candidates.push(bare_and_value(case));
+    candidates.extend(webhook_verify(case));
+    candidates.push(standardwebhooks(case));
+    #[cfg(feature = "octocrab")]
+    candidates.push(octocrab(case));
+    candidates
+}
+
+/// A candidate that has to accept what is right and refuse what is not.
+fn judged<'a>(name: &str, case: &'a Case, mut accepts: impl FnMut() -> bool + 'a) -> Candidate<'a> {
+    assert_eq!(accepts(), case.is_accepted, "{name}");
+    Candidate::new(name, accepts)
+}
+
+fn value(body: &[u8]) -> bool {
+    black_box(serde_json::from_slice::<Value>(black_box(body))).is_ok()
+}
+
+fn macs(case: &Case) -> Vec<Hmac<Sha256>> {
+    case.secrets.iter().map(|secret| Hmac::new_from_slice(secret.as_bytes()).unwrap()).collect()
+}
+
+fn tag(case: &Case) -> [u8; 32] {
+    let mut tag = [0; 32];
+    hex::decode_to_slice(&case.signature["sha256=".len()..], &mut tag).unwrap();
+    tag
+}
+
+/// The least that has to be done: keyed beforehand, and compared in constant time.
+fn is_right(macs: &[Hmac<Sha256>], tag: &[u8; 32], body: &[u8]) -> bool {
+    macs.iter().any(|mac| {
+        let computed = mac.clone().chain_update(black_box(body)).finalize().into_bytes();
+        bool::from(computed.ct_eq(black_box(tag)))
+    })
+}
+
+fn bare(case: &Case) -> Candidate<'_> {
+    let (macs, tag) = (macs(case), tag(case));
+    judged(BARE, case, move || is_right(&macs, &tag, &case.body))
+}
+
+fn bare_and_value(case: &Case) -> Candidate<'_> {
+    let (macs, tag) = (macs(case), tag(case));
+    judged("hmac, Value", case, move || is_right(&macs, &tag, &case.body) && value(&case.body))
+}
+
+#[cfg(feature = "aws-lc-rs")]
+fn bare_aws_lc(case: &Case) -> Candidate<'_> {
+    use aws_lc_rs::hmac::{HMAC_SHA256, Key, verify};
+    let keys: Vec<_> = case.secrets.iter().map(|secret| Key::new(HMAC_SHA256, secret.as_bytes())).collect();
+    let tag = tag(case);
+    judged("aws-lc-rs", case, move || {
+        keys.iter().any(|key| verify(key, black_box(&case.body), black_box(&tag)).is_ok())
+    })
+}
+
+fn countersign(case: &Case) -> [Candidate<'_>; 4] {
+    let verifier = Verifier::new(case.countersign_secrets());
+    let signature: Signature = case.signature.parse().unwrap();
+    let webhook = case.webhook();
+    let headers = case.headers();
+    let (webhook_2, headers_2) = (webhook.clone(), headers.clone());
+    let (webhook_3, headers_3) = (webhook.clone(), headers.clone());
+    [
+        judged("Verifier::verify", case, move || verifier.verify(black_box(&case.body), &signature).is_ok()),
+        judged("Webhook::verify_signature", case, move || {
+            webhook.verify_signature(&headers, black_box(&case.body)).is_ok()
+        }),
+        judged("Webhook::verify", case, move || {
+            black_box(webhook_2.verify(&headers_2, black_box(&case.body))).is_ok()
+        }),
+        judged("Webhook::verify, event", case, move || {
+            let delivery = webhook_3.verify(&headers_3, black_box(&case.body));
+            delivery.is_ok_and(|delivery| black_box(delivery.event()).is_ok())
+        }),
+    ]
+}
+
+/// Its scheme for GitHub is the same as ours, under another header's name.
+fn webhook_verify(case: &Case) -> [Candidate<'_>; 2] {
+    use webhook_verify::{Provider, Secret, VerifyOptions, verify_any};
+    let accepts = || {
+        let secrets: Vec<_> = case.secrets.iter().map(|secret| Secret::new(secret.as_str())).collect();
+        let headers = case.headers();
+        move || {
+            let options = VerifyOptions::default();
+            verify_any(Provider::GitHub, &headers, black_box(&case.body), &secrets, options).is_ok()
+        }
+    };
+    let (alone, before) = (accepts(), accepts());
+    [
+        judged("webhook-verify", case, alone),
+        judged("webhook-verify, Value", case, move || before() && value(&case.body)),
+    ]
+}
+
+/// It has one secret, and a scheme of its own, which signs an id and a time as well.
+fn standardwebhooks(case: &Case) -> Candidate<'_> {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use standardwebhooks::Webhook;
+    let webhook = |secret: &String| Webhook::from_bytes(secret.clone().into_bytes()).unwrap();
+    let webhooks: Vec<_> = case.secrets.iter().map(webhook).collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let signed = if case.is_accepted { &case.body } else { &b"another body"[..] };
+    let signature = webhooks.last().unwrap().sign("msg_1", now, signed).unwrap();
+    let mut headers: HeaderMap = case.headers();
+    headers.insert("webhook-id", "msg_1".parse().unwrap());
+    headers.insert("webhook-timestamp", now.to_string().parse().unwrap());
+    headers.insert("webhook-signature", signature.parse().unwrap());
+    judged("standardwebhooks, Value", case, move || {
+        webhooks.iter().any(|webhook| webhook.verify(black_box(&case.body), &headers).is_ok())
+            && value(&case.body)
+    })
+}
+
+/// Its verifier can be called apart from its client; its events are GitHub's, so the body goes into a
+/// `Value` here as well. It has one secret.
+#[cfg(feature = "octocrab")]
+fn octocrab(case: &Case) -> Candidate<'_> {
+    use octocrab::models::webhook_events::verification::WebhookVerifier;
+    let verifiers: Vec<_> = case.secrets.iter().map(WebhookVerifier::new).collect();
+    let headers = case.headers();
+    judged("octocrab, Value", case, move || {
+        let signature = headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
+        let is_right = |verifier: &WebhookVerifier| {
+            signature.is_some_and(|signature| verifier.verify(signature, black_box(&case.body)).is_ok())
+        };
+        verifiers.iter().any(is_right) && value(&case.body)
+    })
+}
+
+/// What a refusal costs, beside a verdict that accepts: all by `Webhook::verify_signature`.
+pub fn refusals(case: &Case) -> Vec<Candidate<'_>> {
+    let webhook = case.webhook();
+    let forged = Case::new(case.body.len(), case.secrets.len(), false).signature;
+    let mut kinds = vec![("accepted", case.headers()), ("forged", case.headers())];
+    kinds[1].1.insert("x-webhook-signature", forged.parse().unwrap());
+    for (name, value) in [("malformed", "sha256=00"), ("upper case", &*case.signature.to_uppercase())] {
+        let mut headers = case.headers();
+        headers.insert("x-webhook-signature", value.parse().unwrap());
+        kinds.push((name, headers));
+    }
+    let mut missing = case.headers();
+    missing.remove("x-webhook-signature");
+    kinds.push(("missing", missing));
+    let candidate = |(name, headers): (&str, HeaderMap)| {
+        let webhook = webhook.clone();
+        let code =
+            move || webhook.verify_signature(&headers, black_box(&case.body)).err().as_ref().map(Error::code);
+        let expected = match name {
+            "accepted" => None,
+            "forged" => Some("signature_mismatch"),
+            "missing" => Some("missing_signature"),
+            _ => Some("malformed_signature"),
+        };
+        assert_eq!(code(), expected);
+        Candidate::new(name, code)
+    };
+    kinds.into_iter().map(candidate).collect()
+}
+
+/// The body in one piece, and in pieces of this length.
+pub fn pieces(case: &Case, length: usize) -> Vec<Candidate<'_>> {
+    let verifier = Verifier::new(case.countersign_secrets());
+    let signature: Signature = case.signature.parse().unwrap();
+    let whole = verifier.clone();
+    vec![
+        judged("whole", case, move || whole.verify(black_box(&case.body), &signature).is_ok()),
+        judged("pieces", case, move || {
+            let mut verification = verifier.start(signature);
+            case.body.chunks(length).for_each(|piece| verification.update(black_box(piece)));
+            verification.finish().is_ok()
+        }),
+    ]
+}

@@ -1,0 +1,16 @@
+//! What countersign costs, beside what else does its work: the parts of the programs in `src/bin`,
+//! which `benches/figures` runs.
+
+pub mod candidates;
+pub mod case;
+pub mod figures;
+pub mod keys;
+pub mod memory;
+pub mod plots;
+pub mod process;
+pub mod record;
+#[path = "../../rounds/mod.rs"]
+pub mod rounds;
+#[cfg(feature = "stores")]
+pub mod servers;
+pub mod svg;
