@@ -25,11 +25,17 @@ const PHP_UNICODE: Tool =
 const GO: Tool = Node(
     "JSON.stringify(JSON.parse(body)).replace(/[<>&]/g, c => '\\\\u' + c.charCodeAt(0).toString(16).padStart(4, 0))",
 );
-/// As .NET's `System.Text.Json` writes characters beyond ASCII.
+/// As .NET's `System.Text.Json` writes, unless told.
+const DOT_NET: Tool = Node(
+    "JSON.stringify(JSON.parse(body)).replace(/\\\\.|[&'+<>`\\x7f-\\uffff]/g, c => c === '\\\\\"' ? '\\\\u0022' : \
+     c[0] === '\\\\' ? c : '\\\\u' + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, 0))",
+);
+/// As Java's Jackson writes characters beyond ASCII, if told to escape them.
 const UPPER_ASCII: Tool = Node(
     "JSON.stringify(JSON.parse(body)).replace(/[^\\0-~]/g, \
      c => '\\\\u' + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, 0))",
 );
+const QUOTES: Tool = Shell(r#"printf '{"a":"\\"\\\\","b":"it is 1+1`"}'"#);
 const WITH_NEWLINE: Tool = Shell("cat; echo");
 const WITH_CRLF: Tool = Node("JSON.stringify(JSON.parse(body), null, 2).replaceAll('\\n', '\\r\\n')");
 const WITH_BOM: Tool = Python("body.decode().encode('utf-8-sig')");
@@ -70,6 +76,11 @@ fn what_was_done_to_the_body_is_named() {
         (PYTHON_RAW, PYTHON, &["body_escaped"]),
         (PYTHON_COMPACT, EXPRESS, &["body_unescaped"]),
         (UPPER_ASCII, EXPRESS, &["body_unescaped"]),
+        (DOT_NET, EXPRESS, &["body_unescaped"]),
+        (DOT_NET, PYTHON_RAW, &["body_reserialised: Compact", "body_unescaped"]),
+        (EXPRESS, DOT_NET, &["body_escaped"]),
+        (QUOTES, DOT_NET, &["body_escaped"]),
+        (Shell("printf '{\"a\":\"\\\\u0022\\\\\\\\\"}'"), EXPRESS, &["body_unescaped"]),
         (GO, EXPRESS, &["body_unescaped"]),
         (EXPRESS, GO, &["body_escaped"]),
         (PHP, EXPRESS, &["body_unescaped", "body_slashes_unescaped"]),

@@ -124,7 +124,7 @@ fn what_is_striking_without_proof_is_a_hint() {
     let wrong = (HEADER, wrong.as_bytes());
     let stripe =
         ("Stripe-Signature", &b"t=1,v1=abababababababababababababababababababababababababababababababab"[..]);
-    let cases: [(&[(&str, &[u8])], &[u8], Vec<&str>); 16] = [
+    let cases: [(&[(&str, &[u8])], &[u8], Vec<&str>); 18] = [
         (&[wrong], BODY, vec![]),
         (&[], BODY, vec!["signature_missing"]),
         (&[stripe], BODY, vec!["signature_missing", "other_signature_header: stripe-signature"]),
@@ -141,6 +141,9 @@ fn what_is_striking_without_proof_is_a_hint() {
         (&[wrong], br#"{"data":{"a":1,"b":2},"event":"x","id":"1"}"#, vec!["body_keys_sorted"]),
         (&[wrong], br#"{"data":{"b":1,"a":2},"event":"x","id":"1"}"#, vec![]),
         (&[wrong], br#"{"data":{},"event":"x","id":"1"}"#, vec![]),
+        // Names that follow none are in no order.
+        (&[wrong], br#"[{"a":1},{"b":1},{"a":1},{"a":1},{"a":1},{"a":1}]"#, vec![]),
+        (&[wrong], br#"{"a":1,"b":2,"c":3,"d":4}"#, vec!["body_keys_sorted"]),
     ];
     for (headers, body, hints) in cases {
         let diagnosis = Diagnoser::<ThreeQpr>::new(secret(SECRET)).diagnose(headers.iter().copied(), body);
