@@ -192,31 +192,56 @@ fn a_thousand_random_deliveries_have_no_known_cause() {
     let mut hashes = 0;
     for round in 0..1000 {
         let text = |rng: &mut Rng, length| -> String { (0..length).map(|_| rng.alphanumeric()).collect() };
-        let ours = text(&mut rng, 24);
+        // As secrets are written: plain, in base64 and hex, and in quotes or after a byte order mark by accident.
+        let written = |rng: &mut Rng| match rng.usize(..5) {
+            0 => text(rng, 24),
+            1 => format!("whsec_{}", STANDARD.encode(text(rng, 24))),
+            2 => hex::encode(text(rng, 24)),
+            3 => format!("\"{}\"", text(rng, 24)),
+            _ => format!("\u{feff}{}", text(rng, 24)),
+        };
+        let ours = written(&mut rng);
         let mut body = BODIES[rng.usize(..4)].as_bytes().to_vec();
         // A wrong secret, another body by one byte, a signature of nothing, a body of no kind.
         let kind = round % 4;
-        let theirs = if kind == 0 { text(&mut rng, 24) } else { ours.clone() };
-        let signature = Signature::sign(&secret(theirs), &body).to_string();
-        let signature = match kind {
-            2 => format!("sha256={}", hex::encode(std::array::from_fn::<_, 32, _>(|_| rng.u8(..)))),
-            _ => [signature.clone(), signature[7..].to_uppercase(), format!("{signature}, {signature}")]
-                [rng.usize(..3)]
-            .clone(),
+        let theirs = if kind == 0 { written(&mut rng) } else { ours.clone() };
+        let nothing = std::array::from_fn::<_, 32, _>(|_| rng.u8(..));
+        let tag = |before: &str| match kind {
+            2 => hex::encode(nothing),
+            _ => Signature::sign(&secret(&*theirs), &[before.as_bytes(), &body].concat()).to_string()[7..]
+                .to_owned(),
+        };
+        let headers = match rng.usize(..5) {
+            0 => vec![(HEADER, format!("sha256={}", tag("")))],
+            1 => vec![(HEADER, tag("").to_uppercase())],
+            2 => vec![(HEADER, format!("sha256={0}, sha256={0}", tag("")))],
+            3 => vec![("Stripe-Signature", format!("t=1492774577,v1={}", tag("1492774577.")))],
+            _ => vec![
+                ("webhook-id", "msg_1".to_owned()),
+                ("webhook-timestamp", "1614265330".to_owned()),
+                ("webhook-signature", {
+                    format!("v1,{}", STANDARD.encode(hex::decode(tag("msg_1.1614265330.")).unwrap()))
+                }),
+            ],
         };
         match kind {
             1 => {
                 let at = rng.usize(..body.len());
                 let was = body[at];
                 while body[at] == was {
-                    body[at] = rng.u8(b'!'..=b'~');
+                    // A plus for a space would be an accident.
+                    body[at] = rng.alphanumeric() as u8;
                 }
             }
             3 => body = (0..rng.usize(..200)).map(|_| rng.u8(..)).collect(),
             _ => {}
         }
-        let diagnosis =
-            Diagnoser::<ThreeQpr>::new(secret(ours)).diagnose([(HEADER, signature.as_bytes())], &body);
+        let mut diagnoser = Diagnoser::<ThreeQpr>::new(secret(ours));
+        if rng.bool() {
+            diagnoser = diagnoser.with_other("other", secret(written(&mut rng)));
+        }
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let diagnosis = diagnoser.diagnose(headers, &body);
         let body = String::from_utf8_lossy(&body);
         assert_eq!(diagnosis.code(), "no_known_cause", "{round}: {body} {diagnosis:?}");
         hashes += diagnosis.hashes();
