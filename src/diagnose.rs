@@ -61,7 +61,7 @@ use crate::webhook::Webhook;
 ///
 /// For JSON of 1 MiB with 8 secrets and 64 others, that is enough to try each accident alone.
 ///
-/// What cannot be undone is not found: sorted names, bytes that were replaced, numbers beyond lost zeros. Of
+/// What cannot be undone is not found: sorted names, bytes that were replaced (but one), numbers beyond lost zeros. Of
 /// the first two there is a [`Hint`].
 pub struct Diagnoser<P> {
     webhook: Webhook<P>,

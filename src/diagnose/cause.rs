@@ -77,8 +77,11 @@ pub enum Cause {
     BodyFormEncoded,
     /// The body is a field of the form that was signed.
     BodyFormDecoded,
-    /// The body was read as one of UTF-8 and Latin-1 and written as the other.
+    /// The body was read as one of UTF-8 and Latin-1 (or Windows-1252) and written as the other.
     BodyLatin1,
+    /// A byte that was no UTF-8 was replaced with the character U+FFFD. Of more such bytes there is a
+    /// [`Hint`](super::Hint::BodyLossy).
+    BodyLossy,
     /// A line end was added.
     BodyNewlineAdded,
     /// A line end was lost.
@@ -314,8 +317,13 @@ impl Cause {
             ),
             Self::BodyLatin1 => (
                 "body_latin1",
-                "the body was read in one of UTF-8 and Latin-1 and written in the other",
+                "the body was read in one of UTF-8 and Latin-1 (or Windows-1252) and written in the other",
                 "keep the body as bytes: something took it for text in the wrong encoding",
+            ),
+            Self::BodyLossy => (
+                "body_lossy",
+                "a byte of the body was no UTF-8, and was replaced with the character U+FFFD",
+                "give the verifier the body's raw bytes: something read them as text",
             ),
             Self::BodyNewlineAdded => ("body_newline_added", "a line end was added to the body", ENDS),
             Self::BodyNewlineLost => ("body_newline_lost", "a line end after the body was lost", ENDS),

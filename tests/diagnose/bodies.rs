@@ -36,6 +36,8 @@ const UPPER_ASCII: Tool = Node(
      c => '\\\\u' + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, 0))",
 );
 const QUOTES: Tool = Shell(r#"printf '{"a":"\\"\\\\","b":"it is 1+1`"}'"#);
+const WITH_EURO: Tool = Shell("printf '{\"price\":\"12 €\",\"city\":\"Genève\"}'");
+const LATIN1: Tool = Shell("printf '{\"city\":\"Z\\374rich\"}'");
 const WITH_NEWLINE: Tool = Shell("cat; echo");
 const WITH_CRLF: Tool = Node("JSON.stringify(JSON.parse(body), null, 2).replaceAll('\\n', '\\r\\n')");
 const WITH_BOM: Tool = Python("body.decode().encode('utf-8-sig')");
@@ -130,6 +132,10 @@ fn what_was_done_to_the_body_is_named() {
             Node("Buffer.from(body.toString(), 'latin1')"),
             &["body_latin1"],
         ),
+        (WITH_EURO, Python("body.decode('cp1252')"), &["body_latin1"]),
+        (WITH_EURO, Python("body.decode().encode('cp1252')"), &["body_latin1"]),
+        (LATIN1, Node("body.toString('utf8')"), &["body_lossy"]),
+        (LATIN1, Python("body.decode(errors='replace')"), &["body_lossy"]),
         // Two at once, of which neither is of the text alone.
         (JS_TWO, Shell("cat; echo"), &["body_newline_added"]),
         (

@@ -163,11 +163,15 @@ fn what_is_striking_without_proof_is_a_hint() {
 
 #[test]
 fn bytes_that_were_lost_are_a_hint_and_no_cause() {
-    let signed = b"{\"event\":\"scan.created\",\"data\":{\"city\":\"Z\xfcrich\"}}";
+    let signed = b"{\"event\":\"scan.created\",\"data\":{\"city\":\"Z\xfcrich, Gen\xe8ve\"}}";
     let Some(arrived) = Node("body.toString('utf8')").run(signed) else { return };
     let diagnosis = diagnose(&sign(signed), &arrived);
     assert_eq!((diagnosis.causes(), diagnosis.hints()), (&[][..], &[Hint::BodyLossy][..]));
     assert!(diagnosis.to_string().contains("U+FFFD"));
+    // Nor is one where the body is long.
+    let long = [b"{\"city\":\"Z\xfcrich\",\"text\":\"", &[b'x'; 1 << 16][..], b"\"}"].concat();
+    let Some(arrived) = Node("body.toString('utf8')").run(&long) else { return };
+    assert_eq!(hinted(&diagnose(&sign(&long), &arrived)), ["body_lossy"]);
 }
 
 #[test]
@@ -371,6 +375,7 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         BodyFormEncoded,
         BodyFormDecoded,
         BodyLatin1,
+        BodyLossy,
         BodyNewlineAdded,
         BodyNewlineLost,
         BodyPadded,
