@@ -1,6 +1,7 @@
 //! A refused delivery is diagnosed: the accident that made it so is named, and never another.
 
 mod bodies;
+mod server;
 mod signatures;
 mod tools;
 
