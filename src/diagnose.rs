@@ -1,4 +1,4 @@
-//! For operators: what would have made a delivery verify.
+//! For operators, with the feature `diagnose`: what would have made a delivery verify, by a [`Diagnoser`].
 
 mod body;
 mod cause;
@@ -36,7 +36,7 @@ use crate::webhook::Webhook;
 /// learn no more than 401. It never accepts a delivery.
 ///
 /// ```
-/// use countersign::{Diagnoser, Secret, Signature, provider::ThreeQpr};
+/// use countersign::{Secret, Signature, diagnose::Diagnoser, provider::ThreeQpr};
 ///
 /// let secret = Secret::new("whsec_0123456789abcdef")?;
 /// let signature = Signature::sign(&secret, b"{\"event\": \"scan.created\"}").to_string();
@@ -55,13 +55,13 @@ use crate::webhook::Webhook;
 /// | accidents together | three, of which two of the body |
 /// | hashes | 65,536 ([`MAX_HASHES`](Diagnosis::MAX_HASHES)), whatever it is given |
 /// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); where the search ends for that, [`Hint::Unfinished`] says so |
-/// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnoser::MAX_BODY_LEN)); of a longer one it is only said whether it verifies, for a hash with each secret |
-/// | other secrets | eight sets ([`MAX_OTHERS`](Diagnoser::MAX_OTHERS)) |
+/// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnosis::MAX_BODY_LEN)); of a longer one it is only said whether it verifies, for a hash of all of it with each of the webhook's secrets |
+/// | other secrets | eight sets ([`MAX_OTHERS`](Diagnosis::MAX_OTHERS)) |
 /// | headers | four values of the signature's, and four of others that look like a signature's, of 2 KiB each |
 ///
 /// For JSON of 1 MiB with 8 secrets and 64 others, that is enough to try each accident alone.
 ///
-/// What cannot be undone is not found: sorted names, bytes that were replaced, numbers beyond lost zeros. Of
+/// What cannot be undone is not found: sorted names, bytes that were replaced (but one), numbers beyond lost zeros. Of
 /// the first two there is a [`Hint`].
 pub struct Diagnoser<P> {
     webhook: Webhook<P>,
@@ -79,13 +79,6 @@ impl<P: Provider + Default> Diagnoser<P> {
 }
 
 impl<P: Provider> Diagnoser<P> {
-    /// The longest body that is looked into, in bytes: 1 MiB. Of a longer one it is only said whether its
-    /// signature verifies.
-    pub const MAX_BODY_LEN: usize = body::MAX_LEN;
-
-    /// How many sets of other secrets are tried.
-    pub const MAX_OTHERS: usize = 8;
-
     /// For a provider with settings, with the secrets that its webhook has.
     #[must_use]
     pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
@@ -95,11 +88,11 @@ impl<P: Provider> Diagnoser<P> {
     }
 
     /// Adds other secrets to try, such as another provider's, another environment's or an old one's, by a name
-    /// that is safe to show. Beyond [`MAX_OTHERS`](Diagnoser::MAX_OTHERS) they are not tried, and a
+    /// that is safe to show. Beyond [`MAX_OTHERS`](Diagnosis::MAX_OTHERS) they are not tried, and a
     /// [`Hint`] says so.
     #[must_use]
     pub fn with_other(mut self, name: impl Into<String>, secrets: impl Into<Secrets>) -> Self {
-        if self.others.len() < Self::MAX_OTHERS {
+        if self.others.len() < Diagnosis::MAX_OTHERS {
             self.others.push((name.into().into(), secrets.into()));
         } else {
             self.are_too_many = true;
@@ -111,9 +104,20 @@ impl<P: Provider> Diagnoser<P> {
     ///
     /// The headers are all that came, every occurrence of each, with names in any case; the body is what
     /// the verifier was given. It may take seconds for a long body: keep it off the way of requests.
-    pub fn diagnose<'a>(
+    ///
+    /// ```
+    /// # use countersign::{Secret, diagnose::Diagnoser, provider::ThreeQpr};
+    /// # let diagnoser = Diagnoser::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// # let (headers, body) = (http::HeaderMap::new(), b"{}");
+    /// // Of a `HeaderMap`:
+    /// let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+    /// let diagnosis = diagnoser.diagnose(headers, body);
+    /// # assert_eq!(diagnosis.hints()[0].code(), "signature_missing");
+    /// # Ok::<(), countersign::SecretError>(())
+    /// ```
+    pub fn diagnose<'h, N: AsRef<str>>(
         &self,
-        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        headers: impl IntoIterator<Item = (N, &'h [u8])>,
         body: &[u8],
     ) -> Diagnosis {
         let headers: Vec<_> = headers.into_iter().collect();
@@ -123,11 +127,11 @@ impl<P: Provider> Diagnoser<P> {
     }
 
     #[inline(never)]
-    fn look_into(&self, headers: &[(&str, &[u8])], body: &[u8]) -> Diagnosis {
-        let values = self.webhook.header_values(headers.iter().copied());
+    fn look_into<N: AsRef<str>>(&self, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
+        let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, *value)));
         let mut found = Found::default();
         for (name, value) in headers {
-            found.add(self.webhook.signature_header().as_str(), name, value);
+            found.add(self.webhook.signature_header().as_str(), name.as_ref(), value);
         }
         // By the very rule that a webhook goes by, but without its log: nobody was answered.
         if let Ok(matched) = self.webhook.check(&values, body) {
@@ -142,19 +146,19 @@ impl<P: Provider> Diagnoser<P> {
         let is_looked_into = body.len() <= body::MAX_LEN;
         let is_finished = is_looked_into && search.run(body).is_continue();
         let (work, proof) = (search.work, search.proof);
-        if let Some((causes, secret)) = proof {
-            return Diagnosis { is_verified: false, causes, hints: Vec::new(), secret, work };
+        if let Some((causes, secret_label)) = proof {
+            return Diagnosis { is_verified: false, causes, hints: Vec::new(), secret_label, work };
         }
         let mut hints = self.hints(&found, &claims, body);
         if is_looked_into && !is_finished {
             hints.push(Hint::Unfinished);
         }
-        Diagnosis { is_verified: false, causes: Vec::new(), hints, secret: None, work }
+        Diagnosis { is_verified: false, causes: Vec::new(), hints, secret_label: None, work }
     }
 
     fn of_verified(&self, matched: MatchedSecret, values: &HeaderValues<'_>, body: &[u8]) -> Diagnosis {
         let hashes = matched.position() as u64 + 1;
-        let secret = matched.label().map(Into::into);
+        let secret_label = matched.label().map(Into::into);
         // The time is not looked at, since the webhook has no greatest age.
         let now = || SystemTime::UNIX_EPOCH;
         let verdict = self.webhook.judge(Ok(matched), values.event(), Body::Borrowed(body), now);
@@ -163,7 +167,7 @@ impl<P: Provider> Diagnoser<P> {
             is_verified: true,
             causes: Vec::new(),
             hints: hints.into_iter().collect(),
-            secret,
+            secret_label,
             work: Work { hashes, bytes: hashes * body.len() as u64 },
         }
     }

@@ -46,7 +46,7 @@
 //! | `tracing` | an event for each refusal and outcome, and a span around the handler, without payload or secret |
 //! | `aws-lc-rs` | the MAC by AWS-LC in place of RustCrypto's `hmac` and `sha2`: see [below](#the-mac) |
 //! | `conformance` | the contract of a store, as a suite that runs against yours |
-//! | `diagnose` | `Diagnoser`, for operators: what would have made a refused delivery verify, and the cure |
+//! | `diagnose` | `diagnose::Diagnoser`, for operators: what would have made a refused delivery verify, and the cure |
 //!
 //! # The MAC
 //!
@@ -71,7 +71,8 @@
 mod adapter;
 mod delivery;
 #[cfg(feature = "diagnose")]
-mod diagnose;
+#[cfg_attr(docsrs, doc(cfg(feature = "diagnose")))]
+pub mod diagnose;
 mod envelope;
 mod error;
 mod event;
@@ -137,9 +138,6 @@ pub use adapter::axum;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use adapter::tower;
-#[cfg(feature = "diagnose")]
-#[cfg_attr(docsrs, doc(cfg(feature = "diagnose")))]
-pub use diagnose::{Cause, Diagnoser, Diagnosis, Hint, JsonLayout};
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 #[doc(inline)]

@@ -168,7 +168,7 @@ fn child() {
     #[cfg(feature = "diagnose")]
     {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
-        use countersign::Diagnoser;
+        use countersign::diagnose::Diagnoser;
         // Of a length that the allocator gives to nothing else here, and with the secret within, since it writes
         // to the ends of what was freed: what is not wiped is not overwritten by chance.
         let written = |as_text: fn(&[u8]) -> String| {

@@ -22,7 +22,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 type Undo = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// What was wrapped around the body last is undone first.
-static UNWRAP: [(Cause, Undo); 6] = [
+static UNWRAP: [(Cause, Undo); 8] = [
     (Cause::BodyBase64, |body| {
         let text: Vec<_> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         base64_decoded(&text).map(|bytes| bytes.to_vec())
@@ -37,7 +37,27 @@ static UNWRAP: [(Cause, Undo); 6] = [
         Ok(_) => None,
         Err(_) => Some(body.iter().copied().map(char::from).collect::<String>().into()),
     }),
+    (Cause::BodyLatin1, |body| std::str::from_utf8(body).ok()?.chars().map(to_windows_1252).collect()),
+    (Cause::BodyLatin1, |body| match std::str::from_utf8(body) {
+        Ok(_) => None,
+        Err(_) => Some(body.iter().copied().map(of_windows_1252).collect::<String>().into()),
+    }),
 ];
+
+/// The bytes from 0x80 to 0x9f, as browsers read them: what is no character stays a control.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
+    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+fn of_windows_1252(byte: u8) -> char {
+    byte.checked_sub(0x80).and_then(|at| WINDOWS_1252.get(usize::from(at))).copied().unwrap_or(byte.into())
+}
+
+fn to_windows_1252(character: char) -> Option<u8> {
+    let byte = u8::try_from(character).ok().filter(|byte| of_windows_1252(*byte) == character);
+    byte.or_else(|| (0x80..=0x9f).find(|byte| of_windows_1252(*byte) == character))
+}
 
 static STRIP: [(Cause, Undo); 4] = [
     (Cause::BodyNewlineAdded, |body| {
@@ -113,7 +133,27 @@ pub(super) type Visit<'v> = dyn FnMut(&[u8], &[Cause]) -> ControlFlow<()> + 'v;
 /// Gives every body that becomes this one by exactly so many accidents, at most one of each stage,
 /// with their causes. One at a time, so that of a long body a few copies are in memory.
 pub(super) fn visit_each(body: &[u8], accidents: usize, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    Stage::Unwrap.descend(body, accidents, &[], visit)
+    Stage::Unwrap.descend(body, accidents, &[], visit)?;
+    if accidents == 1 { visit_each_lost_byte(body, visit) } else { ControlFlow::Continue(()) }
+}
+
+/// The longest body of which a lost byte is looked for, in bytes: it takes 128 hashes with each key.
+const MAX_LEN_WITH_LOSS: usize = 1 << 16;
+
+/// A byte that was no UTF-8 has become U+FFFD, of which there is one: it is one of those beyond ASCII.
+fn visit_each_lost_byte(body: &[u8], visit: &mut Visit<'_>) -> ControlFlow<()> {
+    let pieces = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_LEN_WITH_LOSS);
+    let Some((before, after)) = pieces.and_then(|text| text.split_once('\u{fffd}')) else {
+        return ControlFlow::Continue(());
+    };
+    if !after.contains('\u{fffd}') {
+        let mut body = [before.as_bytes(), &[0], after.as_bytes()].concat();
+        for byte in 0x80..=0xff {
+            body[before.len()] = byte;
+            visit(&body, &[Cause::BodyLossy])?;
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 #[derive(Clone, Copy)]

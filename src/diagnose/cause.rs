@@ -5,7 +5,7 @@ use std::fmt;
 /// An accident that was proven: with it undone, the signature verifies.
 ///
 /// `signed` below is what the provider computed the signature over or with; `arrived`, what was given to
-/// the [`Diagnoser`](crate::Diagnoser).
+/// the [`Diagnoser`](super::Diagnoser).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -32,6 +32,7 @@ pub enum Cause {
     /// The header is there more than once, and one of the values is right.
     SignatureRepeated,
     /// The signature is in another header than the provider's.
+    #[non_exhaustive]
     SignatureInOtherHeader {
         /// The header, in lower case.
         name: String,
@@ -62,8 +63,9 @@ pub enum Cause {
     /// The provider signs with a `whsec_` that your secret lacks.
     SecretPrefixMissing,
     /// It was signed with another of your secrets.
+    #[non_exhaustive]
     SecretOfOther {
-        /// The name that was given to [`with_other`](crate::Diagnoser::with_other).
+        /// The name that was given to [`with_other`](super::Diagnoser::with_other).
         name: String,
     },
 
@@ -75,8 +77,11 @@ pub enum Cause {
     BodyFormEncoded,
     /// The body is a field of the form that was signed.
     BodyFormDecoded,
-    /// The body was read as one of UTF-8 and Latin-1 and written as the other.
+    /// The body was read as one of UTF-8 and Latin-1 (or Windows-1252) and written as the other.
     BodyLatin1,
+    /// A byte that was no UTF-8 was replaced with the character U+FFFD. Of more such bytes there is a
+    /// [`Hint`](super::Hint::BodyLossy).
+    BodyLossy,
     /// A line end was added.
     BodyNewlineAdded,
     /// A line end was lost.
@@ -94,6 +99,7 @@ pub enum Cause {
     /// Line ends were CRLF.
     BodyCrlfLost,
     /// The body was parsed and written again with other white space.
+    #[non_exhaustive]
     BodyReserialised {
         /// How it was laid out when it was signed.
         signed: JsonLayout,
@@ -311,8 +317,13 @@ impl Cause {
             ),
             Self::BodyLatin1 => (
                 "body_latin1",
-                "the body was read in one of UTF-8 and Latin-1 and written in the other",
+                "the body was read in one of UTF-8 and Latin-1 (or Windows-1252) and written in the other",
                 "keep the body as bytes: something took it for text in the wrong encoding",
+            ),
+            Self::BodyLossy => (
+                "body_lossy",
+                "a byte of the body was no UTF-8, and was replaced with the character U+FFFD",
+                "give the verifier the body's raw bytes: something read them as text",
             ),
             Self::BodyNewlineAdded => ("body_newline_added", "a line end was added to the body", ENDS),
             Self::BodyNewlineLost => ("body_newline_lost", "a line end after the body was lost", ENDS),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::body;
 use super::cause::Cause;
 use super::hash::Work;
 
@@ -10,7 +11,9 @@ use super::hash::Work;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {
-    /// The signature verifies, but the delivery is refused all the same.
+    /// The signature verifies, but the delivery is refused all the same. Never as `stale`: how old a delivery
+    /// may be is the webhook's setting, and how old it was then is not known.
+    #[non_exhaustive]
     RefusedAfterwards {
         /// The [`code`](crate::Error::code) of the error.
         code: &'static str,
@@ -22,6 +25,7 @@ pub enum Hint {
     /// The signature header is no `sha256=` and 64 hex digits, and nothing that is known instead.
     SignatureMalformed,
     /// There is another header that looks like a signature's.
+    #[non_exhaustive]
     OtherSignatureHeader {
         /// The header, in lower case.
         name: String,
@@ -69,8 +73,7 @@ impl Hint {
             }
             Self::OtherSignatureHeader { .. } => (
                 "other_signature_header",
-                "no secret makes the signature in this other header either, so it may be another provider's \
-                 delivery:",
+                "another header looks like a signature's, so it may be another provider's delivery:",
             ),
             Self::BodyEmpty => (
                 "body_empty",
@@ -119,25 +122,25 @@ impl fmt::Display for Hint {
     }
 }
 
-/// What a [`Diagnoser`](crate::Diagnoser) found. For operators: not for whoever sent the delivery.
+/// What a [`Diagnoser`](super::Diagnoser) found. For operators: not for whoever sent the delivery.
 ///
 /// It holds no secret, no tag and nothing of the body; a header's name, and the names that you gave.
 /// Displayed, it is a few lines of text. It is no response, and converts to none:
 ///
 /// ```compile_fail,E0277
 /// # fn is_a_response<T: Into<http::Response<Vec<u8>>>>() {}
-/// is_a_response::<countersign::Diagnosis>();
+/// is_a_response::<countersign::diagnose::Diagnosis>();
 /// ```
 /// ```compile_fail,E0277
 /// # fn is_a_response<T: axum::response::IntoResponse>() {}
-/// is_a_response::<countersign::Diagnosis>();
+/// is_a_response::<countersign::diagnose::Diagnosis>();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     pub(super) is_verified: bool,
     pub(super) causes: Vec<Cause>,
     pub(super) hints: Vec<Hint>,
-    pub(super) secret: Option<Arc<str>>,
+    pub(super) secret_label: Option<Arc<str>>,
     pub(super) work: Work,
 }
 
@@ -145,8 +148,15 @@ impl Diagnosis {
     /// The most hashes that one diagnosis takes.
     pub const MAX_HASHES: u64 = Work::MAX_HASHES;
 
-    /// The most bytes that one diagnosis hashes: 512 MiB.
+    /// The most bytes that one diagnosis of a body within [`MAX_BODY_LEN`](Self::MAX_BODY_LEN) hashes: 512 MiB.
     pub const MAX_HASHED_BYTES: u64 = Work::MAX_BYTES;
+
+    /// The longest body that is looked into, in bytes: 1 MiB. Of a longer one it is only said whether its
+    /// signature verifies.
+    pub const MAX_BODY_LEN: usize = body::MAX_LEN;
+
+    /// How many sets of other secrets are tried.
+    pub const MAX_OTHERS: usize = 8;
 
     /// Whether the signature verifies as it is.
     #[must_use]
@@ -179,8 +189,14 @@ impl Diagnosis {
 
     /// The label of the secret with which it verifies, or would have, if it has one.
     #[must_use]
-    pub fn secret(&self) -> Option<&str> {
-        self.secret.as_deref()
+    pub fn secret_label(&self) -> Option<&str> {
+        self.secret_label.as_deref()
+    }
+
+    /// Whether something was tried in vain, and nothing is striking.
+    fn leaves_no_more_to_say(&self) -> bool {
+        let is_of_limits = |hint: &Hint| matches!(hint, Hint::TooManyOthers | Hint::Unfinished);
+        self.work.hashes > 0 && self.hints.iter().all(is_of_limits)
     }
 
     /// How many hashes it took: at most [`MAX_HASHES`](Self::MAX_HASHES).
@@ -189,7 +205,8 @@ impl Diagnosis {
         self.work.hashes
     }
 
-    /// How many bytes were hashed, at most [`MAX_HASHED_BYTES`](Self::MAX_HASHED_BYTES).
+    /// How many bytes were hashed: at most [`MAX_HASHED_BYTES`](Self::MAX_HASHED_BYTES) or, of a body longer
+    /// than [`MAX_BODY_LEN`](Self::MAX_BODY_LEN), its length for each secret of the webhook.
     #[must_use]
     pub fn hashed_bytes(&self) -> u64 {
         self.work.bytes
@@ -202,17 +219,19 @@ impl fmt::Display for Diagnosis {
         if self.is_verified {
             f.write_str("the signature verifies as it is")?;
         } else if self.causes.is_empty() {
-            f.write_str(
-                "no known cause: most likely the secret is another endpoint's, or the body is not the one that \
-                 was signed",
-            )?;
+            f.write_str("no known cause")?;
+            if self.leaves_no_more_to_say() {
+                f.write_str(
+                    ": most likely the secret is another endpoint's, or the body is not the one that was signed",
+                )?;
+            }
         } else {
             f.write_str("the signature would have verified, but for this:")?;
         }
         for cause in &self.causes {
             write!(f, "\n- {cause}\n  cure: {}", cause.cure())?;
         }
-        if let Some(label) = &self.secret {
+        if let Some(label) = &self.secret_label {
             write!(f, "\nwith the secret labelled {label}")?;
         }
         for hint in &self.hints {

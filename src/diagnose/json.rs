@@ -1,7 +1,7 @@
 //! JSON text written again, token by token: order, repeated fields and numbers stay as they are.
 
 use super::cause::JsonLayout;
-use super::style::{Escapes, Numbers, Slashes, Style};
+use super::style::{Escapes, Numbers, SPECIAL_IN_DOT_NET, Slashes, Style};
 
 /// The text in this style; none if it is no JSON object or array, or would be longer than `limit`.
 pub(super) fn rewrite(body: &[u8], style: Style, limit: usize) -> Option<Vec<u8>> {
@@ -22,9 +22,9 @@ pub(super) fn count_numbers(body: &[u8], limit: usize) -> usize {
     document(body).map_or(0, |text| tokens(text).filter(|(token, _)| is_number(token)).take(limit).count())
 }
 
-/// Whether the names of each object are in alphabetical order, and are enough of them to be no chance.
+/// Whether the names of each object are in alphabetical order, and enough of them follow another to be no chance.
 pub(super) fn are_names_sorted(body: &[u8]) -> bool {
-    const ENOUGH: usize = 5;
+    const ENOUGH: usize = 3;
     let Some(text) = document(body) else { return false };
     let (mut last, mut count) = (Vec::new(), 0);
     for (token, after) in tokens(text) {
@@ -36,8 +36,8 @@ pub(super) fn are_names_sorted(body: &[u8]) -> bool {
                 if *last > token {
                     return false;
                 }
+                count += usize::from(!last.is_empty());
                 *last = token;
-                count += 1;
             }
             _ => {}
         }
@@ -194,13 +194,16 @@ impl Writer {
         if (escapes, slashes) == (Escapes::Keep, Slashes::Keep) {
             return false;
         }
-        matches!(byte, b'\\' | b'/') || (byte >= 0x80 || b"<>&".contains(&byte)) && escapes != Escapes::Keep
+        let is_special = byte >= 0x80 || SPECIAL_IN_DOT_NET.contains(&byte);
+        matches!(byte, b'\\' | b'/') || is_special && escapes != Escapes::Keep
     }
 
     fn is_escaped(&self, character: char) -> bool {
         match self.style.escapes {
             Escapes::Keep | Escapes::Unescape => false,
             Escapes::Ascii | Escapes::AsciiUpper => !character.is_ascii(),
+            Escapes::DotNet => u8::try_from(character)
+                .map_or(true, |byte| !byte.is_ascii() || SPECIAL_IN_DOT_NET.contains(&byte)),
             Escapes::Html => matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'),
         }
     }
@@ -211,7 +214,7 @@ impl Writer {
             let mut digits = [0; 4];
             // Four digits are two bytes.
             let _ = hex::encode_to_slice(unit.to_be_bytes(), &mut digits);
-            if self.style.escapes == Escapes::AsciiUpper {
+            if matches!(self.style.escapes, Escapes::AsciiUpper | Escapes::DotNet) {
                 digits.make_ascii_uppercase();
             }
             self.out.extend_from_slice(&digits);
@@ -223,6 +226,14 @@ impl Writer {
         if self.style.slashes == Slashes::Unescape && text.starts_with("\\/") {
             self.out.push(b'/');
             return 2;
+        }
+        let quote = match self.style.escapes {
+            Escapes::DotNet => ("\\\"", "\\u0022"),
+            _ => ("\\u0022", "\\\""),
+        };
+        if matches!(self.style.escapes, Escapes::DotNet | Escapes::Unescape) && text.starts_with(quote.0) {
+            self.out.extend_from_slice(quote.1.as_bytes());
+            return quote.0.len();
         }
         if self.style.escapes == Escapes::Unescape
             && let Some((character, length)) = unescaped(text)

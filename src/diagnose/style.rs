@@ -7,6 +7,9 @@ use super::json::count_numbers;
 const MAX_LEN_WITH_NUMBERS: usize = 1 << 16;
 const MAX_NUMBERS: usize = 4;
 
+/// What .NET escapes of ASCII, beside what JSON has to.
+pub(super) const SPECIAL_IN_DOT_NET: &[u8] = b"&'+<>`\x7f";
+
 /// What to change of a text. By default, nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
@@ -22,8 +25,11 @@ pub(super) enum Escapes {
     Keep,
     /// `é` as `\u00e9`, as Python and PHP write.
     Ascii,
-    /// `é` as `\u00E9`, as .NET writes.
+    /// `é` as `\u00E9`, as Java's Jackson writes on request.
     AsciiUpper,
+    /// As `AsciiUpper`, and what is special in HTML as well, with the quote as `\u0022`: as .NET's
+    /// `System.Text.Json` writes unless told.
+    DotNet,
     /// `<`, `>`, `&` and two line ends, as Go writes.
     Html,
     /// None but those that JSON needs.
@@ -61,6 +67,7 @@ impl Escapes {
         match self {
             Self::Keep => true,
             Self::Ascii | Self::AsciiUpper => !body.is_ascii(),
+            Self::DotNet => body.iter().any(|byte| *byte == b'\\' || SPECIAL_IN_DOT_NET.contains(byte)),
             Self::Html => !body.is_ascii() || body.iter().any(|byte| b"<>&".contains(byte)),
             Self::Unescape => body.contains(&b'\\'),
         }
@@ -87,13 +94,14 @@ const LAYOUTS: [Option<JsonLayout>; 6] = [
 ];
 
 /// What is done to strings; PHP does both unless told.
-const STRINGS: [(Escapes, Slashes); 9] = [
+const STRINGS: [(Escapes, Slashes); 10] = [
     (Escapes::Keep, Slashes::Keep),
     (Escapes::Ascii, Slashes::Keep),
     (Escapes::Unescape, Slashes::Keep),
     (Escapes::Keep, Slashes::Escape),
     (Escapes::Keep, Slashes::Unescape),
     (Escapes::AsciiUpper, Slashes::Keep),
+    (Escapes::DotNet, Slashes::Keep),
     (Escapes::Html, Slashes::Keep),
     (Escapes::Ascii, Slashes::Escape),
     (Escapes::Unescape, Slashes::Unescape),
@@ -132,7 +140,9 @@ impl Style {
     pub(super) fn causes(self) -> impl Iterator<Item = Cause> {
         let escapes = match self.escapes {
             Escapes::Keep => None,
-            Escapes::Ascii | Escapes::AsciiUpper | Escapes::Html => Some(Cause::BodyUnescaped),
+            Escapes::Ascii | Escapes::AsciiUpper | Escapes::DotNet | Escapes::Html => {
+                Some(Cause::BodyUnescaped)
+            }
             Escapes::Unescape => Some(Cause::BodyEscaped),
         };
         let slashes = match self.slashes {
