@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use countersign::diagnose::Diagnoser;
 use countersign::http::HeaderName;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Diagnoser, Error, Event, Json, Provider, Secrets, Webhook};
+use countersign::{Delivery, Error, Event, Json, Provider, Secrets, Webhook};
 use serde::{Serialize, Serializer};
 
 use crate::provider::ProviderName;
@@ -214,7 +215,7 @@ impl<P: Provider> Judge for Bench<P> {
     fn reasons(&self, headers: &Captured, body: &[u8]) -> Reasons {
         let headers = headers.iter().map(|(name, value)| (&**name, &value[..]));
         let diagnosis = self.diagnoser.diagnose(headers, body);
-        let cause = |cause: &countersign::Cause| Cause {
+        let cause = |cause: &countersign::diagnose::Cause| Cause {
             code: cause.code(),
             message: cause.to_string(),
             cure: cause.cure().to_owned(),
