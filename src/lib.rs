@@ -46,12 +46,14 @@
 //! | `tracing` | an event for each refusal and outcome, and a span around the handler, without payload or secret |
 //! | `aws-lc-rs` | the MAC by AWS-LC in place of RustCrypto's `hmac` and `sha2`: see [below](#the-mac) |
 //! | `conformance` | the contract of a store, as a suite that runs against yours |
+//! | `diagnose` | `diagnose::Diagnoser`, for operators: what would have made a refused delivery verify, and the cure |
 //!
 //! # The MAC
 //!
 //! HMAC-SHA256 is RustCrypto's by default: Rust alone, and as fast as any on a CPU with SHA extensions. With
 //! the feature `aws-lc-rs` it is AWS-LC's, as is the SHA-256 of keys: faster on CPUs without them, and it
-//! takes a C compiler to build. Nothing else changes, neither the interface nor a verdict.
+//! takes a C compiler to build. Nothing else changes, neither the interface nor a verdict. The SHA-1 and SHA-512
+//! that the feature `diagnose` tries stay RustCrypto's.
 //!
 //! Who has to use a module that is validated by FIPS 140 takes AWS-LC's: enable the feature here, and the
 //! feature `fips` of `aws-lc-rs` in your own manifest, which then holds for the whole program. It takes
@@ -68,6 +70,9 @@
 
 mod adapter;
 mod delivery;
+#[cfg(feature = "diagnose")]
+#[cfg_attr(docsrs, doc(cfg(feature = "diagnose")))]
+pub mod diagnose;
 mod envelope;
 mod error;
 mod event;

@@ -127,6 +127,12 @@ impl Secret {
         Self { bytes: Zeroizing::default(), label: None }
     }
 
+    /// The secret itself, to look for what was done to it.
+    #[cfg(feature = "diagnose")]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn label(&self) -> Option<&Arc<str>> {
         self.label.as_ref()
     }

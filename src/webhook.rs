@@ -301,8 +301,12 @@ impl<P: Provider> Webhook<P> {
         body: &'a [u8],
         now: impl FnOnce() -> SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        let matched = self.verifier.verify(body, &self.signature(values)?);
-        self.accept(matched, values.event(), Body::Borrowed(body), now)
+        self.accept(self.check(values, body), values.event(), Body::Borrowed(body), now)
+    }
+
+    /// Whose signature it is, without a word to the log.
+    pub(crate) fn check(&self, values: &HeaderValues<'_>, body: &[u8]) -> Result<MatchedSecret, Error> {
+        self.verifier.verify(body, &values.signature()?)
     }
 
     /// The one way in which a delivery comes to be: of a body that was just held against its signature.
@@ -318,7 +322,8 @@ impl<P: Provider> Webhook<P> {
             .inspect_err(|error| self.refuse(error))
     }
 
-    fn judge<'a>(
+    /// What comes after the signature, without a word to the log.
+    pub(crate) fn judge<'a>(
         &self,
         matched: Result<MatchedSecret, Error>,
         event_header: Occurrence<&[u8]>,

@@ -382,3 +382,27 @@ fn what_must_not_be_logged_is_seen() {
     tracing::info!("confidential");
     log.take();
 }
+
+#[cfg(feature = "diagnose")]
+#[test]
+fn a_diagnosis_answers_nobody_and_is_not_in_the_log() {
+    let log = Log::start();
+    let webhook = webhook::<Quote3d>();
+    let signature = webhook.sign(QUOTE3D.as_bytes()).to_string();
+    let signature = ("x-webhook-signature", signature.as_bytes());
+    let event = ("x-webhook-event", &b"quote.completed"[..]);
+    // It verifies, is refused afterwards, is of another body, or of none at all.
+    let cases: [(&[_], &str, _); 4] = [
+        (&[signature, event], QUOTE3D, "verified"),
+        (&[signature], QUOTE3D, "verified"),
+        (&[signature, event], THREEQPR, "no_known_cause"),
+        (&[event], QUOTE3D, "no_known_cause"),
+    ];
+    for (headers, body, code) in cases {
+        let diagnoser = countersign::diagnose::Diagnoser::<Quote3d>::new(Secret::new(NEWEST).unwrap());
+        let diagnosis = diagnoser.diagnose(headers.iter().copied(), body.as_bytes());
+        assert_eq!(diagnosis.code(), code, "{diagnosis}");
+        let logged = log.take_all();
+        assert!(logged.is_empty(), "{logged:?}");
+    }
+}

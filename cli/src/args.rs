@@ -1,0 +1,45 @@
+//! What can be asked of the program.
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::listen::ListenArgs;
+use crate::send::SendArgs;
+use crate::sign::SignArgs;
+use crate::verify::VerifyArgs;
+
+/// Try a webhook receiver out: sign, send, verify and watch deliveries of Quote3D, NowToPrint and 3QPR
+#[derive(Parser, Debug)]
+#[command(name = "countersign", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "\
+Start with:
+  countersign listen                                  and open the page that it names
+  countersign send localhost:4400/webhooks/quote3d --provider quote3d
+
+Secrets come from the environment, or from --secret-file or --env-file, and never from an argument:
+  QUOTE3D_WEBHOOK_SECRET, NOWTOPRINT_WEBHOOK_SECRET, THREEQPR_WEBHOOK_SECRET,
+  and each with _PREVIOUS for the one that is being rotated out.
+
+Exit codes: 0 as it should be, 1 rejected, 2 wrong usage (what to do is said), 3 nobody answers,
+130 interrupted. NO_COLOR is heeded.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Sign(SignArgs),
+    Send(Box<SendArgs>),
+    Verify(VerifyArgs),
+    Listen(ListenArgs),
+    /// Print the completions for a shell
+    #[command(after_help = "\
+Examples:
+  countersign completions bash > ~/.local/share/bash-completion/completions/countersign
+  countersign completions zsh > ~/.zfunc/_countersign        # with fpath+=~/.zfunc before compinit
+  countersign completions fish > ~/.config/fish/completions/countersign.fish")]
+    Completions {
+        shell: Shell,
+    },
+}

@@ -1,0 +1,300 @@
+//! A small HTTP client: one connection for each request, no redirect followed, and a time-out on the whole.
+//!
+//! It is hyper's connection itself, since what the pooling clients add (pools, redirects, decoding) would
+//! hide what a test of a receiver wants to see. TLS is rustls with ring, which needs no C compiler beyond
+//! cc, and the roots of this machine, so that a company's own authority is trusted as anywhere else.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use countersign::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::failure::Failure;
+
+/// As much as is kept of an answer's body.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// Where requests go: checked once, and nothing in it that is secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    uri: Uri,
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+impl Target {
+    /// Reads a URL. Without a scheme it is `http` on this machine and elsewhere.
+    pub(crate) fn parse(url: &str) -> Result<Self, Failure> {
+        let wrong = |why: &str| {
+            Failure::usage(format!("{url:?} {why}\n  Give it as http://localhost:3000/webhooks/quote3d."))
+        };
+        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let uri: Uri = with_scheme.parse().map_err(|_| wrong("is not a URL"))?;
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("is neither http nor https")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
+        if authority.as_str().contains('@') {
+            let why = "a URL with a user or a password in it is not taken: every user of this machine can read arguments with `ps`";
+            return Err(Failure::usage(why));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            // One that is no number, or too great, reads as none.
+            None if authority.as_str() != authority.host() => {
+                return Err(wrong("has no port from 1 to 65535"));
+            }
+            None if tls => 443,
+            None => 80,
+        };
+        if host.is_empty() || port == 0 {
+            return Err(wrong("names no host or no port"));
+        }
+        Ok(Self { uri, host, port, tls })
+    }
+
+    /// Whether it names a path, or only a server.
+    pub(crate) fn has_path(&self) -> bool {
+        self.uri.path() != "/"
+    }
+
+    /// Whether it is this port of this machine.
+    pub(crate) fn is_on_this_machine(&self, port: u16) -> bool {
+        let is_loopback = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.port == port && (is_loopback || self.host == "localhost")
+    }
+
+    /// The same server at another path.
+    pub(crate) fn at(&self, path_and_query: &str) -> Result<Self, Failure> {
+        let mut parts = self.uri.clone().into_parts();
+        parts.path_and_query = path_and_query.parse().ok();
+        let uri = Uri::from_parts(parts).map_err(|_| Failure::usage("the path cannot stand in a URL"))?;
+        Ok(Self { uri, ..self.clone() })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uri.fmt(f)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Its beginning, if it is long.
+    pub(crate) body: Bytes,
+    /// From before the connection was made to the last byte that was read.
+    pub(crate) took: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) struct Unreachable {
+    pub(crate) message: String,
+    pub(crate) timed_out: bool,
+    pub(crate) took: Duration,
+}
+
+/// Posts a body, and waits at most so long for the answer.
+pub(crate) async fn post(
+    target: &Target,
+    headers: HeaderMap,
+    body: Bytes,
+    timeout: Duration,
+) -> Result<Answer, Unreachable> {
+    let started = Instant::now();
+    let result = tokio::time::timeout(timeout, exchange(target, headers, body)).await;
+    let took = started.elapsed();
+    match result {
+        Ok(Ok((status, headers, body))) => Ok(Answer { status, headers, body, took }),
+        Ok(Err(message)) => Err(Unreachable { message, timed_out: false, took }),
+        Err(_) => {
+            let message = format!("no answer from {} within {} s", target.host, timeout.as_secs_f64());
+            Err(Unreachable { message, timed_out: true, took })
+        }
+    }
+}
+
+type Exchanged = (StatusCode, HeaderMap, Bytes);
+
+async fn exchange(target: &Target, headers: HeaderMap, body: Bytes) -> Result<Exchanged, String> {
+    let stream = TcpStream::connect((&*target.host, target.port))
+        .await
+        .map_err(|error| format!("no connection to {}:{}: {error}", target.host, target.port))?;
+    // Else the body waits for the acknowledgement of the head.
+    let _ = stream.set_nodelay(true);
+    if !target.tls {
+        return speak(stream, target, headers, body).await;
+    }
+    let config = TLS.clone()?;
+    let name = ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .map_err(|error| format!("no TLS with {}: {error}", target.host))?;
+    speak(stream, target, headers, body).await
+}
+
+/// Made once, and only where it is needed: reading the roots takes a while.
+static TLS: LazyLock<Result<Arc<rustls::ClientConfig>, String>> = LazyLock::new(|| {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(
+            "this machine has no certificate authorities (ca-certificates on Debian, or SSL_CERT_FILE)"
+                .into(),
+        );
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+});
+
+async fn speak<S>(stream: S, target: &Target, headers: HeaderMap, body: Bytes) -> Result<Exchanged, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |error: hyper::Error| format!("the connection broke: {}", chain(&error));
+    let (mut sender, connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .handshake(TokioIo::new(Unheeded { stream, is_unheeded: false }))
+        .await
+        .map_err(broken)?;
+    // It ends with the sender, or with its server.
+    let connection = tokio::spawn(connection);
+    let path = target.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = path.parse().map_err(|_| "the path cannot be sent".to_owned())?;
+    *request.headers_mut() = headers;
+    let authority = target.uri.authority().map_or("", |authority| authority.as_str());
+    let host = HeaderValue::from_str(authority).map_err(|_| "the host cannot be sent".to_owned())?;
+    request.headers_mut().insert(header::HOST, host);
+    let answer = sender.send_request(request).await.map_err(broken)?;
+    let (head, mut body) = answer.into_parts();
+    let mut kept = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let room = LONGEST_ANSWER - kept.len();
+        kept.extend_from_slice(&data[..data.len().min(room)]);
+        if kept.len() == LONGEST_ANSWER {
+            break;
+        }
+    }
+    connection.abort();
+    Ok((head.status, head.headers, kept.freeze()))
+}
+
+/// A connection whose server may hang up on the request and still be heard: one that refuses a body for its
+/// length answers before it has read it. What nobody reads any more is written to nowhere, and only reading
+/// tells that the connection is broken.
+struct Unheeded<S> {
+    stream: S,
+    is_unheeded: bool,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Unheeded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unheeded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_unheeded {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Ready(Err(_)) => {
+                self.is_unheeded = true;
+                Poll::Ready(Ok(bytes.len()))
+            }
+            written => written,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_unheeded {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_unheeded {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// An error and its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_as_people_write_it() {
+        for (url, host, port, path) in [
+            ("http://localhost:3000/webhooks/quote3d", "localhost", 3000, "/webhooks/quote3d"),
+            ("localhost:3000", "localhost", 3000, "/"),
+            ("https://example.org/a?b=c", "example.org", 443, "/a"),
+            ("http://[::1]:8080", "::1", 8080, "/"),
+            ("127.0.0.1/x", "127.0.0.1", 80, "/x"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!((&*target.host, target.port, target.uri.path()), (host, port, path), "{url}");
+            assert_eq!(target.has_path(), path != "/");
+        }
+        let moved = Target::parse("localhost:3000").unwrap().at("/webhooks/3qpr?a=b").unwrap();
+        assert_eq!(moved.to_string(), "http://localhost:3000/webhooks/3qpr?a=b");
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_and_a_password_in_one_is_not_shown() {
+        for url in
+            ["", "http://", "ftp://localhost", "http://localhost:0", "http://localhost:99999", "http://a b"]
+        {
+            assert!(Target::parse(url).is_err(), "{url}");
+        }
+        let message = Target::parse("http://me:hunter2@localhost").unwrap_err().to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}

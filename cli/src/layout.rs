@@ -1,0 +1,128 @@
+//! JSON laid out anew, as text: numbers keep their digits, objects their order and their repeated fields.
+
+use serde::de::IgnoredAny;
+
+/// Deeper than that, a line is not indented any further: nesting must not cost more than the text is long.
+const DEEPEST: usize = 32;
+
+/// The text, if it is JSON.
+pub(crate) fn json(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    Some(text)
+}
+
+/// JSON without white space between its parts.
+pub(crate) fn compact(json: &str) -> String {
+    parts(json).collect()
+}
+
+/// JSON with a field or an item on each line.
+pub(crate) fn pretty(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let mut depth = 0_usize;
+    let newline = |text: &mut String, depth: usize| {
+        text.push('\n');
+        (0..depth.min(DEEPEST)).for_each(|_| text.push_str("  "));
+    };
+    let mut parts = parts(json).peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            "{" | "[" => {
+                text.push_str(part);
+                if let Some(end) = parts.next_if(|next| matches!(*next, "}" | "]")) {
+                    text.push_str(end);
+                } else {
+                    depth += 1;
+                    newline(&mut text, depth);
+                }
+            }
+            "}" | "]" => {
+                depth = depth.saturating_sub(1);
+                newline(&mut text, depth);
+                text.push_str(part);
+            }
+            "," => {
+                text.push(',');
+                newline(&mut text, depth);
+            }
+            ":" => text.push_str(": "),
+            value => text.push_str(value),
+        }
+    }
+    text
+}
+
+/// What JSON consists of: punctuation, strings, and all else between them, without white space.
+fn parts(json: &str) -> impl Iterator<Item = &str> {
+    let mut rest = json.trim_start();
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let end = match first {
+            '{' | '}' | '[' | ']' | ',' | ':' => 1,
+            '"' => 1 + end_of_string(&rest.as_bytes()[1..]),
+            _ => rest
+                .find(|c: char| {
+                    c.is_ascii_whitespace() || matches!(c, '{' | '}' | '[' | ']' | ',' | ':' | '"')
+                })
+                .unwrap_or(rest.len()),
+        };
+        let part = &rest[..end];
+        rest = rest[end..].trim_start();
+        Some(part)
+    })
+}
+
+/// The length of a string's text with its closing quote.
+fn end_of_string(text: &[u8]) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_white_space_between_the_parts_changes() {
+        for (text, compacted, laid_out) in [
+            ("{}", "{}", "{}"),
+            (" [ ] ", "[]", "[]"),
+            (r#"{"a" : 25.50, "a":-0}"#, r#"{"a":25.50,"a":-0}"#, "{\n  \"a\": 25.50,\n  \"a\": -0\n}"),
+            (r#"["{ \" } , \\", true]"#, r#"["{ \" } , \\",true]"#, "[\n  \"{ \\\" } , \\\\\",\n  true\n]"),
+            (
+                r#"{"a":[{"b":null}]}"#,
+                r#"{"a":[{"b":null}]}"#,
+                "{\n  \"a\": [\n    {\n      \"b\": null\n    }\n  ]\n}",
+            ),
+        ] {
+            let json = json(text.as_bytes()).unwrap();
+            assert_eq!(compact(json), compacted);
+            assert_eq!(pretty(json), laid_out);
+            assert_eq!(compact(&pretty(json)), compacted);
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_not_laid_out() {
+        for bytes in [&b""[..], b"{", b"\xff", b"{} {}", b"\xef\xbb\xbf{}"] {
+            assert_eq!(json(bytes), None, "{bytes:?}");
+        }
+        // A reader that recurses has a limit, which is not ours to lift.
+        assert_eq!(json("[".repeat(100_000).as_bytes()), None);
+    }
+
+    #[test]
+    fn deep_nesting_costs_no_more_than_a_margin_on_each_line() {
+        let deep = "[".repeat(120) + &"]".repeat(120);
+        assert!(pretty(json(deep.as_bytes()).unwrap()).len() < 240 * (2 * DEEPEST + 2));
+    }
+}

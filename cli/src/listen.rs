@@ -1,0 +1,223 @@
+//! `countersign listen`: a receiver on this machine that shows what comes, on a page and on the terminal.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use clap::Args;
+use countersign::http::HeaderName;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::client::Target;
+use crate::failure::Failure;
+use crate::provider::ProviderName;
+use crate::secrets::{Keyring, SecretArgs};
+use crate::terminal::{self, Colour, paint};
+use crate::verdict::{Judge, Terms, judge};
+
+mod events;
+mod guard;
+mod intake;
+mod journal;
+mod log;
+mod page;
+mod redact;
+
+use intake::Intake;
+
+/// Receive deliveries on this machine, and watch them on a page
+///
+/// Every delivery is verified, shown with the reason if it is refused, and, with --forward-to, passed on as
+/// it came: the same bytes and the same headers. What your endpoint answers is what the sender gets. Without
+/// it, the sender gets the verdict's own status.
+///
+/// The page is for browsers on this machine alone, also where --bind lets deliveries come from elsewhere.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  countersign listen
+  countersign listen --forward-to localhost:3000          # …/webhooks/quote3d goes to the same path there
+  countersign listen --forward-to localhost:3000/hooks    # everything goes to that path
+  countersign listen --json | jq 'select(.verdict == \"rejected\")'
+
+Deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr. The newest 1,000 are kept, in
+memory and of 64 MiB at most. A provider whose secret is not set is shown, and answered 503.
+
+Exit codes: 0 ended by Ctrl-C, 2 wrong usage or no such port.")]
+pub(crate) struct ListenArgs {
+    /// Where to pass each delivery on to, such as localhost:3000
+    #[arg(long, short, value_name = "URL")]
+    forward_to: Option<String>,
+    /// The port to listen on; 0 is any that is free
+    #[arg(long, default_value_t = 4400)]
+    port: u16,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+    /// How long your endpoint may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    timeout: u64,
+    /// NowToPrint's signature header, if it is not X-Webhook-Signature
+    #[arg(long, value_name = "NAME")]
+    signature_header: Option<HeaderName>,
+    /// Print a JSON object for each delivery
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    secrets: SecretArgs,
+}
+
+/// What the routes share.
+pub(crate) struct App {
+    intake: Arc<Intake>,
+    /// The port of the page's own origin.
+    port: u16,
+    /// Without it, nothing can be sent again by way of the page. A page from elsewhere cannot read it.
+    token: String,
+    /// Names this process to a page that connects once more.
+    instance: String,
+    /// Turns true when it is time to end.
+    ending: watch::Receiver<bool>,
+}
+
+pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
+    let forward = arguments.forward_to.as_deref().map(Target::parse).transpose()?;
+    let keyring = Keyring::open(&arguments.secrets)?;
+    if keyring.is_one_secret() {
+        let message = "--secret-file holds one secret, and three providers are listened for\n  \
+            Give --env-file FILE with a NAME=value line for each.";
+        return Err(Failure::usage(message));
+    }
+    let mut judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)> = Vec::new();
+    for provider in ProviderName::ALL {
+        let terms = Terms {
+            signature_header: arguments.signature_header.clone(),
+            max_age: None,
+            others: keyring.others(provider),
+        };
+        let secrets = keyring.secrets_if_set(provider)?;
+        judges.push((provider, secrets.map(|secrets| judge(provider, secrets, terms))));
+    }
+    let address = SocketAddr::new(arguments.bind, arguments.port);
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Failure::usage(format!(
+            "{address} cannot be listened on: {error}\n  Give another --port; 0 is any that is free."
+        ))
+    })?;
+    let address = listener.local_addr()?;
+    if forward.as_ref().is_some_and(|target| target.is_on_this_machine(address.port())) {
+        return Err(Failure::usage(
+            "--forward-to is this listener itself\n  Give your own endpoint, or another --port.",
+        ));
+    }
+    announce(&arguments, address, forward.as_ref(), &judges)?;
+
+    let (end, ending) = watch::channel(false);
+    let log = log::Log::new(arguments.json, end.clone());
+    let intake = Arc::new(Intake::new(judges, forward, Duration::from_secs(arguments.timeout), log));
+    let app = Arc::new(App {
+        intake: Arc::clone(&intake),
+        port: address.port(),
+        token: random()?,
+        instance: random()?,
+        ending,
+    });
+    let ended = app.ending.clone();
+    let server = axum::serve(listener, router(app).into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(ended_or_interrupted(end, ended.clone()));
+    tokio::select! {
+        result = server => result?,
+        // What is in flight then has had its time.
+        () = some_time_after(ended) => {}
+    }
+    if intake.log.is_closed() { Err(Failure::BrokenPipe) } else { Ok(0) }
+}
+
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(page::page).fallback(page::not_found))
+        .route("/api/events", get(events::events))
+        .route("/api/deliveries/{number}", get(page::detail))
+        .route("/api/deliveries/{number}/curl", get(page::curl))
+        .route("/api/deliveries/{number}/resend", post(page::resend))
+        .route("/webhooks/{provider}", post(intake::receive))
+        .fallback(page::not_found)
+        .layer(from_fn_with_state(Arc::clone(&app), guard::guard))
+        .with_state(app)
+}
+
+/// 128 random bits in hex.
+fn random() -> Result<String, Failure> {
+    let draw = || getrandom::u64().map_err(|error| Failure::usage(format!("no random numbers: {error}")));
+    Ok(format!("{:016x}{:016x}", draw()?, draw()?))
+}
+
+/// Says where it listens, and with what.
+fn announce(
+    arguments: &ListenArgs,
+    address: SocketAddr,
+    forward: Option<&Target>,
+    judges: &[(ProviderName, Option<Arc<dyn Judge>>)],
+) -> Result<(), Failure> {
+    let url = format!("http://{address}");
+    if arguments.json {
+        return Ok(terminal::line(&serde_json::json!({ "listening": url }).to_string())?);
+    }
+    terminal::line(&format!(
+        "listening on {url}\n{}\n",
+        paint(Colour::Dim, "open it in a browser to watch")
+    ))?;
+    for (provider, judge) in judges {
+        let variable = provider.variable();
+        let how = match judge {
+            Some(_) => paint(Colour::Green, "verified"),
+            None => paint(Colour::Yellow, &format!("not verified: {variable} is not set")),
+        };
+        terminal::line(&format!(
+            "  {:<11} {url}/webhooks/{:<11} {how}",
+            provider.to_string(),
+            provider.slug()
+        ))?;
+    }
+    if let Some(target) = forward {
+        terminal::line(&format!("  passed on to {target}"))?;
+    }
+    if !address.ip().is_loopback() {
+        terminal::note("note: deliveries are taken from other machines too; the page is for this one alone");
+    }
+    Ok(terminal::line("")?)
+}
+
+async fn ended_or_interrupted(end: watch::Sender<bool>, mut ended: watch::Receiver<bool>) {
+    tokio::select! {
+        () = interrupted() => {}
+        _ = ended.wait_for(|ended| *ended) => {}
+    }
+    // The event streams end with it; nobody is left to tell where that fails.
+    let _ = end.send(true);
+}
+
+/// Ctrl-C, and what a supervisor sends.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+async fn some_time_after(mut ended: watch::Receiver<bool>) {
+    let _ = ended.wait_for(|ended| *ended).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+}

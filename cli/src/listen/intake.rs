@@ -1,0 +1,334 @@
+//! A delivery's way: read, judged, kept, passed on, answered.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use countersign::Json;
+use countersign::http::{HeaderMap, HeaderName, StatusCode, header};
+use http_body_util::LengthLimitError;
+use tokio::sync::{Mutex, Semaphore};
+
+use super::App;
+use super::journal::{Endpoint, Entry, Journal};
+use super::log::Log;
+use crate::client::{self, Target};
+use crate::provider::ProviderName;
+use crate::verdict::{Captured, Cause, Judge, Reasons, Rejected, Verdict};
+
+/// The longest body that is taken, as by the library unless told.
+const BODY_LIMIT: usize = 1 << 20;
+/// As much of an endpoint's answer as is kept and passed back.
+const ANSWER_LIMIT: usize = 16 << 10;
+/// How long a sender may take with its body.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many refused deliveries wait for their diagnosis at most; beyond that they have none.
+const DIAGNOSES: usize = 64;
+
+/// So many deliveries are read and passed on at once at most; others wait for their turn unread.
+const AT_ONCE: usize = 64;
+
+pub(super) struct Intake {
+    pub(super) judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)>,
+    pub(super) forward: Option<Target>,
+    timeout: Duration,
+    pub(super) journal: Journal,
+    pub(super) log: Log,
+    turns: Arc<Semaphore>,
+    /// One diagnosis at a time, since each may take seconds.
+    diagnosing: Mutex<()>,
+    waiting: Semaphore,
+}
+
+/// What is judged and passed on.
+pub(super) struct Arrival {
+    pub(super) provider: ProviderName,
+    pub(super) path_and_query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) resend_of: Option<u64>,
+}
+
+pub(super) async fn receive(
+    State(app): State<Arc<App>>,
+    Path(slug): Path<String>,
+    request: Request,
+) -> Response {
+    let Some(provider) = ProviderName::of_slug(&slug) else {
+        let known = ProviderName::ALL.map(ProviderName::slug).join(", ");
+        let message = format!("no provider is called so: /webhooks/ is followed by one of {known}\n");
+        return (StatusCode::NOT_FOUND, message).into_response();
+    };
+    let turn = Arc::clone(&app.intake.turns).acquire_owned().await;
+    let (head, body) = request.into_parts();
+    let path_and_query = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let arrival = |body| Arrival { provider, path_and_query, headers: head.headers, body, resend_of: None };
+    // A task of its own: a sender that hangs up does not end it.
+    let handling = match tokio::time::timeout(PATIENCE, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(body)) => {
+            let arrival = arrival(body);
+            tokio::spawn(async move {
+                let handled = app.intake.handle(arrival).await;
+                drop(turn);
+                handled
+            })
+        }
+        unread => {
+            let too_large = matches!(&unread, Ok(Err(error)) if is_of_length(error));
+            let arrival = arrival(Bytes::new());
+            tokio::spawn(async move { app.intake.refuse_unread(arrival, too_large) })
+        }
+    };
+    handling
+        .await
+        .map_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response(), |(_, response)| response)
+}
+
+fn is_of_length(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<LengthLimitError>())
+}
+
+impl Intake {
+    pub(super) fn new(
+        judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)>,
+        forward: Option<Target>,
+        timeout: Duration,
+        log: Log,
+    ) -> Self {
+        Self {
+            judges,
+            forward,
+            timeout,
+            journal: Journal::default(),
+            log,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            diagnosing: Mutex::new(()),
+            waiting: Semaphore::new(DIAGNOSES),
+        }
+    }
+
+    /// Judges a delivery, keeps it, passes it on, and says what to answer.
+    pub(super) async fn handle(self: &Arc<Self>, arrival: Arrival) -> (u64, Response) {
+        let verdict = self.verdict(&arrival);
+        let endpoint = if self.forward.is_some() { Endpoint::Waiting } else { Endpoint::None };
+        let answered = self.forward.is_none().then(|| status_of(&verdict));
+        let entry = self.keep(arrival, verdict, endpoint, answered);
+        let number = entry.number;
+        let diagnosis = tokio::spawn(Arc::clone(self).diagnose(Arc::clone(&entry)));
+        let response = match &self.forward {
+            None => to_response(&entry.verdict),
+            Some(target) => {
+                let (endpoint, response) = self.pass_on(target, &entry).await;
+                let status = response.status().as_u16();
+                self.journal.update(number, |entry| {
+                    entry.endpoint = endpoint;
+                    entry.answered = Some(status);
+                });
+                response
+            }
+        };
+        // The sender does not wait for the reason.
+        let intake = Arc::clone(self);
+        tokio::spawn(async move {
+            let _ = diagnosis.await;
+            intake.log.delivery(&intake.journal.get(number).unwrap_or(entry));
+        });
+        (number, response)
+    }
+
+    /// Finds out why a delivery is not verified, beside all else that goes on.
+    async fn diagnose(self: Arc<Self>, entry: Arc<Entry>) {
+        if !entry.in_diagnosis {
+            return;
+        }
+        let reasons = match (self.judge(entry.provider), self.waiting.try_acquire()) {
+            (Some(judge), Ok(_permit)) => {
+                let _turn = self.diagnosing.lock().await;
+                let (judge, entry) = (Arc::clone(judge), Arc::clone(&entry));
+                tokio::task::spawn_blocking(move || judge.reasons(&captured(&entry.headers), &entry.body))
+                    .await
+                    .unwrap_or_default()
+            }
+            _ => Reasons {
+                finding: Some(
+                    "not diagnosed: too many were refused at once (send this one again)".to_owned(),
+                ),
+                ..Reasons::default()
+            },
+        };
+        self.journal.update(entry.number, |entry| {
+            entry.verdict.set_reasons(reasons);
+            entry.in_diagnosis = false;
+        });
+    }
+
+    fn judge(&self, provider: ProviderName) -> Option<&Arc<dyn Judge>> {
+        self.judges.iter().find(|(judged, _)| *judged == provider)?.1.as_ref()
+    }
+
+    /// A body that is too long, or did not arrive, is not passed on.
+    fn refuse_unread(&self, arrival: Arrival, too_large: bool) -> (u64, Response) {
+        let (error, status, message) = if too_large {
+            ("body_too_large", 413, format!("the body is longer than {BODY_LIMIT} bytes"))
+        } else {
+            ("incomplete_body", 400, "the body did not arrive whole".to_owned())
+        };
+        let verdict = Verdict::Rejected(Rejected { error, status, message, reasons: Reasons::default() });
+        let response = to_response(&verdict);
+        let entry = self.keep(arrival, verdict, Endpoint::None, Some(status));
+        self.log.delivery(&entry);
+        (entry.number, response)
+    }
+
+    fn keep(
+        &self,
+        arrival: Arrival,
+        verdict: Verdict,
+        endpoint: Endpoint,
+        answered: Option<u16>,
+    ) -> Arc<Entry> {
+        let Arrival { provider, path_and_query, headers, body, resend_of } = arrival;
+        let in_diagnosis = verdict.can_be_diagnosed();
+        self.journal.add(Entry {
+            number: 0,
+            revision: 0,
+            at: SystemTime::now(),
+            provider,
+            path_and_query,
+            headers,
+            body,
+            verdict,
+            in_diagnosis,
+            duplicate_of: None,
+            resend_of,
+            endpoint,
+            answered,
+        })
+    }
+
+    fn verdict(&self, arrival: &Arrival) -> Verdict {
+        let Some(judge) = self.judge(arrival.provider) else { return without_secret(arrival.provider) };
+        let mut verdict = judge.verdict(&captured(&arrival.headers), &arrival.body, SystemTime::now());
+        if let Verdict::Accepted(accepted) = &mut verdict {
+            // The body has it too, and is kept.
+            accepted.data = null();
+        }
+        verdict
+    }
+
+    /// Sends the bytes and the headers as they came.
+    async fn pass_on(&self, target: &Target, entry: &Entry) -> (Endpoint, Response) {
+        let target = if target.has_path() { Ok(target.clone()) } else { target.at(&entry.path_and_query) };
+        let (headers, body) = (end_to_end(entry.headers.clone()), entry.body.clone());
+        let answer = match target {
+            Ok(target) => client::post(&target, headers, body, self.timeout).await,
+            Err(error) => {
+                let message = error.to_string();
+                Err(client::Unreachable { message, timed_out: false, took: Duration::ZERO })
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                let ms = Endpoint::milliseconds(answer.took);
+                let body = answer.body.slice(..answer.body.len().min(ANSWER_LIMIT));
+                let mut response = Response::new(Body::from(body.clone()));
+                *response.status_mut() = answer.status;
+                for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+                    if let Some(value) = answer.headers.get(&name) {
+                        response.headers_mut().insert(name, value.clone());
+                    }
+                }
+                // A copy, so that the longer answer it is a part of can go.
+                let body = Bytes::copy_from_slice(&body);
+                (Endpoint::Answered { status: answer.status.as_u16(), ms, body }, response)
+            }
+            Err(error) => {
+                let status =
+                    if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+                let ms = Endpoint::milliseconds(error.took);
+                let response = (status, format!("{}\n", error.message)).into_response();
+                (Endpoint::Unreachable { message: error.message, ms }, response)
+            }
+        }
+    }
+}
+
+/// All headers but those between two neighbours, and those that the connection makes anew.
+fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let fixed = [
+        header::CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::EXPECT,
+        header::HOST,
+        header::CONTENT_LENGTH,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+    ];
+    for name in named.into_iter().chain(fixed) {
+        headers.remove(name);
+    }
+    headers
+}
+
+fn captured(headers: &HeaderMap) -> Captured {
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+fn null() -> Json {
+    serde_json::from_str("null").expect("null is JSON")
+}
+
+fn without_secret(provider: ProviderName) -> Verdict {
+    let variable = provider.variable();
+    Verdict::Rejected(Rejected {
+        error: "secret_unavailable",
+        status: 503,
+        message: format!("{variable} is not set, so nothing can be verified"),
+        reasons: Reasons {
+            causes: vec![Cause {
+                code: "no_secret",
+                message: format!("this listener was started without {provider}'s secret"),
+                cure: format!(
+                    "put {provider}'s signing secret into {variable}, and start countersign listen again"
+                ),
+            }],
+            ..Reasons::default()
+        },
+    })
+}
+
+fn status_of(verdict: &Verdict) -> u16 {
+    match verdict {
+        Verdict::Accepted(_) => 200,
+        Verdict::Rejected(rejected) => rejected.status,
+        Verdict::Unreadable { .. } => 400,
+    }
+}
+
+/// As the library's own adapters answer: empty, or the code alone.
+fn to_response(verdict: &Verdict) -> Response {
+    let status = StatusCode::from_u16(status_of(verdict)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match verdict {
+        Verdict::Rejected(rejected) => {
+            let body = serde_json::json!({ "error": rejected.error }).to_string();
+            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        _ => status.into_response(),
+    }
+}

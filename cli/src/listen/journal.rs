@@ -1,0 +1,243 @@
+//! The deliveries that are kept: the newest, so many and of so many bytes at most.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use countersign::http::HeaderMap;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::provider::ProviderName;
+use crate::verdict::Verdict;
+
+/// The most deliveries that are kept.
+const MOST: usize = 1_000;
+/// The most bytes of bodies, headers and answers that are kept.
+const MOST_BYTES: usize = 64 << 20;
+
+/// A delivery as it came, and what became of it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// From 1, in the order of arrival.
+    pub(super) number: u64,
+    /// Grows with each change of any entry.
+    pub(super) revision: u64,
+    pub(super) at: SystemTime,
+    pub(super) provider: ProviderName,
+    pub(super) path_and_query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) verdict: Verdict,
+    /// Whether the reason is still being looked for.
+    pub(super) in_diagnosis: bool,
+    /// The first delivery of the same event, if this is not it.
+    pub(super) duplicate_of: Option<u64>,
+    /// The delivery whose bytes were sent again, if it came so.
+    pub(super) resend_of: Option<u64>,
+    pub(super) endpoint: Endpoint,
+    /// What the sender was answered.
+    pub(super) answered: Option<u16>,
+}
+
+/// What the endpoint made of it.
+#[derive(Clone, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(super) enum Endpoint {
+    /// There is none.
+    None,
+    Waiting,
+    Answered {
+        status: u16,
+        ms: f64,
+        #[serde(skip)]
+        body: Bytes,
+    },
+    Unreachable {
+        message: String,
+        ms: f64,
+    },
+}
+
+impl Endpoint {
+    pub(super) fn milliseconds(took: Duration) -> f64 {
+        (took.as_secs_f64() * 10_000.0).round() / 10.0
+    }
+}
+
+impl Entry {
+    /// About as much as it takes to keep it.
+    fn bytes(&self) -> usize {
+        let headers =
+            self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        let answer = match &self.endpoint {
+            Endpoint::Answered { body, .. } => body.len(),
+            _ => 0,
+        };
+        self.body.len() + headers + answer + self.path_and_query.len()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Journal {
+    kept: Mutex<Kept>,
+    revision: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Their numbers follow on each other.
+    entries: VecDeque<Arc<Entry>>,
+    /// The first delivery of each event that is kept.
+    firsts: HashMap<String, u64>,
+    bytes: usize,
+    count: u64,
+    revision: u64,
+}
+
+impl Journal {
+    /// Takes a delivery in: gives it its number, and says whether its event came before.
+    pub(super) fn add(&self, mut entry: Entry) -> Arc<Entry> {
+        let mut kept = self.kept();
+        kept.count += 1;
+        kept.revision += 1;
+        entry.number = kept.count;
+        entry.revision = kept.revision;
+        if let Verdict::Accepted(accepted) = &entry.verdict {
+            let first = *kept.firsts.entry(accepted.idempotency_key.clone()).or_insert(entry.number);
+            entry.duplicate_of = Some(first).filter(|first| *first != entry.number);
+        }
+        kept.bytes += entry.bytes();
+        let entry = Arc::new(entry);
+        kept.entries.push_back(Arc::clone(&entry));
+        kept.forget();
+        self.tell(&kept);
+        entry
+    }
+
+    /// Changes an entry, if it is still kept.
+    pub(super) fn update(&self, number: u64, change: impl FnOnce(&mut Entry)) -> Option<Arc<Entry>> {
+        let mut kept = self.kept();
+        kept.revision += 1;
+        let revision = kept.revision;
+        let at = kept.place(number)?;
+        let mut entry = Entry::clone(kept.entries.get(at)?);
+        kept.bytes -= entry.bytes();
+        change(&mut entry);
+        entry.revision = revision;
+        kept.bytes += entry.bytes();
+        let entry = Arc::new(entry);
+        kept.entries[at] = Arc::clone(&entry);
+        kept.forget();
+        self.tell(&kept);
+        Some(entry)
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<Arc<Entry>> {
+        let kept = self.kept();
+        kept.place(number).and_then(|at| kept.entries.get(at).cloned())
+    }
+
+    /// What has changed after a revision, the number of the oldest that is kept, and the revision now.
+    pub(super) fn since(&self, revision: u64) -> (Vec<Arc<Entry>>, u64, u64) {
+        let kept = self.kept();
+        let changed = kept.entries.iter().filter(|entry| entry.revision > revision).cloned().collect();
+        let oldest = kept.entries.front().map_or(kept.count + 1, |entry| entry.number);
+        (changed, oldest, kept.revision)
+    }
+
+    /// The revision, as it changes.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    fn tell(&self, kept: &Kept) {
+        self.revision.send_replace(kept.revision);
+    }
+
+    /// What is kept is whole between any two statements here, so that a panic elsewhere does no harm.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn place(&self, number: u64) -> Option<usize> {
+        let oldest = self.entries.front()?.number;
+        usize::try_from(number.checked_sub(oldest)?).ok()
+    }
+
+    /// Drops the oldest, as many as have to go. The newest stays, whatever its size.
+    fn forget(&mut self) {
+        while self.entries.len() > 1 && (self.entries.len() > MOST || self.bytes > MOST_BYTES) {
+            let Some(entry) = self.entries.pop_front() else { return };
+            self.bytes -= entry.bytes();
+            if let Verdict::Accepted(accepted) = &entry.verdict
+                && self.firsts.get(&accepted.idempotency_key) == Some(&entry.number)
+            {
+                self.firsts.remove(&accepted.idempotency_key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(body: usize) -> Entry {
+        Entry {
+            number: 0,
+            revision: 0,
+            at: SystemTime::UNIX_EPOCH,
+            provider: ProviderName::ThreeQpr,
+            path_and_query: String::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::from(vec![0; body]),
+            verdict: Verdict::Unreadable { message: String::new() },
+            in_diagnosis: false,
+            duplicate_of: None,
+            resend_of: None,
+            endpoint: Endpoint::None,
+            answered: None,
+        }
+    }
+
+    #[test]
+    fn no_more_deliveries_are_kept_than_the_limit() {
+        let journal = Journal::default();
+        for _ in 0..MOST + 10 {
+            journal.add(entry(1));
+        }
+        let (entries, oldest, _) = journal.since(0);
+        assert_eq!((entries.len(), oldest), (MOST, 11));
+        assert!(journal.get(10).is_none() && journal.get(11).is_some());
+        assert_eq!(journal.kept().bytes, MOST);
+    }
+
+    #[test]
+    fn no_more_bytes_are_kept_than_the_limit_also_where_answers_grow() {
+        let journal = Journal::default();
+        for _ in 0..80 {
+            journal.add(entry(1 << 20));
+        }
+        assert_eq!(journal.since(0).0.len(), 64);
+        let answer = Endpoint::Answered { status: 200, ms: 1.0, body: Bytes::from(vec![0; 1 << 20]) };
+        journal.update(80, |entry| entry.endpoint = answer);
+        assert_eq!(journal.since(0).0.len(), 63);
+        assert!(journal.update(1, |_| ()).is_none());
+    }
+
+    #[test]
+    fn only_what_has_changed_is_told_again() {
+        let journal = Journal::default();
+        journal.add(entry(1));
+        journal.add(entry(1));
+        let (_, _, revision) = journal.since(0);
+        assert!(journal.since(revision).0.is_empty());
+        journal.update(1, |entry| entry.answered = Some(200));
+        let (changed, _, _) = journal.since(revision);
+        assert_eq!(changed.iter().map(|entry| entry.number).collect::<Vec<_>>(), [1]);
+    }
+}

@@ -1,0 +1,167 @@
+//! The page and what it asks for.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::extract::{Path, State};
+use axum::response::{Html, IntoResponse, Response};
+use countersign::http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::intake::Arrival;
+use super::journal::{Endpoint, Entry};
+use super::redact::is_credential;
+use super::{App, random};
+use crate::curl;
+use crate::layout;
+use crate::provider::ProviderName;
+use crate::verdict::Verdict;
+
+/// One file, with its style and its script within it: it works offline and needs no build.
+const PAGE: &str = include_str!("page.html");
+/// As much of a body as is shown, in bytes. Copied as curl, it is whole.
+const SHOWN: usize = 256 << 10;
+
+pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
+    let Ok(nonce) = random() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let providers = ProviderName::ALL.map(|provider| {
+        let judged = app.intake.judges.iter().any(|(judged, judge)| *judged == provider && judge.is_some());
+        json!({
+            "slug": provider.slug(),
+            "name": provider.to_string(),
+            "secret": judged,
+            "variable": provider.variable(),
+        })
+    });
+    let settings = json!({
+        "token": app.token,
+        "instance": app.instance,
+        "forward": app.intake.forward.as_ref().map(ToString::to_string),
+        "providers": providers,
+    });
+    // In a script element, only `<` could end it.
+    let settings = settings.to_string().replace('<', "\\u003c");
+    let html = PAGE.replace("{{nonce}}", &nonce).replace("{{settings}}", &settings);
+    // Nothing but this page's own script and style runs, and nothing is loaded from anywhere else.
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    );
+    let Ok(policy) = HeaderValue::from_str(&policy) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(html)).into_response()
+}
+
+pub(super) async fn not_found() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "nothing is here: deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr\n",
+    )
+}
+
+/// What the list shows of a delivery.
+pub(super) fn summary(entry: &Entry) -> Value {
+    let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut summary = json!({
+        "number": entry.number,
+        "at": u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+        "provider": entry.provider.slug(),
+        "bytes": entry.body.len(),
+        "duplicate_of": entry.duplicate_of,
+        "resend_of": entry.resend_of,
+        "endpoint": entry.endpoint,
+        "answered": entry.answered,
+    });
+    match &entry.verdict {
+        Verdict::Accepted(accepted) => {
+            summary["verdict"] = "accepted".into();
+            summary["event"] = accepted.event.clone().into();
+            summary["variant"] = accepted.variant.into();
+            summary["idempotency_key"] = accepted.idempotency_key.clone().into();
+            summary["secret"] = accepted.secret.into();
+        }
+        Verdict::Rejected(rejected) => {
+            summary["verdict"] = "rejected".into();
+            summary["error"] = rejected.error.into();
+            summary["message"] = rejected.message.clone().into();
+            summary["in_diagnosis"] = entry.in_diagnosis.into();
+            let causes = rejected.reasons.causes.iter();
+            summary["causes"] =
+                causes.map(|cause| json!({ "code": cause.code, "message": cause.message })).collect();
+        }
+        Verdict::Unreadable { message } => {
+            summary["verdict"] = "unreadable".into();
+            summary["message"] = message.clone().into();
+        }
+    }
+    summary
+}
+
+/// All that is known of a delivery, but for the values of headers that carry a credential.
+pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
+    let Some(entry) = app.intake.journal.get(number) else { return gone() };
+    let headers: Vec<_> = entry
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            let redacted = is_credential(name.as_str());
+            let value = if redacted { Cow::Borrowed("") } else { String::from_utf8_lossy(value.as_bytes()) };
+            json!({ "name": name.as_str(), "value": value, "redacted": redacted })
+        })
+        .collect();
+    let mut detail = summary(&entry);
+    detail["headers"] = headers.into();
+    detail["path"] = entry.path_and_query.split('?').next().into();
+    detail["body"] = text_of(&entry.body);
+    detail["judgement"] = serde_json::to_value(&entry.verdict).unwrap_or_default();
+    if let Endpoint::Answered { body, .. } = &entry.endpoint {
+        detail["answer"] = text_of(body);
+    }
+    ([(header::CONTENT_TYPE, "application/json")], detail.to_string()).into_response()
+}
+
+/// Bytes as text that can be read: JSON laid out, and of a long one the beginning.
+fn text_of(bytes: &[u8]) -> Value {
+    let (form, text) = match layout::json(bytes) {
+        Some(json) => ("json", Cow::Owned(layout::pretty(json))),
+        None => match std::str::from_utf8(bytes) {
+            Ok(text) => ("text", Cow::Borrowed(text)),
+            Err(_) => ("binary", String::from_utf8_lossy(bytes)),
+        },
+    };
+    let end = (0..=SHOWN.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    json!({ "form": form, "text": text[..end], "cut": end < text.len() })
+}
+
+/// The delivery as a command. It has no secret in it, and no header that carries a credential.
+pub(super) async fn curl(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
+    let Some(entry) = app.intake.journal.get(number) else { return gone() };
+    // What curl writes itself, and what only the first connection meant.
+    let own =
+        [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT];
+    let headers =
+        entry.headers.iter().filter(|(name, _)| !own.contains(name) && !is_credential(name.as_str()));
+    let url = format!("http://127.0.0.1:{}{}", app.port, entry.path_and_query);
+    curl::command(&url, headers, &entry.body).into_response()
+}
+
+/// Sends the kept bytes and headers through once more, as a delivery of its own.
+pub(super) async fn resend(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
+    let Some(entry) = app.intake.journal.get(number) else { return gone() };
+    let arrival = Arrival {
+        provider: entry.provider,
+        path_and_query: entry.path_and_query.clone(),
+        headers: entry.headers.clone(),
+        body: entry.body.clone(),
+        resend_of: Some(number),
+    };
+    let (number, response) = app.intake.handle(arrival).await;
+    let said = json!({ "number": number, "answered": response.status().as_u16() });
+    ([(header::CONTENT_TYPE, "application/json")], said.to_string()).into_response()
+}
+
+fn gone() -> Response {
+    (StatusCode::NOT_FOUND, "no such delivery is kept\n").into_response()
+}

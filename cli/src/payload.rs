@@ -1,0 +1,162 @@
+//! The payloads that are built in: the providers' documented ones, and an honest envelope for every other event.
+
+use countersign::http::HeaderValue;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Iso8601;
+use time::format_description::well_known::iso8601::{self, EncodedConfig, TimePrecision};
+
+use crate::failure::Failure;
+use crate::provider::ProviderName;
+
+/// A body, and what its sender should know of it.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    pub(crate) body: Vec<u8>,
+    pub(crate) note: Option<String>,
+}
+
+/// The event that is sent where none is named.
+pub(crate) fn default_event(provider: ProviderName) -> &'static str {
+    match provider {
+        ProviderName::Quote3d => "quote.completed",
+        ProviderName::NowToPrint => "quote.received",
+        ProviderName::ThreeQpr => "scan.created",
+    }
+}
+
+/// The body of an event. A fresh one has an id and a timestamp of its own, so that a receiver takes it for
+/// an event that it has not seen.
+pub(crate) fn built_in(provider: ProviderName, event: &str, fresh: bool) -> Result<Payload, Failure> {
+    if event.is_empty() || HeaderValue::from_str(event).is_err() {
+        return Err(Failure::usage("an event's name is not empty and has no control character"));
+    }
+    Ok(match documented(provider, event) {
+        Some((text, note)) => {
+            let text = if fresh { freshened(text) } else { text.to_owned() };
+            Payload { body: text.into_bytes(), note: note.map(str::to_owned) }
+        }
+        None => minimal(provider, event),
+    })
+}
+
+/// A payload of the provider's own pages, and what is to be said of it.
+fn documented(provider: ProviderName, event: &str) -> Option<(&'static str, Option<&'static str>)> {
+    match (provider, event) {
+        (ProviderName::Quote3d, "quote.completed") => {
+            Some((include_str!("payload/quote3d_quote_completed.json"), None))
+        }
+        (ProviderName::NowToPrint, "quote.received") => {
+            Some((include_str!("payload/nowtoprint_quote_received.json"), None))
+        }
+        (ProviderName::ThreeQpr, "scan.created") => Some((
+            include_str!("payload/threeqpr_scan_created.json"),
+            Some("3QPR documents no event's data: this is the example scan of its API, in an envelope"),
+        )),
+        _ => None,
+    }
+}
+
+/// The envelope alone, with data that claims nothing.
+fn minimal(provider: ProviderName, event: &str) -> Payload {
+    let mut fields = Vec::new();
+    if provider != ProviderName::Quote3d {
+        fields.push(format!("\"id\": {}", Value::from(fresh_id())));
+    }
+    fields.push(format!("\"event\": {}", Value::from(event)));
+    if provider != ProviderName::ThreeQpr {
+        fields.push(format!("\"timestamp\": {}", Value::from(now())));
+    }
+    fields.push("\"data\": {}".to_owned());
+    let body = format!("{{\n  {}\n}}\n", fields.join(",\n  "));
+    let note = if provider.events().contains(&event) {
+        format!(
+            "{provider} documents no payload of {event}: its `data` is empty here (--data FILE sends yours)"
+        )
+    } else {
+        let named = provider.events().join(", ");
+        format!("{provider}'s pages name no event {event} (but {named}): its `data` is empty here")
+    };
+    Payload { body: body.into_bytes(), note: Some(note) }
+}
+
+/// With another id and another time, and else as it is to the letter.
+fn freshened(body: &'static str) -> String {
+    let envelope: Value = serde_json::from_str(body).expect("a built-in payload is JSON");
+    let fresh = [("id", fresh_id()), ("timestamp", now())];
+    fresh.into_iter().fold(body.to_owned(), |body, (field, fresh)| match &envelope[field] {
+        Value::Null => body,
+        old => body.replacen(&old.to_string(), &Value::from(fresh).to_string(), 1),
+    })
+}
+
+fn fresh_id() -> String {
+    let random = getrandom::u64().expect("the system has random numbers");
+    format!("evt_test_{random:016x}")
+}
+
+/// As the providers write it: RFC 3339 with milliseconds, in UTC.
+fn now() -> String {
+    const FORMAT: EncodedConfig = iso8601::Config::DEFAULT
+        .set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZeroU8::new(3) })
+        .encode();
+    OffsetDateTime::now_utc().format(&Iso8601::<FORMAT>).expect("a time of this era can be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_payloads_are_those_of_the_librarys_tests() {
+        for (file, provider) in [
+            ("quote3d_quote_completed.json", ProviderName::Quote3d),
+            ("nowtoprint_quote_received.json", ProviderName::NowToPrint),
+            ("threeqpr_scan_created.json", ProviderName::ThreeQpr),
+        ] {
+            let path = format!("{}/../tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
+            let event = default_event(provider);
+            assert_eq!(
+                built_in(provider, event, false).unwrap().body,
+                std::fs::read(path).unwrap(),
+                "{file}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_fresh_payload_differs_in_its_id_and_its_time_alone() {
+        for provider in ProviderName::ALL {
+            let read = |fresh| -> Value {
+                let payload = built_in(provider, default_event(provider), fresh).unwrap();
+                serde_json::from_slice(&payload.body).unwrap()
+            };
+            let (documented, mut fresh) = (read(false), read(true));
+            assert_ne!(documented, fresh);
+            for field in ["id", "timestamp"] {
+                assert_eq!(documented.get(field).is_some(), fresh.get(field).is_some());
+                if let Some(value) = documented.get(field) {
+                    assert_ne!(Some(value), fresh.get(field), "{field}");
+                    fresh[field] = value.clone();
+                }
+            }
+            assert_eq!(documented, fresh);
+        }
+    }
+
+    #[test]
+    fn what_is_not_documented_is_empty_and_says_so() {
+        let payload = built_in(ProviderName::Quote3d, "file.uploaded", false).unwrap();
+        let body: Value = serde_json::from_slice(&payload.body).unwrap();
+        assert_eq!((&body["data"], body.get("id")), (&serde_json::json!({}), None));
+        assert!(body["timestamp"].as_str().unwrap().ends_with('Z'), "{body}");
+        assert!(payload.note.unwrap().contains("documents no payload of file.uploaded"));
+
+        let payload = built_in(ProviderName::ThreeQpr, "scan.deleted", false).unwrap();
+        assert!(payload.note.unwrap().contains("name no event scan.deleted"));
+        let body: Value = serde_json::from_slice(&payload.body).unwrap();
+        assert!(body["id"].is_string() && body.get("timestamp").is_none(), "{body}");
+
+        assert!(built_in(ProviderName::Quote3d, "a\nb", false).is_err());
+    }
+}

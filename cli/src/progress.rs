@@ -1,0 +1,66 @@
+//! A bar on standard error for what takes long, where that is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+
+/// With fewer, they are done before a bar could be read.
+const MANY: usize = 20;
+
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(crate) fn of_many(count: usize, quiet: bool) -> Self {
+        if quiet || count < MANY {
+            return Self(ProgressBar::hidden());
+        }
+        // On standard error, and only if that is a terminal.
+        let bar = ProgressBar::new(count as u64);
+        Self(bar.with_style(style("{bar:30} {pos} of {len} answered, {eta} left")))
+    }
+
+    /// A wait, with the words for what is waited for.
+    pub(crate) fn of_wait(wait: Duration, what: &str, quiet: bool) -> Self {
+        if quiet || wait < Duration::from_secs(1) {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(wait.as_millis().try_into().unwrap_or(u64::MAX));
+        Self(bar.with_style(style("{bar:30} {msg}")).with_message(what.to_owned()))
+    }
+
+    /// Writes to standard output while the bar is out of the way.
+    pub(crate) fn around(&self, write: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        self.0.suspend(write)
+    }
+
+    pub(crate) fn advance(&self) {
+        self.0.inc(1);
+    }
+
+    pub(crate) async fn wait_until(&self, until: Instant) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(250));
+        let started = Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                _ = ticks.tick() => {
+                    self.0.set_position(started.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+                }
+            }
+        }
+    }
+}
+
+/// The bar goes away when it is done: what it told is in the output.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is one of ours").progress_chars("━╸ ")
+}

@@ -1,0 +1,128 @@
+//! The three providers, and what a command needs of each.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use countersign::Provider;
+use countersign::http::HeaderName;
+use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub(crate) enum ProviderName {
+    #[value(name = "quote3d")]
+    Quote3d,
+    #[value(name = "nowtoprint")]
+    NowToPrint,
+    #[value(name = "3qpr")]
+    ThreeQpr,
+}
+
+impl ProviderName {
+    pub(crate) const ALL: [Self; 3] = [Self::Quote3d, Self::NowToPrint, Self::ThreeQpr];
+
+    /// The name in paths, keys and arguments.
+    pub(crate) fn slug(self) -> &'static str {
+        match self {
+            Self::Quote3d => Quote3d::NAME,
+            Self::NowToPrint => NowToPrint::NAME,
+            Self::ThreeQpr => ThreeQpr::NAME,
+        }
+    }
+
+    pub(crate) fn of_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.slug() == slug)
+    }
+
+    pub(crate) fn signature_header(self) -> HeaderName {
+        match self {
+            Self::Quote3d => Quote3d::default().signature_header(),
+            Self::NowToPrint => NowToPrint::default().signature_header(),
+            Self::ThreeQpr => ThreeQpr::default().signature_header(),
+        }
+    }
+
+    pub(crate) fn event_header(self) -> Option<HeaderName> {
+        match self {
+            Self::Quote3d => Quote3d::default().event_header(),
+            Self::NowToPrint => NowToPrint::default().event_header(),
+            Self::ThreeQpr => ThreeQpr::default().event_header(),
+        }
+    }
+
+    /// The environment variable with the secret.
+    pub(crate) fn variable(self) -> &'static str {
+        match self {
+            Self::Quote3d => "QUOTE3D_WEBHOOK_SECRET",
+            Self::NowToPrint => "NOWTOPRINT_WEBHOOK_SECRET",
+            Self::ThreeQpr => "THREEQPR_WEBHOOK_SECRET",
+        }
+    }
+
+    /// The environment variable with the secret that is being rotated out.
+    pub(crate) fn previous_variable(self) -> String {
+        format!("{}_PREVIOUS", self.variable())
+    }
+
+    /// The events that the provider's pages name; others may come.
+    pub(crate) fn events(self) -> &'static [&'static str] {
+        match self {
+            Self::Quote3d => &[
+                "quote.completed",
+                "quote.failed",
+                "file.uploaded",
+                "file.deleted",
+                "job.status_changed",
+                "widget.added_to_cart",
+            ],
+            Self::NowToPrint => {
+                &["quote.received", "quote.updated", "order.created", "order.confirmed", "order.shipped"]
+            }
+            Self::ThreeQpr => &[
+                "scan.created",
+                "conversation.completed",
+                "qpr_code.created",
+                "subscription.upgraded",
+                "subscription.cancelled",
+            ],
+        }
+    }
+
+    /// When the provider tries again, counted from the first try; nothing where its pages do not say.
+    pub(crate) fn retries(self) -> Option<&'static [u64]> {
+        match self {
+            Self::ThreeQpr => Some(&[5, 35, 155, 755, 4355]),
+            Self::Quote3d | Self::NowToPrint => None,
+        }
+    }
+
+    /// What the provider's pages say of retries.
+    pub(crate) fn about_retries(self) -> &'static str {
+        match self {
+            Self::Quote3d => "Quote3D \"may retry\", and documents no schedule",
+            Self::NowToPrint => {
+                "NowToPrint retries on a timeout or any status but 2xx, and documents no schedule"
+            }
+            Self::ThreeQpr => "3QPR retries any status but 2xx after 5, 35, 155, 755 and 4355 s",
+        }
+    }
+
+    /// How long the provider waits for an answer, if its pages say.
+    pub(crate) fn patience(self) -> Option<Duration> {
+        match self {
+            Self::ThreeQpr => Some(Duration::from_secs(5)),
+            Self::Quote3d | Self::NowToPrint => None,
+        }
+    }
+}
+
+/// As the providers write themselves.
+impl fmt::Display for ProviderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quote3d => "Quote3D",
+            Self::NowToPrint => "NowToPrint",
+            Self::ThreeQpr => "3QPR",
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! Where secrets come from: the environment or a file. Never an argument, which every user of the machine
+//! can read with `ps`, and which stays in the shell's history.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use countersign::{Secret, Secrets};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::provider::ProviderName;
+
+#[derive(Args, Debug, Default)]
+pub(crate) struct SecretArgs {
+    /// Read the secret from this file: all of it but a newline at its end
+    #[arg(long, value_name = "FILE", conflicts_with = "env_file")]
+    secret_file: Option<PathBuf>,
+    /// Read NAME=value lines from this file; they go before the environment
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+}
+
+/// Where the secrets are looked up.
+pub(crate) struct Keyring {
+    /// One secret for whichever provider is asked for.
+    file: Option<Secret>,
+    variables: HashMap<String, Zeroizing<String>>,
+}
+
+impl Keyring {
+    pub(crate) fn open(arguments: &SecretArgs) -> Result<Self, Failure> {
+        let file = arguments.secret_file.as_deref().map(secret_of_file).transpose()?;
+        let variables = arguments.env_file.as_deref().map(variables_of_file).transpose()?.unwrap_or_default();
+        Ok(Self { file, variables })
+    }
+
+    /// Whether there is a single secret, whichever provider is asked for.
+    pub(crate) fn is_one_secret(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// All secrets of a provider, newest first.
+    pub(crate) fn secrets(&self, provider: ProviderName) -> Result<Secrets, Failure> {
+        let newest = self.newest(provider)?;
+        if self.file.is_some() {
+            return Ok(newest.into());
+        }
+        let secrets = Secrets::new(newest);
+        match self.lookup(&provider.previous_variable())? {
+            Some(previous) => secrets.with_older(previous).map_err(|error| Failure::usage(error.to_string())),
+            None => Ok(secrets),
+        }
+    }
+
+    /// As [`secrets`](Keyring::secrets), and nothing where the provider has none.
+    pub(crate) fn secrets_if_set(&self, provider: ProviderName) -> Result<Option<Secrets>, Failure> {
+        if !self.is_one_secret() && self.lookup(provider.variable())?.is_none() {
+            return Ok(None);
+        }
+        self.secrets(provider).map(Some)
+    }
+
+    /// The secrets of the other providers, as far as there are any.
+    pub(crate) fn others(&self, provider: ProviderName) -> Vec<(ProviderName, Secrets)> {
+        if self.file.is_some() {
+            return Vec::new();
+        }
+        let others = ProviderName::ALL.into_iter().filter(|other| *other != provider);
+        others.filter_map(|other| Some((other, self.secrets(other).ok()?))).collect()
+    }
+
+    pub(crate) fn newest(&self, provider: ProviderName) -> Result<Secret, Failure> {
+        if let Some(secret) = &self.file {
+            return Ok(secret.clone());
+        }
+        let variable = provider.variable();
+        self.lookup(variable)?.ok_or_else(|| {
+            Failure::usage(format!(
+                "{variable} is not set\n  Put {provider}'s signing secret into it, or give --secret-file FILE or --env-file FILE.",
+            ))
+        })
+    }
+
+    pub(crate) fn previous(&self, provider: ProviderName) -> Result<Secret, Failure> {
+        let variable = provider.previous_variable();
+        if self.file.is_some() {
+            return Err(Failure::usage(format!(
+                "--previous-secret is read from {variable}, and --secret-file holds one secret only\n  Give the environment variables or --env-file FILE instead.",
+            )));
+        }
+        self.lookup(&variable)?.ok_or_else(|| {
+            Failure::usage(format!(
+                "{variable} is not set\n  Put the secret into it that is being rotated out."
+            ))
+        })
+    }
+
+    /// The secret in a variable, unless that is unset or empty.
+    fn lookup(&self, variable: &str) -> Result<Option<Secret>, Failure> {
+        let secret = if let Some(value) = self.variables.get(variable).filter(|value| !value.is_empty()) {
+            Secret::new(value.as_bytes().to_vec()).map_err(|error| format!("{variable}: {error}"))
+        } else if std::env::var_os(variable).is_some_and(|value| !value.is_empty()) {
+            Secret::from_env(variable).map_err(|error| error.to_string())
+        } else {
+            return Ok(None);
+        };
+        secret.map(|secret| Some(secret.with_label(variable))).map_err(Failure::Usage)
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())))
+}
+
+fn secret_of_file(path: &Path) -> Result<Secret, Failure> {
+    let text = read(path)?;
+    // An editor ends the last line; what else there is counts, and is refused where it is white space.
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.contains('\n') {
+        let message =
+            "has more than one line, so it is no secret\n  For NAME=value lines, give --env-file FILE.";
+        return Err(Failure::usage(format!("{} {message}", path.display())));
+    }
+    Secret::new(line)
+        .map(|secret| secret.with_label(path.display().to_string()))
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// `NAME=value` lines: with `export ` before them or not, the value in quotes or not, `#` for a comment on a
+/// line of its own. Nothing in a value is replaced, so that a secret may hold `$` and `\`.
+fn variables_of_file(path: &Path) -> Result<HashMap<String, Zeroizing<String>>, Failure> {
+    let text = read(path)?;
+    let mut variables = HashMap::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let Some((name, value)) = line.split_once('=') else {
+            // Without the line itself, which may be a secret.
+            return Err(Failure::usage(format!("{}, line {}: not NAME=value", path.display(), at + 1)));
+        };
+        let quoted = ['"', '\'']
+            .into_iter()
+            .find_map(|quote| value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote)));
+        variables.insert(name.trim().to_owned(), Zeroizing::new(quoted.unwrap_or(value.trim()).to_owned()));
+    }
+    Ok(variables)
+}
+
+/// Refuses arguments that are, or look like, a secret, before anything could print them.
+pub(crate) fn refuse_in(arguments: &[OsString]) -> Result<(), Failure> {
+    const WHY: &str = "every user of this machine can read arguments with `ps`, and the shell remembers them\n  \
+        Put the secret into an environment variable, or give --secret-file FILE or --env-file FILE.\n  \
+        If it was a real one, rotate it.";
+    let values: Vec<_> = ProviderName::ALL
+        .into_iter()
+        .flat_map(|provider| [provider.variable().to_owned(), provider.previous_variable()])
+        .filter_map(|variable| std::env::var(&variable).ok().map(|value| (variable, Zeroizing::new(value))))
+        .filter(|(_, value)| value.len() >= Secret::MIN_LEN)
+        .collect();
+    for argument in arguments {
+        let text = argument.to_string_lossy();
+        if let Some((variable, _)) = values.iter().find(|(_, value)| text.contains(value.as_str())) {
+            return Err(Failure::usage(format!("an argument holds the value of {variable}: {WHY}")));
+        }
+        let given = ["--secret=", "--previous-secret="].iter().any(|option| text.starts_with(option));
+        if given || text == "--secret" {
+            return Err(Failure::usage(format!("no option takes a secret: {WHY}")));
+        }
+        if text.contains("whsec_") {
+            return Err(Failure::usage(format!("an argument looks like a secret (whsec_…): {WHY}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring(text: &str) -> Result<HashMap<String, Zeroizing<String>>, Failure> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        variables_of_file(file.path())
+    }
+
+    #[test]
+    fn an_env_file_is_read_as_it_stands() {
+        let text = "# of the project\n\nexport A='one $B'\nB=\"two\\n\"\nC=three#3\r\n D = four \nE=\n";
+        let read = keyring(text).unwrap();
+        for (name, value) in [("A", "one $B"), ("B", "two\\n"), ("C", "three#3"), ("D", "four"), ("E", "")] {
+            assert_eq!(**read.get(name).unwrap(), *value, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_variable_is_refused_without_being_shown() {
+        let message = keyring("A=1\nwhsec_pasted-alone").unwrap_err().to_string();
+        assert!(message.ends_with("line 2: not NAME=value"), "{message}");
+    }
+}

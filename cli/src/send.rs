@@ -1,0 +1,334 @@
+//! `countersign send`: deliveries to a receiver, as the provider sends them or as a forger would.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use countersign::http::{HeaderMap, HeaderName, header};
+use futures_util::{StreamExt, stream};
+
+use crate::client::{self, Answer, Target, Unreachable};
+use crate::failure::{Failure, INTERRUPTED};
+use crate::forge::Forgery;
+use crate::payload::{self, Payload};
+use crate::progress::Progress;
+use crate::provider::ProviderName;
+use crate::secrets::{Keyring, SecretArgs};
+use crate::sign;
+use crate::signed::{Request, Signer, event_of};
+use crate::summary::{Outcome, Summary};
+use crate::terminal::{self, Colour, paint};
+
+/// Send a signed delivery to a receiver, and show what it answers
+///
+/// The providers' documented payloads are built in; of every other event an envelope without data is sent,
+/// and said to be one. Redirects are not followed.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  countersign send localhost:3000/webhooks/quote3d --provider quote3d
+  countersign send localhost:3000/webhooks/nowtoprint -p nowtoprint --event order.shipped --fresh
+  countersign send localhost:3000/webhooks/3qpr -p 3qpr --data delivery.json
+  countersign send localhost:3000/webhooks/3qpr -p 3qpr --fresh --concurrent 8   # handled once?
+  countersign send localhost:3000/webhooks/quote3d -p quote3d --forge all        # all refused?
+  countersign send localhost:3000/webhooks/3qpr -p 3qpr --retry-like-provider --time-scale 60
+
+Exit codes: 0 as it should be (answered 2xx; with --forge, refused with 4xx), 1 not so, 2 wrong usage,
+3 no answer, 130 interrupted. Of several at once, 409 for one in flight is as it should be beside a 2xx.")]
+pub(crate) struct SendArgs {
+    /// Where to: http:// unless it says https://
+    url: String,
+    /// Whose delivery it is
+    #[arg(long, short)]
+    provider: ProviderName,
+    /// The event [default: one with a payload that is documented]
+    #[arg(long, short, conflicts_with = "data")]
+    event: Option<String>,
+    /// Send this file's bytes instead; - is standard input
+    #[arg(long, short, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// With an id and a time of its own, so that it is an event which the receiver has not seen
+    #[arg(long, conflicts_with = "data")]
+    fresh: bool,
+    /// Send it so many times
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    duplicate: Option<u32>,
+    /// So many at once; without --duplicate, so many in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    concurrent: Option<u32>,
+    /// Forge it, which the receiver should refuse
+    #[arg(long, value_name = "KIND")]
+    forge: Option<Forgery>,
+    /// Try again until it is answered with 2xx, at the times that the provider documents
+    #[arg(long, conflicts_with_all = ["duplicate", "concurrent", "forge", "retry_at"])]
+    retry_like_provider: bool,
+    /// Try again so many seconds after the first try
+    #[arg(long, value_name = "SECONDS,…", value_delimiter = ',', conflicts_with_all = ["duplicate", "concurrent", "forge"])]
+    retry_at: Vec<u64>,
+    /// So many times as fast: 60 makes a minute's wait a second
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
+    time_scale: f64,
+    /// How long to wait for an answer [default: 5 for 3qpr, as it documents, else 30]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    timeout: Option<u64>,
+    /// Sign with the secret in …_PREVIOUS, as during a rotation
+    #[arg(long)]
+    previous_secret: bool,
+    /// The header of the signature, if it is not the provider's own
+    #[arg(long, value_name = "NAME")]
+    signature_header: Option<HeaderName>,
+    /// Print a JSON object for each answer, and one for the summary
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    secrets: SecretArgs,
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(factor),
+        _ => Err("a number greater than 0".to_owned()),
+    }
+}
+
+/// A delivery that is to be sent.
+struct Planned {
+    number: usize,
+    forgery: Option<Forgery>,
+    request: Request,
+}
+
+pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
+    let target = Target::parse(&arguments.url)?;
+    let retries = retries(&arguments)?;
+    let keyring = Keyring::open(&arguments.secrets)?;
+    let secret = if arguments.previous_secret {
+        keyring.previous(arguments.provider)?
+    } else {
+        keyring.newest(arguments.provider)?
+    };
+    let signer = Signer::new(arguments.provider, secret, arguments.signature_header.clone());
+    let Payload { body, note } = match &arguments.data {
+        Some(file) => Payload { body: sign::body(Some(file))?, note: None },
+        None => {
+            let event = arguments.event.as_deref();
+            let event = event.unwrap_or_else(|| payload::default_event(arguments.provider));
+            payload::built_in(arguments.provider, event, arguments.fresh)?
+        }
+    };
+    if let Some(note) = note {
+        terminal::note(&format!("note: {note}"));
+    }
+    let plan = plan(&arguments, &signer, body)?;
+    let patience = arguments.provider.patience().unwrap_or(Duration::from_secs(30));
+    let sending = Sending {
+        target,
+        timeout: arguments.timeout.map_or(patience, Duration::from_secs),
+        json: arguments.json,
+        time_scale: arguments.time_scale,
+        brief: plan.len() > 50,
+    };
+    let mut summary = Summary::default();
+    let interrupted = tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => true,
+        result = sending.all(plan, &retries, &arguments, &mut summary) => {
+            result?;
+            false
+        }
+    };
+    summary.print(arguments.json, arguments.forge.is_some())?;
+    if interrupted {
+        return Ok(INTERRUPTED);
+    }
+    Ok(summary.exit_code(arguments.forge.is_some(), !retries.is_empty()))
+}
+
+/// When to try again, counted from the first try.
+fn retries(arguments: &SendArgs) -> Result<Vec<Duration>, Failure> {
+    let seconds = if arguments.retry_like_provider {
+        let provider = arguments.provider;
+        let schedule = provider.retries().ok_or_else(|| {
+            Failure::usage(format!(
+                "{}, so there is nothing to be like\n  Give times of your own, as --retry-at 5,35,155.",
+                provider.about_retries(),
+            ))
+        })?;
+        terminal::note(&format!("note: {}", provider.about_retries()));
+        schedule
+    } else {
+        &arguments.retry_at
+    };
+    if !seconds.is_sorted() {
+        return Err(Failure::usage(
+            "the times of --retry-at are counted from the first try, so they increase",
+        ));
+    }
+    Ok(seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect())
+}
+
+/// All that is to be sent, but for retries.
+fn plan(arguments: &SendArgs, signer: &Signer, body: Vec<u8>) -> Result<Vec<Planned>, Failure> {
+    let requests = match arguments.forge {
+        None => vec![(None, signer.sign(body)?)],
+        Some(forgery) => {
+            let event = event_of(&body).unwrap_or_default();
+            let kinds = forgery.each(arguments.provider, &event)?;
+            let forged = kinds.into_iter().map(|kind| Ok((Some(kind), kind.forge(signer, body.clone())?)));
+            forged.collect::<Result<Vec<_>, Failure>>()?
+        }
+    };
+    let times = arguments.duplicate.or(arguments.concurrent).unwrap_or(1) as usize;
+    let each = requests.into_iter().flat_map(|request| std::iter::repeat_n(request, times));
+    let numbered = each.enumerate();
+    Ok(numbered.map(|(at, (forgery, request))| Planned { number: at + 1, forgery, request }).collect())
+}
+
+struct Sending {
+    target: Target,
+    timeout: Duration,
+    json: bool,
+    time_scale: f64,
+    /// Whether there are so many that only the odd ones are shown.
+    brief: bool,
+}
+
+impl Sending {
+    async fn all(
+        &self,
+        plan: Vec<Planned>,
+        retries: &[Duration],
+        arguments: &SendArgs,
+        summary: &mut Summary,
+    ) -> Result<(), Failure> {
+        if !retries.is_empty() {
+            return self.with_retries(&plan[0], retries, summary).await;
+        }
+        let progress = Progress::of_many(plan.len(), self.json);
+        let at_once = arguments.concurrent.unwrap_or(1) as usize;
+        let mut answers = stream::iter(&plan)
+            .map(async |planned| (planned, self.one(planned).await))
+            .buffer_unordered(at_once);
+        while let Some((planned, result)) = answers.next().await {
+            let outcome = Outcome::of(&result);
+            summary.count(outcome, result.as_ref().ok().map(|answer| answer.took));
+            let odd = outcome != Outcome::Accepted && planned.forgery.is_none();
+            if self.json || !self.brief || odd {
+                progress.around(|| self.show(planned.number, planned.forgery, &result))?;
+            }
+            progress.advance();
+        }
+        Ok(())
+    }
+
+    /// Until it is accepted, or the schedule is at its end.
+    async fn with_retries(
+        &self,
+        planned: &Planned,
+        retries: &[Duration],
+        summary: &mut Summary,
+    ) -> Result<(), Failure> {
+        let started = tokio::time::Instant::now();
+        let mut number = 1;
+        let mut due = retries.iter();
+        loop {
+            let result = self.one(planned).await;
+            let outcome = Outcome::of(&result);
+            summary.count(outcome, result.as_ref().ok().map(|answer| answer.took));
+            self.show(number, None, &result)?;
+            let Some(after) = due.next().filter(|_| outcome != Outcome::Accepted) else { return Ok(()) };
+            let until = started + after.div_f64(self.time_scale);
+            let wait = until.saturating_duration_since(tokio::time::Instant::now());
+            let what = format!("try {} comes {} s after the first", number + 1, after.as_secs());
+            Progress::of_wait(wait, &what, self.json).wait_until(until).await;
+            number += 1;
+        }
+    }
+
+    async fn one(&self, planned: &Planned) -> Result<Answer, Unreachable> {
+        let mut headers: HeaderMap = HeaderMap::new();
+        let agent = concat!("countersign/", env!("CARGO_PKG_VERSION"));
+        headers.insert(header::USER_AGENT, header::HeaderValue::from_static(agent));
+        for (name, value) in &planned.request.headers {
+            headers.append(name.clone(), value.clone());
+        }
+        let body = Bytes::copy_from_slice(&planned.request.body);
+        client::post(&self.target, headers, body, self.timeout).await
+    }
+
+    fn show(
+        &self,
+        number: usize,
+        forgery: Option<Forgery>,
+        result: &Result<Answer, Unreachable>,
+    ) -> Result<(), Failure> {
+        let text =
+            if self.json { to_json(number, forgery, result) } else { to_text(number, forgery, result) };
+        Ok(terminal::line(&text)?)
+    }
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+fn to_json(number: usize, forgery: Option<Forgery>, result: &Result<Answer, Unreachable>) -> String {
+    let mut object = serde_json::json!({ "number": number, "result": Outcome::of(result) });
+    if let Some(forgery) = forgery {
+        let (status, error) = forgery.expected();
+        object["forge"] = forgery.name().into();
+        object["expected"] = serde_json::json!({ "status": status, "error": error });
+    }
+    match result {
+        Ok(answer) => {
+            object["status"] = answer.status.as_u16().into();
+            object["ms"] = milliseconds(answer.took).into();
+            object["body"] = String::from_utf8_lossy(&answer.body).into();
+        }
+        Err(error) => {
+            object["ms"] = milliseconds(error.took).into();
+            object["message"] = error.message.clone().into();
+            object["timed_out"] = error.timed_out.into();
+        }
+    }
+    object.to_string()
+}
+
+fn to_text(number: usize, forgery: Option<Forgery>, result: &Result<Answer, Unreachable>) -> String {
+    let what = match forgery {
+        Some(forgery) => format!("{:<20}", forgery.name()),
+        None => format!("#{number:<3}"),
+    };
+    let answer = match result {
+        Err(error) => return format!("{what} {}", paint(Colour::Red, &terminal::visible(&error.message))),
+        Ok(answer) => answer,
+    };
+    let outcome = Outcome::of(result);
+    let good = if forgery.is_some() { outcome == Outcome::Refused } else { outcome == Outcome::Accepted };
+    let colour = match outcome {
+        _ if good => Colour::Green,
+        Outcome::InFlight => Colour::Yellow,
+        _ => Colour::Red,
+    };
+    let mut text = format!(
+        "{what} {}  {:>8}",
+        paint(colour, answer.status.as_str()),
+        format!("{:.1} ms", milliseconds(answer.took)),
+    );
+    if forgery.is_some() && outcome == Outcome::Accepted {
+        text += &paint(Colour::Red, "  ACCEPTED, though it is forged");
+    }
+    if let Some(location) = answer.headers.get(header::LOCATION) {
+        let location = String::from_utf8_lossy(location.as_bytes());
+        text += &format!("  a redirect to {}, which is not followed", terminal::visible(&location));
+    }
+    let body = String::from_utf8_lossy(&answer.body);
+    let body = terminal::visible(&terminal::cut(body.trim_end(), 2_000));
+    match body.lines().count() {
+        0 => {}
+        1 => text += &format!("  {body}"),
+        _ => body.lines().for_each(|line| text += &format!("\n     {line}")),
+    }
+    text
+}

@@ -1,0 +1,100 @@
+//! `countersign sign`: the headers that a provider would send with a body.
+
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+
+use clap::Args;
+use countersign::http::HeaderName;
+
+use crate::client::Target;
+use crate::curl;
+use crate::failure::Failure;
+use crate::provider::ProviderName;
+use crate::secrets::{Keyring, SecretArgs};
+use crate::signed::Signer;
+use crate::terminal;
+
+/// Sign a body as its provider would, and print the headers
+///
+/// The body is read from standard input, to the last byte: a newline at its end is signed as well. Where the
+/// provider has an event header (Quote3D), the event is taken from the body.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  countersign sign --provider 3qpr < delivery.json
+  countersign sign --provider quote3d --curl http://localhost:3000/webhooks/quote3d < delivery.json
+  printf %s '{\"event\":\"order.shipped\",\"id\":\"evt_1\",\"data\":{}}' | countersign sign --provider nowtoprint")]
+pub(crate) struct SignArgs {
+    /// Whose delivery it is
+    #[arg(long, short)]
+    provider: ProviderName,
+    /// Read the body from this file instead
+    #[arg(long, short, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Print a curl command that sends it there, to be pasted into a shell
+    #[arg(long, value_name = "URL")]
+    curl: Option<String>,
+    /// Sign with the secret in …_PREVIOUS, as during a rotation
+    #[arg(long)]
+    previous_secret: bool,
+    /// The header of the signature, if it is not the provider's own
+    #[arg(long, value_name = "NAME")]
+    signature_header: Option<HeaderName>,
+    /// Print a JSON object, which `countersign verify --lines` reads
+    #[arg(long, conflicts_with = "curl")]
+    json: bool,
+    #[command(flatten)]
+    secrets: SecretArgs,
+}
+
+pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
+    let target = arguments.curl.as_deref().map(Target::parse).transpose()?;
+    let keyring = Keyring::open(&arguments.secrets)?;
+    let secret = if arguments.previous_secret {
+        keyring.previous(arguments.provider)?
+    } else {
+        keyring.newest(arguments.provider)?
+    };
+    let body = body(arguments.data.as_deref())?;
+    let signer = Signer::new(arguments.provider, secret, arguments.signature_header.clone());
+    let request = signer.sign(body)?;
+    let headers = request.headers.iter().map(|(name, value)| (name, value));
+    let text = if let Some(target) = target {
+        curl::command(&target.to_string(), headers, &request.body)
+    } else if arguments.json {
+        let headers: Vec<_> =
+            headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
+        let provider = arguments.provider.slug();
+        match std::str::from_utf8(&request.body) {
+            Ok(body) => serde_json::json!({ "provider": provider, "headers": headers, "body": body }),
+            Err(_) => {
+                use base64::Engine as _;
+                let body = base64::engine::general_purpose::STANDARD.encode(&request.body);
+                serde_json::json!({ "provider": provider, "headers": headers, "body_base64": body })
+            }
+        }
+        .to_string()
+    } else {
+        let line = |(name, value): (&HeaderName, &_)| curl::field(name, value);
+        headers.map(line).collect::<Vec<_>>().join("\n")
+    };
+    terminal::line(&text)?;
+    Ok(0)
+}
+
+/// A file, or standard input to its end.
+pub(crate) fn body(file: Option<&std::path::Path>) -> Result<Vec<u8>, Failure> {
+    if let Some(path) = file.filter(|path| path.as_os_str() != "-") {
+        return std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display())));
+    }
+    let mut stdin = std::io::stdin().lock();
+    if stdin.is_terminal() {
+        terminal::note("reading the body from the terminal: end it with Ctrl-D");
+    }
+    let mut body = Vec::new();
+    stdin
+        .read_to_end(&mut body)
+        .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
+    Ok(body)
+}

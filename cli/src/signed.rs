@@ -1,0 +1,67 @@
+//! A delivery as its provider would send it.
+
+use countersign::http::{HeaderName, HeaderValue, header};
+use countersign::{Secret, Signature};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::provider::ProviderName;
+
+/// Headers in the order in which they are sent; one may occur more than once.
+pub(crate) type HeaderList = Vec<(HeaderName, HeaderValue)>;
+
+/// What is sent to a receiver.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) headers: HeaderList,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Who signs, and in which header.
+pub(crate) struct Signer {
+    pub(crate) provider: ProviderName,
+    pub(crate) secret: Secret,
+    pub(crate) signature_header: HeaderName,
+}
+
+impl Signer {
+    pub(crate) fn new(provider: ProviderName, secret: Secret, signature_header: Option<HeaderName>) -> Self {
+        let signature_header = signature_header.unwrap_or_else(|| provider.signature_header());
+        Self { provider, secret, signature_header }
+    }
+
+    /// Signs a body; the event's name, where a header tells it, is the body's own.
+    pub(crate) fn sign(&self, body: Vec<u8>) -> Result<Request, Failure> {
+        let event = match self.provider.event_header() {
+            Some(name) => Some((name, event_of(&body)?)),
+            None => None,
+        };
+        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        if let Some((name, event)) = event {
+            let value = HeaderValue::from_bytes(event.as_bytes());
+            let value = value.map_err(|_| Failure::usage("the body's `event` cannot stand in a header"))?;
+            headers.push((name, value));
+        }
+        headers.push((self.signature_header.clone(), signature(&self.secret, &body)));
+        Ok(Request { headers, body })
+    }
+}
+
+/// The value of a signature header.
+pub(crate) fn signature(secret: &Secret, body: &[u8]) -> HeaderValue {
+    let text = Signature::sign(secret, body).to_string();
+    HeaderValue::from_str(&text).expect("a signature is ASCII")
+}
+
+/// The event that a body names.
+pub(crate) fn event_of(body: &[u8]) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Named {
+        event: String,
+    }
+    serde_json::from_slice(body).map(|Named { event }| event).map_err(|error| {
+        Failure::usage(format!(
+            "the body names no event: {error}\n  It has to be a JSON object with a string `event`, as {{\"event\":\"quote.completed\",\"data\":{{}}}}.",
+        ))
+    })
+}

@@ -1,0 +1,157 @@
+//! What came of all that was sent.
+
+use std::time::Duration;
+
+use countersign::http::StatusCode;
+use serde::Serialize;
+
+use crate::client::{Answer, Unreachable};
+use crate::failure::{Failure, REJECTED, UNREACHABLE};
+use crate::terminal;
+
+/// What came of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// 2xx.
+    Accepted,
+    /// 409: another delivery of the event is being handled.
+    InFlight,
+    /// 4xx.
+    Refused,
+    /// Anything else: neither taken nor refused.
+    Failed,
+    Unreachable,
+}
+
+impl Outcome {
+    pub(crate) fn of(result: &Result<Answer, Unreachable>) -> Self {
+        match result {
+            Err(_) => Self::Unreachable,
+            Ok(answer) if answer.status.is_success() => Self::Accepted,
+            Ok(answer) if answer.status == StatusCode::CONFLICT => Self::InFlight,
+            Ok(answer) if answer.status.is_client_error() => Self::Refused,
+            Ok(_) => Self::Failed,
+        }
+    }
+}
+
+#[derive(Default, Debug)]
+pub(crate) struct Summary {
+    outcomes: Vec<Outcome>,
+    /// How long the answers took.
+    times: Vec<Duration>,
+}
+
+impl Summary {
+    pub(crate) fn count(&mut self, outcome: Outcome, took: Option<Duration>) {
+        self.outcomes.push(outcome);
+        self.times.extend(took);
+    }
+
+    fn of(&self, outcome: Outcome) -> usize {
+        self.outcomes.iter().filter(|counted| **counted == outcome).count()
+    }
+
+    /// Of what was sent again until it was accepted, only the last try counts.
+    pub(crate) fn exit_code(&self, forged: bool, retried: bool) -> u8 {
+        let counted = match self.outcomes.last() {
+            Some(last) if retried => std::slice::from_ref(last),
+            _ => &self.outcomes,
+        };
+        if counted.contains(&Outcome::Unreachable) {
+            return UNREACHABLE;
+        }
+        let good = |outcome: &Outcome| match outcome {
+            Outcome::Accepted => !forged,
+            Outcome::Refused => forged,
+            // One delivery of an event is handled, the others are told to come again.
+            Outcome::InFlight => !forged && counted.contains(&Outcome::Accepted),
+            Outcome::Failed | Outcome::Unreachable => false,
+        };
+        if counted.iter().all(good) { 0 } else { REJECTED }
+    }
+
+    pub(crate) fn print(&self, json: bool, forged: bool) -> Result<(), Failure> {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        let ms = |time: &Duration| (time.as_secs_f64() * 10_000.0).round() / 10.0;
+        let (median, slowest) = (times.get(times.len() / 2).map(ms), times.last().map(ms));
+        let counts = [
+            ("accepted", self.of(Outcome::Accepted)),
+            ("in_flight", self.of(Outcome::InFlight)),
+            ("refused", self.of(Outcome::Refused)),
+            ("failed", self.of(Outcome::Failed)),
+            ("unreachable", self.of(Outcome::Unreachable)),
+        ];
+        if json {
+            let mut summary = serde_json::json!({
+                "sent": self.outcomes.len(), "median_ms": median, "slowest_ms": slowest,
+            });
+            for (name, count) in counts {
+                summary[name] = count.into();
+            }
+            return Ok(terminal::line(&serde_json::json!({ "summary": summary }).to_string())?);
+        }
+        if self.outcomes.len() > 1 {
+            let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+            let counts: Vec<_> =
+                counts.map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+            let mut line = format!("{} sent: {}", self.outcomes.len(), counts.join(", "));
+            if let (Some(median), Some(slowest)) = (median, slowest) {
+                line += &format!("; {median:.1} ms in the middle, {slowest:.1} ms the slowest");
+            }
+            terminal::line(&line)?;
+        }
+        if let Some(advice) = self.advice(forged) {
+            terminal::note(&format!("hint: {advice}"));
+        }
+        Ok(())
+    }
+
+    /// What to do next, where that is not plain.
+    fn advice(&self, forged: bool) -> Option<&'static str> {
+        let any = |outcome| self.outcomes.contains(&outcome);
+        if forged && any(Outcome::Accepted) {
+            Some(
+                "whoever knows the URL can forge deliveries: verify the raw body before anything is done with it",
+            )
+        } else if any(Outcome::Unreachable) {
+            Some("is the receiver running, and is the port right?")
+        } else if !forged && any(Outcome::Refused) {
+            Some("`countersign listen --forward-to URL` shows why: send there instead")
+        } else if any(Outcome::Failed) {
+            Some("the receiver's log knows more: it answered neither 2xx nor 4xx")
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Outcome::{Accepted, Failed, InFlight, Refused, Unreachable};
+
+    #[test]
+    fn the_exit_code_says_whether_all_is_as_it_should_be() {
+        for (outcomes, forged, retried, code) in [
+            (&[Accepted, Accepted][..], false, false, 0),
+            (&[Accepted, InFlight, InFlight], false, false, 0),
+            (&[InFlight, InFlight], false, false, 1),
+            (&[Accepted, Refused], false, false, 1),
+            (&[Accepted, Failed], false, false, 1),
+            (&[Accepted, Unreachable], false, false, 3),
+            (&[Refused, Refused], true, false, 0),
+            (&[Refused, Accepted], true, false, 1),
+            (&[Refused, Failed], true, false, 1),
+            (&[Refused, InFlight], true, false, 1),
+            (&[Unreachable, Failed, Accepted], false, true, 0),
+            (&[Accepted, Unreachable], false, true, 3),
+            (&[Failed, Refused], false, true, 1),
+        ] {
+            let summary = Summary { outcomes: outcomes.to_vec(), times: Vec::new() };
+            assert_eq!(summary.exit_code(forged, retried), code, "{outcomes:?} {forged} {retried}");
+        }
+    }
+}

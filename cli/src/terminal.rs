@@ -1,0 +1,96 @@
+//! What is shown on a terminal: colour where it is wanted, and no control character of a stranger.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+
+/// Writes a line to standard error. Nobody is left to be told where that fails.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes a line to standard output at once.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Text from the network, with every character made visible that a terminal would obey, or that would
+/// reorder what is read.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            _ if is_hidden(character) => {
+                let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+            }
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that change direction or take no room.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The beginning of a text, in characters, and how much was left out.
+pub(crate) fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((at, _)) => format!("{}… ({} bytes more)", &text[..at], text.len() - at),
+        None => text.to_owned(),
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Colour {
+    Green,
+    Red,
+    Yellow,
+    Dim,
+}
+
+/// Colours text for standard output if that is a terminal, and `NO_COLOR` is not set.
+pub(crate) fn paint(colour: Colour, text: &str) -> String {
+    let wanted =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if !wanted {
+        return text.to_owned();
+    }
+    let code = match colour {
+        Colour::Green => 32,
+        Colour::Red => 31,
+        Colour::Yellow => 33,
+        Colour::Dim => 2,
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left() {
+        for (text, shown) in [
+            ("plain ü\n\ttext", "plain ü\n\ttext"),
+            ("\x1b[2J", "\\u{1b}[2J"),
+            ("a\rb\0", "a\\u{d}b\\u{0}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("eur\u{202e}txt.exe", "eur\\u{202e}txt.exe"),
+            ("zero\u{200b}width\u{feff}", "zero\\u{200b}width\\u{feff}"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöü", 2), "äö… (2 bytes more)");
+    }
+}

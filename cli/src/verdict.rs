@@ -1,0 +1,257 @@
+//! What is to be said of a delivery: accepted and how it reads, or refused and why.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use countersign::diagnose::Diagnoser;
+use countersign::http::HeaderName;
+use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
+use countersign::{Delivery, Error, Event, Json, Provider, Secrets, Webhook};
+use serde::{Serialize, Serializer};
+
+use crate::provider::ProviderName;
+use crate::terminal::{Colour, paint, visible};
+
+/// Headers as they were captured: each occurrence by its name and its bytes.
+pub(crate) type Captured = Vec<(String, Vec<u8>)>;
+
+/// The verdict, in the form of the library's example `inspect`, and what a diagnosis adds to it.
+#[derive(Serialize, Clone, Debug)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Accepted(Accepted),
+    Rejected(Rejected),
+    Unreadable { message: String },
+}
+
+#[derive(Serialize, Clone, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) event: String,
+    pub(crate) variant: &'static str,
+    pub(crate) id: Option<String>,
+    pub(crate) idempotency_key: String,
+    pub(crate) secret: usize,
+    /// Where that secret came from.
+    pub(crate) secret_label: Option<String>,
+    pub(crate) timestamp: Option<String>,
+    #[serde(serialize_with = "on_one_line")]
+    pub(crate) data: Json,
+}
+
+#[derive(Serialize, Clone, Debug)]
+pub(crate) struct Rejected {
+    pub(crate) error: &'static str,
+    pub(crate) status: u16,
+    pub(crate) message: String,
+    #[serde(flatten)]
+    pub(crate) reasons: Reasons,
+}
+
+/// What a diagnosis has found, in the library's words.
+#[derive(Serialize, Clone, Debug, Default)]
+pub(crate) struct Reasons {
+    /// Whether there is a cause, in a sentence.
+    pub(crate) finding: Option<String>,
+    /// What together kept it from being verified.
+    pub(crate) causes: Vec<Cause>,
+    /// What is striking where no cause is known.
+    pub(crate) hints: Vec<Hint>,
+}
+
+#[derive(Serialize, Clone, Debug)]
+pub(crate) struct Cause {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) cure: String,
+}
+
+#[derive(Serialize, Clone, Debug)]
+pub(crate) struct Hint {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+/// Writes JSON without the newlines that only lay it out: one within a string is an escape.
+fn on_one_line<S: Serializer>(json: &Json, serializer: S) -> Result<S::Ok, S::Error> {
+    let line = json.as_str().replace(['\n', '\r'], "");
+    let json: Json = serde_json::from_str(&line).map_err(serde::ser::Error::custom)?;
+    json.serialize(serializer)
+}
+
+impl Verdict {
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted(_))
+    }
+
+    /// For people, with a line for everything that is known.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = String::new();
+        match self {
+            Self::Accepted(accepted) => {
+                let variant = if accepted.variant == "Unknown" {
+                    "an event that this version has no type for".to_owned()
+                } else {
+                    format!("typed as {}", accepted.variant)
+                };
+                let event = visible(&accepted.event);
+                let _ = write!(text, "{}  {event}, {variant}", paint(Colour::Green, "accepted"));
+                let newest = if accepted.secret == 0 { "the newest" } else { "an older one" };
+                let label =
+                    accepted.secret_label.as_deref().map(|label| format!(", {label}")).unwrap_or_default();
+                field(&mut text, "secret", &format!("{newest}{label}"));
+                field(&mut text, "idempotency key", &accepted.idempotency_key);
+                if let Some(timestamp) = &accepted.timestamp {
+                    field(&mut text, "timestamp", timestamp);
+                }
+            }
+            Self::Rejected(rejected) => {
+                let Rejected { error, status, message, reasons } = rejected;
+                let Reasons { finding, causes, hints } = reasons;
+                let _ = write!(text, "{}  {error}: {}", paint(Colour::Red, "rejected"), visible(message));
+                field(&mut text, "to answer", &status.to_string());
+                if let Some(finding) = finding.as_deref().filter(|_| causes.is_empty()) {
+                    field(&mut text, "cause", finding);
+                }
+                for cause in causes {
+                    field(&mut text, "cause", &cause.message);
+                    field(&mut text, "cure", &cause.cure);
+                }
+                for hint in hints {
+                    field(&mut text, "hint", &hint.message);
+                }
+            }
+            Self::Unreadable { message } => {
+                let _ = write!(text, "{}  {}", paint(Colour::Yellow, "unreadable"), visible(message));
+            }
+        }
+        text
+    }
+}
+
+fn field(text: &mut String, name: &str, value: &str) {
+    let _ = write!(text, "\n  {}  {}", paint(Colour::Dim, &format!("{name:<15}")), visible(value));
+}
+
+/// A provider's webhook, whichever provider it is.
+pub(crate) trait Judge: Send + Sync {
+    /// The verdict of the library, which takes no time.
+    fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict;
+
+    /// Why the signature does not match, which may take seconds.
+    fn reasons(&self, headers: &Captured, body: &[u8]) -> Reasons;
+}
+
+impl Verdict {
+    /// Whether a diagnosis may find out more.
+    pub(crate) fn can_be_diagnosed(&self) -> bool {
+        matches!(self, Self::Rejected(rejected) if rejected.status == 401)
+    }
+
+    pub(crate) fn set_reasons(&mut self, reasons: Reasons) {
+        if let Self::Rejected(rejected) = self {
+            rejected.reasons = reasons;
+        }
+    }
+}
+
+/// What a judge is made of beside the secrets.
+#[derive(Default, Clone)]
+pub(crate) struct Terms {
+    /// Where NowToPrint's signature stands, if not where this crate looks for it.
+    pub(crate) signature_header: Option<HeaderName>,
+    pub(crate) max_age: Option<std::time::Duration>,
+    /// Secrets of other providers, which a diagnosis tries as well.
+    pub(crate) others: Vec<(ProviderName, Secrets)>,
+}
+
+pub(crate) fn judge(provider: ProviderName, secrets: Secrets, terms: Terms) -> Arc<dyn Judge> {
+    match provider {
+        ProviderName::Quote3d => boxed(Quote3d::default(), secrets, terms),
+        ProviderName::NowToPrint => {
+            let header = terms.signature_header.clone().unwrap_or_else(|| provider.signature_header());
+            boxed(NowToPrint::with_signature_header(header), secrets, terms)
+        }
+        ProviderName::ThreeQpr => boxed(ThreeQpr::default(), secrets, terms),
+    }
+}
+
+fn boxed<P: Provider + Clone>(provider: P, secrets: Secrets, terms: Terms) -> Arc<dyn Judge> {
+    let mut diagnoser = Diagnoser::for_provider(provider.clone(), secrets.clone());
+    for (other, secrets) in terms.others {
+        diagnoser = diagnoser.with_other(other.to_string(), secrets);
+    }
+    let mut webhook = Webhook::for_provider(provider, secrets);
+    if let Some(max_age) = terms.max_age {
+        webhook = webhook.with_max_age(max_age);
+    }
+    Arc::new(Bench { webhook, diagnoser })
+}
+
+struct Bench<P> {
+    webhook: Webhook<P>,
+    diagnoser: Diagnoser<P>,
+}
+
+impl<P: Provider> Judge for Bench<P> {
+    fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {
+        let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, &value[..])));
+        let delivery = self.webhook.verify_values_at(&values, body, now);
+        match delivery.and_then(|delivery| accepted(&delivery)) {
+            Ok(accepted) => Verdict::Accepted(accepted),
+            Err(error) => Verdict::Rejected(Rejected {
+                error: error.code(),
+                status: error.status(),
+                message: match error.source() {
+                    Some(source) => format!("{error}: {source}"),
+                    None => error.to_string(),
+                },
+                reasons: Reasons::default(),
+            }),
+        }
+    }
+
+    fn reasons(&self, headers: &Captured, body: &[u8]) -> Reasons {
+        let headers = headers.iter().map(|(name, value)| (&**name, &value[..]));
+        let diagnosis = self.diagnoser.diagnose(headers, body);
+        let cause = |cause: &countersign::diagnose::Cause| Cause {
+            code: cause.code(),
+            message: cause.to_string(),
+            cure: cause.cure().to_owned(),
+        };
+        Reasons {
+            finding: diagnosis.to_string().lines().next().map(str::to_owned),
+            causes: diagnosis.causes().iter().map(cause).collect(),
+            hints: diagnosis
+                .hints()
+                .iter()
+                .map(|hint| Hint { code: hint.code(), message: hint.to_string() })
+                .collect(),
+        }
+    }
+}
+
+/// The data of an event alone, as the event writes it.
+struct Data<'a, E>(&'a E);
+
+impl<E: Event> Serialize for Data<'_, E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize_data(serializer)
+    }
+}
+
+fn accepted<P: Provider>(delivery: &Delivery<'_, P>) -> Result<Accepted, Error> {
+    let event = delivery.event()?;
+    let data = serde_json::to_string(&Data(&event)).and_then(|text| serde_json::from_str(&text));
+    Ok(Accepted {
+        event: event.name().to_owned(),
+        variant: event.variant(),
+        id: delivery.id().map(str::to_owned),
+        idempotency_key: delivery.idempotency_key().to_string(),
+        secret: delivery.secret().position(),
+        secret_label: delivery.secret().label().map(str::to_owned),
+        timestamp: delivery.timestamp_text().map(str::to_owned),
+        data: data.expect("an event is written as JSON"),
+    })
+}

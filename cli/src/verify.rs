@@ -1,0 +1,231 @@
+//! `countersign verify`: the verdict on captured deliveries, and why.
+
+use std::io::{self, BufRead};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use countersign::http::HeaderName;
+use countersign::{Secret, Secrets};
+use serde::Deserialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::failure::{Failure, REJECTED, USAGE};
+use crate::provider::ProviderName;
+use crate::secrets::{Keyring, SecretArgs};
+use crate::sign;
+use crate::terminal;
+use crate::verdict::{Captured, Judge, Terms, Verdict, judge};
+
+/// Verify a captured delivery, and say why it does not verify
+///
+/// Give the headers as curl writes them, and the body's bytes exactly as they came: from a file, or on
+/// standard input. A body that was copied from a log or printed anew is another body, which the diagnosis
+/// will often tell.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  countersign verify --provider 3qpr -H 'X-3QPR-Signature: sha256=…' --body delivery.json
+  countersign verify --provider quote3d -H @headers.txt < delivery.json
+  countersign sign --provider 3qpr --json < delivery.json | countersign verify --lines
+Each of the --lines is {\"provider\":…,\"headers\":[[name,value],…],\"body\":…}, where body_base64 may stand for
+body; secrets (an array), max_age_s and now may be given, else the secrets are those of the environment.
+
+Exit codes: 0 all accepted, 1 any rejected, 2 a line that cannot be read, or wrong usage.")]
+pub(crate) struct VerifyArgs {
+    /// Whose delivery it is
+    #[arg(long, short, required_unless_present = "lines")]
+    provider: Option<ProviderName>,
+    /// A header as it was received; give each one. @FILE reads one a line
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Read the body from this file instead of standard input
+    #[arg(long, short, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// Read deliveries from standard input instead, a JSON object a line
+    #[arg(long, conflicts_with_all = ["provider", "headers", "body"])]
+    lines: bool,
+    /// Refuse what is older than this, as the receiver does that sets a maximum age
+    #[arg(long, value_name = "SECONDS", conflicts_with = "lines")]
+    max_age: Option<u64>,
+    /// NowToPrint's signature header, if it is not X-Webhook-Signature
+    #[arg(long, value_name = "NAME")]
+    signature_header: Option<HeaderName>,
+    /// Print a JSON object for each verdict
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    secrets: SecretArgs,
+}
+
+pub(crate) fn run(arguments: &VerifyArgs) -> Result<u8, Failure> {
+    let keyring = Keyring::open(&arguments.secrets)?;
+    if arguments.lines {
+        return lines(arguments, &keyring);
+    }
+    let provider = arguments.provider.ok_or_else(|| Failure::usage("--provider is needed"))?;
+    let judge = of_keyring(arguments, &keyring, provider, arguments.max_age)?;
+    let mut headers = Captured::new();
+    for argument in &arguments.headers {
+        read_header(argument, &mut headers)?;
+    }
+    let body = sign::body(arguments.body.as_deref())?;
+    let verdict = diagnosed(&*judge, &headers, &body, SystemTime::now());
+    print(arguments, &verdict)?;
+    Ok(if verdict.is_accepted() { 0 } else { REJECTED })
+}
+
+/// A judge with the secrets of the environment, and those of the other providers for the diagnosis.
+fn of_keyring(
+    arguments: &VerifyArgs,
+    keyring: &Keyring,
+    provider: ProviderName,
+    max_age: Option<u64>,
+) -> Result<Arc<dyn Judge>, Failure> {
+    let terms = Terms {
+        signature_header: arguments.signature_header.clone(),
+        max_age: max_age.map(Duration::from_secs),
+        others: keyring.others(provider),
+    };
+    Ok(judge(provider, keyring.secrets(provider)?, terms))
+}
+
+fn print(arguments: &VerifyArgs, verdict: &Verdict) -> Result<(), Failure> {
+    let text = if arguments.json {
+        serde_json::to_string(verdict).map_err(|error| Failure::usage(error.to_string()))?
+    } else {
+        verdict.to_text()
+    };
+    Ok(terminal::line(&text)?)
+}
+
+/// A header as curl takes it: `Name: value`, `Name;` for an empty one, or `@FILE` with one a line.
+fn read_header(argument: &str, headers: &mut Captured) -> Result<(), Failure> {
+    if let Some(path) = argument.strip_prefix('@') {
+        let text =
+            std::fs::read(path).map_err(|error| Failure::usage(format!("{path} cannot be read: {error}")))?;
+        for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            // What a capture has before and after the headers.
+            if line.is_empty() || (at == 0 && line.starts_with(b"POST ")) {
+                continue;
+            }
+            headers.push(field(line).ok_or_else(|| {
+                Failure::usage(format!("{path}, line {}: not a header as `Name: value`", at + 1))
+            })?);
+        }
+        return Ok(());
+    }
+    // Without the argument itself, which may hold a credential.
+    let not_one = || {
+        Failure::usage("a -H is not a header\n  Give each as -H 'Name: value', or all of them as -H @FILE.")
+    };
+    headers.push(field(argument.as_bytes()).ok_or_else(not_one)?);
+    Ok(())
+}
+
+fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
+    let (name, value) = match line.iter().position(|byte| *byte == b':') {
+        Some(at) => (&line[..at], &line[at + 1..]),
+        None => (line.strip_suffix(b";")?, &b""[..]),
+    };
+    let name = std::str::from_utf8(name).ok()?;
+    HeaderName::try_from(name).ok()?;
+    // As a server does: white space around the value is no part of it.
+    Some((name.to_owned(), value.trim_ascii().to_vec()))
+}
+
+/// A captured delivery, in the form of the library's example `inspect`.
+#[derive(Deserialize)]
+struct Line {
+    provider: String,
+    /// Any JSON, so that a message about another type does not quote it.
+    secrets: Option<Value>,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    max_age_s: Option<u64>,
+    now: Option<String>,
+}
+
+fn lines(arguments: &VerifyArgs, keyring: &Keyring) -> Result<u8, Failure> {
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    let mut code = 0;
+    loop {
+        line.clear();
+        let read = input.read_until(b'\n', &mut line);
+        if read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))? == 0 {
+            return Ok(code);
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let verdict =
+            of_line(arguments, keyring, &line).unwrap_or_else(|message| Verdict::Unreadable { message });
+        code = code.max(match verdict {
+            Verdict::Accepted(_) => 0,
+            Verdict::Rejected(_) => REJECTED,
+            Verdict::Unreadable { .. } => USAGE,
+        });
+        print(arguments, &verdict)?;
+    }
+}
+
+/// The verdict on a line, or what makes it unreadable.
+fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Verdict, String> {
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err("not a JSON object".to_owned());
+    }
+    let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let provider = ProviderName::of_slug(&line.provider)
+        .ok_or_else(|| format!("no provider is called {:?}", line.provider))?;
+    let judge = match line.secrets {
+        Some(secrets) => {
+            let secrets = serde_json::from_value::<Vec<String>>(secrets)
+                .map_err(|_| "`secrets` is not an array of strings".to_owned())?;
+            let secrets: Result<Vec<_>, _> = secrets.into_iter().map(Secret::new).collect();
+            let secrets = secrets.and_then(Secrets::try_from).map_err(|error| error.to_string())?;
+            let terms = Terms {
+                signature_header: arguments.signature_header.clone(),
+                max_age: line.max_age_s.map(Duration::from_secs),
+                others: Vec::new(),
+            };
+            judge(provider, secrets, terms)
+        }
+        None => {
+            of_keyring(arguments, keyring, provider, line.max_age_s).map_err(|error| error.to_string())?
+        }
+    };
+    let now = match line.now {
+        Some(text) => OffsetDateTime::parse(&text, &Rfc3339)
+            .map_err(|error| format!("`now` is not RFC 3339: {error}"))?
+            .into(),
+        None => SystemTime::now(),
+    };
+    let body = match (line.body, line.body_base64) {
+        (Some(body), None) => body.into_bytes(),
+        (None, Some(body)) => STANDARD.decode(body).map_err(|error| format!("`body_base64`: {error}"))?,
+        _ => return Err("one of `body` and `body_base64` is needed".to_owned()),
+    };
+    let mut headers = Captured::new();
+    for (name, value) in line.headers {
+        let value: Result<Vec<u8>, _> = value.chars().map(u8::try_from).collect();
+        let value = value.map_err(|_| format!("the value of {name:?} has a character beyond Latin-1"))?;
+        headers.push((name, value));
+    }
+    Ok(diagnosed(&*judge, &headers, &body, now))
+}
+
+fn diagnosed(judge: &dyn Judge, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {
+    let mut verdict = judge.verdict(headers, body, now);
+    if verdict.can_be_diagnosed() {
+        verdict.set_reasons(judge.reasons(headers, body));
+    }
+    verdict
+}

@@ -1,0 +1,143 @@
+//! Who may ask a listener for what.
+
+use std::net::TcpStream;
+
+use super::support::*;
+
+fn token(listener: &Listener) -> String {
+    let page = listener.get("/").text();
+    page.split("\"token\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+/// Whatever another site's page, a rebound name, a tunnel or a stranger asks for, they get deliveries' answers alone.
+#[test]
+fn the_page_and_its_api_are_for_a_browser_on_this_machine() {
+    let listener = Listener::start(&[]);
+    let port = listener.address.port();
+    listener.post("/webhooks/3qpr", &[], b"");
+    let own = format!("http://127.0.0.1:{port}");
+    let token = token(&listener);
+    let resend = "/api/deliveries/1/resend";
+    let with_token = ("X-Countersign-Token", token.clone());
+    let header = |name: &'static str, value: &str| (name, value.to_owned());
+    let host = |name: &str| ("Host", name.replace("PORT", &port.to_string()));
+    for (what, method, path, headers, status) in [
+        ("the page", "GET", "/", vec![], 200),
+        ("by name", "GET", "/", vec![host("localhost:PORT")], 200),
+        ("by the other address", "GET", "/api/deliveries/1", vec![host("[::1]:PORT")], 200),
+        ("a rebound name", "GET", "/", vec![host("evil.example:PORT")], 403),
+        ("a rebound name's API", "GET", "/api/deliveries/1", vec![host("evil.example:PORT")], 403),
+        ("a rebound name's stream", "GET", "/api/events", vec![host("evil.example")], 403),
+        ("another port's name", "GET", "/", vec![host("localhost:1")], 403),
+        ("two names", "GET", "/", vec![host("localhost:PORT"), host("evil.example")], 403),
+        (
+            "a link to the page",
+            "GET",
+            "/",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "navigate")],
+            200,
+        ),
+        (
+            "a frame's or script's load of the page",
+            "GET",
+            "/",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "no-cors")],
+            403,
+        ),
+        (
+            "another site's read",
+            "GET",
+            "/api/deliveries/1",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "cors")],
+            403,
+        ),
+        ("another port's read", "GET", "/api/deliveries/1", vec![header("Sec-Fetch-Site", "same-site")], 403),
+        (
+            "another origin's read",
+            "GET",
+            "/api/deliveries/1",
+            vec![header("Origin", "http://evil.example")],
+            403,
+        ),
+        ("an opaque origin's read", "GET", "/api/deliveries/1", vec![header("Origin", "null")], 403),
+        (
+            "the page's own read",
+            "GET",
+            "/api/deliveries/1",
+            vec![header("Sec-Fetch-Site", "same-origin"), header("Origin", &own)],
+            200,
+        ),
+        ("by way of a tunnel", "GET", "/", vec![header("X-Forwarded-For", "203.0.113.7")], 403),
+        ("by way of a proxy", "GET", "/api/deliveries/1", vec![header("Via", "1.1 proxy")], 403),
+        ("a write without the token", "POST", resend, vec![], 403),
+        (
+            "a write with another token",
+            "POST",
+            resend,
+            vec![header("X-Countersign-Token", "0123456789abcdef0123456789abcdef")],
+            403,
+        ),
+        (
+            "a write with the token from elsewhere",
+            "POST",
+            resend,
+            vec![with_token.clone(), header("Origin", "http://evil.example")],
+            403,
+        ),
+        ("a write with the token", "POST", resend, vec![with_token.clone(), header("Origin", &own)], 200),
+        (
+            "a delivery by way of a tunnel",
+            "POST",
+            "/webhooks/3qpr",
+            vec![host("abc.tunnel.example"), header("X-Forwarded-For", "203.0.113.7")],
+            401,
+        ),
+        (
+            "a delivery from another site's page",
+            "POST",
+            "/webhooks/3qpr",
+            vec![header("Origin", "http://evil.example")],
+            403,
+        ),
+        (
+            "a delivery from a form",
+            "POST",
+            "/webhooks/3qpr",
+            vec![header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "navigate")],
+            403,
+        ),
+    ] {
+        let answer = request(listener.address, method, path, &headers, b"");
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+        assert!(!answer.head.contains("access-control-allow"), "{what}: {answer:?}");
+        if status != 403 && answer.status != 403 {
+            assert!(answer.head.contains("x-content-type-options: nosniff"), "{what}: {answer:?}");
+        }
+    }
+    // What was refused has left no delivery.
+    assert_eq!(listener.get("/api/deliveries/3").json()["error"], "missing_signature");
+    assert_eq!(listener.get("/api/deliveries/4").status, 404);
+}
+
+#[test]
+fn it_listens_to_this_machine_unless_told_and_shows_its_page_to_no_other() {
+    let listener = Listener::start(&[]);
+    assert!(listener.address.ip().is_loopback());
+    // An address of this machine that is not loopback, if it has one.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let other = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()).map(|address| address.ip());
+    let Ok(other) = other
+        .map_err(|_| ())
+        .and_then(|ip| if ip.is_loopback() || ip.is_unspecified() { Err(()) } else { Ok(ip) })
+    else {
+        eprintln!("this machine has no address but loopback: not tested from elsewhere");
+        return;
+    };
+    assert!(TcpStream::connect((other, listener.address.port())).is_err());
+    let open = Listener::start(&["--bind", "0.0.0.0"]);
+    let from_elsewhere = std::net::SocketAddr::new(other, open.address.port());
+    let as_local = [("Host", format!("localhost:{}", open.address.port()))];
+    let page = request(from_elsewhere, "GET", "/", &as_local, b"");
+    assert_eq!((page.status, page.text()), (403, "refused: the page is for this machine alone\n".to_owned()));
+    assert_eq!(request(from_elsewhere, "POST", "/webhooks/3qpr", &[], b"").status, 401);
+}

@@ -1,0 +1,17 @@
+//! The program as its users have it: the real binary, real servers, a real browser.
+
+#![cfg(unix)]
+
+mod browser;
+mod completions;
+mod guard;
+mod listen;
+mod page;
+mod reach;
+mod receiver;
+mod secrets;
+mod send;
+mod sign;
+mod stream;
+mod support;
+mod verify;

@@ -1,0 +1,251 @@
+//! The page, in a real browser: what it shows, and what it never does.
+
+use std::path::{Path, PathBuf};
+
+use super::browser::open;
+use super::receiver::Notes;
+use super::support::*;
+
+/// Says the chosen delivery's number.
+pub(crate) const CHOSEN: &str = "document.querySelector('[aria-selected=true]')?.id";
+
+pub(crate) fn deliver(listener: &Listener, event: &str, body: &str) -> Answer {
+    listener.post("/webhooks/quote3d", &of_quote3d(event, body.as_bytes()), body.as_bytes())
+}
+
+/// The documented payload as a body parser leaves it.
+fn written_again() -> String {
+    COMPLETED.lines().map(str::trim_start).collect::<String>().replace("\": ", "\":")
+}
+
+fn picture(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(name)
+}
+
+/// What a developer has before them on a good day with one bad moment.
+pub(crate) fn a_days_work(listener: &Listener) {
+    let post = |provider: &str, headers: &[(&str, String)], body: &str| {
+        listener.post(&format!("/webhooks/{provider}"), headers, body.as_bytes());
+    };
+    deliver(listener, "quote.completed", COMPLETED);
+    post("nowtoprint", &[("X-Webhook-Signature", sign(NOWTOPRINT, RECEIVED.as_bytes()))], RECEIVED);
+    post("3qpr", &[("X-3QPR-Signature", sign(THREEQPR, SCANNED.as_bytes()))], SCANNED);
+    let uploaded = r#"{"event":"file.uploaded","timestamp":"2026-03-10T14:31:07.512Z","data":{"fileName":"gearbox-housing.stl"}}"#;
+    deliver(listener, "file.uploaded", uploaded);
+    deliver(listener, "quote.completed", COMPLETED);
+    let shipped = r#"{"id":"evt_01js3q8","event":"order.shipped","timestamp":"2026-04-16T10:04:11.000Z","data":{"quoteId":"quote_987654"}}"#;
+    post("nowtoprint", &[("X-Webhook-Signature", sign(NOWTOPRINT, shipped.as_bytes()))], shipped);
+    let headers = of_quote3d("quote.completed", COMPLETED.trim_end().as_bytes());
+    post("quote3d", &headers, &written_again());
+    until("all is diagnosed", || (listener.logged(7).len() == 7).then_some(()));
+}
+
+/// Pictures to be looked at, and the one of the documentation: `UPDATE=1 cargo test pictures` takes it anew.
+#[test]
+fn pictures() {
+    let (_, endpoint) = Notes::start(|count| match count {
+        7 => (axum::http::StatusCode::UNAUTHORIZED, r#"{"error":"signature_mismatch"}"#),
+        _ => (axum::http::StatusCode::OK, r#"{"queued":true}"#),
+    });
+    let listener = Listener::start(&["--forward-to", &format!("http://{endpoint}")]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    page.screenshot(&picture("empty.png"));
+    a_days_work(&listener);
+    page.wait(&format!("{CHOSEN} === 'row-7' && document.querySelector('.cure')"));
+    // What is new has faded.
+    page.wait("document.getAnimations().length === 0");
+    page.screenshot(&picture("refused.png"));
+    page.prefer(&[("prefers-color-scheme", "dark")]);
+    page.screenshot(&picture("refused-dark.png"));
+    page.eval("document.getElementById('row-5').click()");
+    page.wait("document.getElementById('title').textContent === 'quote.completed'");
+    page.screenshot(&picture("accepted-dark.png"));
+    page.prefer(&[("prefers-color-scheme", "light")]);
+    page.screenshot(&picture("accepted.png"));
+    page.size(420, 900);
+    page.screenshot(&picture("narrow.png"));
+
+    let documented = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/listen.png");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::copy(picture("refused.png"), &documented).unwrap();
+    }
+    assert!(std::fs::metadata(documented).unwrap().len() < 200_000);
+}
+
+#[test]
+fn a_delivery_appears_without_a_reload_and_a_forged_one_with_its_reason() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    assert!(page.text("document.getElementById('detail').innerText").contains("Nothing has come yet"));
+    page.eval("window.loadedOnce = true");
+
+    assert_eq!(deliver(&listener, "quote.completed", COMPLETED).status, 200);
+    page.wait("document.getElementById('title').textContent === 'quote.completed'");
+    let detail = page.text("document.getElementById('detail').innerText");
+    for text in [
+        "Accepted",
+        "Quote3D",
+        "quote3d::Event::QuoteCompleted",
+        "quote3d:sha256:40d99dbca215dd13",
+        "the newest secret, QUOTE3D_WEBHOOK_SECRET",
+        "\"total_price\": 25.5",
+        "x-webhook-signature",
+    ] {
+        assert!(detail.contains(text), "{text} is not in {detail}");
+    }
+    deliver(&listener, "quote.completed", COMPLETED);
+    page.wait(&format!("{CHOSEN} === 'row-2'"));
+    page.wait("document.getElementById('facts').innerText.includes('Duplicate of')");
+    assert!(page.text("document.getElementById('row-2').innerText").contains("duplicate of #1"));
+
+    let headers = of_quote3d("quote.completed", COMPLETED.trim_end().as_bytes());
+    assert_eq!(listener.post("/webhooks/quote3d", &headers, written_again().as_bytes()).status, 401);
+    page.wait("document.querySelector('.cure')");
+    let why = page.text("document.getElementById('verdicts').innerText");
+    assert!(why.contains("Refused with 401: signature mismatch"), "{why}");
+    assert!(why.contains("parsed and written again"), "{why}");
+    assert!(why.contains("raw bytes"), "{why}");
+    assert!(page.text("document.getElementById('row-3').innerText").contains("parsed and written again"));
+
+    let lying = of_quote3d("quote.failed", COMPLETED.as_bytes());
+    assert_eq!(listener.post("/webhooks/quote3d", &lying, COMPLETED.as_bytes()).status, 400);
+    page.wait("document.getElementById('verdicts').innerText.includes('names another event')");
+    assert_eq!(page.eval("window.loadedOnce"), true);
+    assert!(page.text("document.getElementById('count').textContent").contains("4 · 2 refused"));
+}
+
+#[test]
+fn what_the_endpoint_answered_is_shown_and_where_it_contradicts_the_verdict() {
+    let (notes, endpoint) = Notes::start(|count| match count {
+        1 => (axum::http::StatusCode::UNAUTHORIZED, "who are you?"),
+        _ => (axum::http::StatusCode::OK, "thanks"),
+    });
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    assert_eq!(deliver(&listener, "quote.completed", COMPLETED).status, 401);
+    page.wait("document.getElementById('verdicts').innerText.includes('refused it all the same')");
+    assert_eq!(page.text("document.getElementById('answer').textContent"), "who are you?");
+    assert!(
+        page.text("document.getElementById('endpoint-said').textContent").starts_with("answered 401 in ")
+    );
+
+    let unsigned = listener.post("/webhooks/quote3d", &[], COMPLETED.as_bytes());
+    assert_eq!((unsigned.status, unsigned.text()), (200, "thanks".to_owned()));
+    page.wait("document.getElementById('verdicts').innerText.includes('took it all the same')");
+    assert_eq!(notes.got().len(), 2);
+}
+
+#[test]
+fn a_button_sends_it_again_and_another_copies_a_command_that_does_the_same() {
+    let (notes, endpoint) = Notes::answering(200);
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    // A body that a shell, curl and JSON would each like to take for something else, and a credential.
+    let body = "@{\"event\": \"it's $(id) `x` \\u00e9 \u{202e}\", \"data\": 25.50}\n\n";
+    let mut headers = of_quote3d("no", body.as_bytes());
+    headers.push(("Authorization", "Bearer of-nobodys-business".to_owned()));
+    listener.post("/webhooks/quote3d?tenant=acme", &headers, body.as_bytes());
+    page.wait(&format!("{CHOSEN} === 'row-1' && !document.getElementById('shown').hidden"));
+
+    page.eval("document.getElementById('resend').click()");
+    page.wait("document.getElementById('said').textContent === 'Sent again as #2, and answered 200.'");
+    page.wait("deliveries.get(2)?.resend_of === 1");
+
+    page.eval("following = false; choose(1)");
+    page.wait("document.getElementById('kicker').textContent.startsWith('#1 ')");
+    page.eval("document.getElementById('curl').click()");
+    page.wait("document.getElementById('said').textContent === 'Copied as a curl command.'");
+    let command = page.text("navigator.clipboard.readText()");
+    assert!(!command.contains("nobodys-business"), "{command}");
+    let ran = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    page.wait("deliveries.size === 3");
+
+    let got = notes.got();
+    let part = |number: usize, name: &str| got[number].headers.get(name).cloned();
+    for number in [1, 2] {
+        assert_eq!(got[number].body, body.as_bytes());
+        assert_eq!(got[number].uri, "/webhooks/quote3d?tenant=acme");
+        for name in ["x-webhook-signature", "x-webhook-event", "content-type"] {
+            assert_eq!(part(number, name), part(0, name), "{name}");
+        }
+    }
+    // Sent again it is as it came; what is copied has no credential.
+    assert!(part(1, "authorization").is_some() && part(2, "authorization").is_none());
+    page.eval("following = false; choose(2)");
+    page.wait("document.getElementById('kicker').textContent.startsWith('#2 ')");
+    let shown = page.text("document.getElementById('headers').innerText");
+    assert!(shown.contains("it carries a credential") && !shown.contains("nobodys-business"), "{shown}");
+    shows_no_secret(&page.text("document.documentElement.outerHTML"));
+}
+
+#[test]
+fn whatever_comes_is_shown_as_text() {
+    let nasty =
+        "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&amp;</pre></script><b>";
+    let (_, endpoint) = Notes::start(move |_| nasty);
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    let before = page.eval("document.querySelectorAll('script, img, b, iframe').length");
+    let event = format!("{nasty}\u{202e}gnp.exe\u{7}\u{200b}");
+    let body =
+        serde_json::json!({ "event": event, "id": nasty, "timestamp": nasty, "data": { nasty: event } });
+    let bodies = [body.to_string(), nasty.to_owned(), String::from("\u{1b}[2J\u{0}\u{feff}")];
+    for body in &bodies {
+        let headers = [("X-3QPR-Signature", sign(THREEQPR, body.as_bytes())), ("X-Nasty", nasty.to_owned())];
+        listener.post("/webhooks/3qpr", &headers, body.as_bytes());
+    }
+    listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", nasty.to_owned())], b"\xff\xfe<b>");
+    page.wait("deliveries.size === 4");
+    for number in 1..=4 {
+        page.eval(&format!("following = false; choose({number})"));
+        page.wait(&format!("document.getElementById('kicker').textContent.startsWith('#{number} ')"));
+        page.wait("document.getElementById('answer').textContent.includes('onerror=alert(1)')");
+    }
+    page.eval("following = false; choose(1)");
+    page.wait("document.getElementById('title').textContent.includes('<script>')");
+    let shown = page.text("document.getElementById('title').textContent");
+    assert!(shown.ends_with("<b>\\u{202e}gnp.exe\\u{7}\\u{200b}"), "{shown}");
+    let payload = page.text("document.getElementById('payload').textContent");
+    assert!(payload.contains("\\u{202e}gnp.exe") && !payload.contains('\u{202e}'), "{payload}");
+    page.eval("following = false; choose(3)");
+    page.wait("document.getElementById('payload').textContent === '\\\\u{1b}[2J\\\\u{0}\\\\u{feff}'");
+
+    assert_eq!(page.eval("document.querySelectorAll('script, img, b, iframe').length"), before);
+    assert_eq!(page.text("document.title"), "4 · countersign");
+    assert!(page.events("Page.javascriptDialogOpening").is_empty());
+    assert_eq!(page.events("Runtime.exceptionThrown"), [] as [serde_json::Value; 0]);
+    assert_eq!(page.events("Log.entryAdded"), [] as [serde_json::Value; 0]);
+}
+
+/// The page itself cannot be made to run anything else, were its script ever to try.
+#[test]
+fn the_policy_refuses_scripts_markup_and_strangers() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    for attempt in [
+        "document.body.innerHTML = '<img src=x onerror=alert(1)>'",
+        "document.body.insertAdjacentHTML('beforeend', '<script>1</script>')",
+        "eval('1')",
+        "document.write('<b>')",
+    ] {
+        let refused = page.eval(&format!("try {{ {attempt}; false }} catch {{ true }}"));
+        assert_eq!(refused, true, "{attempt}");
+    }
+    let elsewhere = "fetch('http://127.0.0.1:1/').then(() => 'went', (error) => String(error))";
+    assert!(page.text(elsewhere).contains("TypeError"));
+    let violations = page.eval(
+        "new Promise((resolve) => { addEventListener('securitypolicyviolation', (event) => resolve(event.violatedDirective)); \
+         const script = document.createElement('script'); try { script.src = '/x.js'; document.head.append(script); } catch { resolve('trusted-types'); } })",
+    );
+    assert!(["script-src-elem", "trusted-types"].contains(&violations.as_str().unwrap()), "{violations}");
+
+    let first = listener.get("/");
+    assert!(first.head.contains("frame-ancestors 'none'"), "{}", first.head);
+    assert!(!first.head.contains("unsafe-"), "{}", first.head);
+    // A nonce is used once.
+    let nonce = |answer: &Answer| answer.head.split("'nonce-").nth(1).unwrap()[..32].to_owned();
+    assert_ne!(nonce(&first), nonce(&listener.get("/")));
+}

@@ -1,0 +1,359 @@
+//! `countersign send`: what is sent, what comes of it, and what it is called.
+
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use super::receiver::{Notes, genuine};
+use super::support::*;
+
+fn sent(arguments: &[&str]) -> Ended {
+    run(&mut program(&[&["send"], arguments].concat()), b"")
+}
+
+/// Each answer, and the summary.
+fn answers(ended: &Ended) -> (Vec<Value>, Value) {
+    let mut lines = ended.json();
+    let summary = lines.pop().unwrap()["summary"].take();
+    (lines, summary)
+}
+
+#[test]
+fn every_named_event_is_accepted_by_a_real_receiver_and_known_to_the_library() {
+    let address = genuine(Duration::ZERO);
+    let (notes, noted) = Notes::answering(200);
+    for (provider, events) in [
+        (
+            "quote3d",
+            &[
+                "quote.completed",
+                "quote.failed",
+                "file.uploaded",
+                "file.deleted",
+                "job.status_changed",
+                "widget.added_to_cart",
+            ][..],
+        ),
+        (
+            "nowtoprint",
+            &["quote.received", "quote.updated", "order.created", "order.confirmed", "order.shipped"],
+        ),
+        (
+            "3qpr",
+            &[
+                "scan.created",
+                "conversation.completed",
+                "qpr_code.created",
+                "subscription.upgraded",
+                "subscription.cancelled",
+            ],
+        ),
+    ] {
+        for event in events {
+            let url = format!("{address}/webhooks/{provider}");
+            sent(&[&url, "--provider", provider, "--event", event]).is(0).says("200");
+            sent(&[&noted.to_string(), "--provider", provider, "--event", event]).is(0);
+            // What was sent reads as that event: no name of ours is one that the library does not know.
+            let got = notes.got().pop().unwrap();
+            let headers: Vec<_> =
+                got.headers.iter().map(|(name, value)| [name.as_str(), value.to_str().unwrap()]).collect();
+            let line = json!({ "provider": provider, "headers": headers, "body": String::from_utf8(got.body.to_vec()).unwrap() });
+            let told = run(&mut program(&["verify", "--lines", "--json"]), line.to_string().as_bytes())
+                .json()
+                .remove(0);
+            assert_eq!(told["event"], **event);
+            assert_ne!(told["variant"], "Unknown", "{event}");
+        }
+    }
+}
+
+#[test]
+fn the_documented_payloads_are_sent_to_the_byte_and_the_others_are_said_to_be_empty() {
+    let (notes, noted) = Notes::answering(200);
+    let url = noted.to_string();
+    for (provider, body) in [("quote3d", COMPLETED), ("nowtoprint", RECEIVED), ("3qpr", SCANNED)] {
+        sent(&[&url, "-p", provider]).is(0);
+        assert_eq!(notes.got().pop().unwrap().body, body);
+    }
+    sent(&[&url, "-p", "quote3d", "-e", "file.uploaded"])
+        .is(0)
+        .says("note: Quote3D documents no payload of file.uploaded");
+    sent(&[&url, "-p", "quote3d", "-e", "quote.imagined"]).is(0).says("name no event quote.imagined");
+    sent(&[&url, "-p", "3qpr"]).says("3QPR documents no event's data");
+    assert!(sent(&[&url, "-p", "quote3d"]).err.is_empty());
+
+    let got = notes.got().len();
+    sent(&[&url, "-p", "nowtoprint", "--fresh", "--duplicate", "2"]).is(0);
+    let fresh: Vec<_> = notes.got()[got..].iter().map(|got| got.body.clone()).collect();
+    assert_eq!(fresh[0], fresh[1]);
+    assert_ne!(fresh[0], RECEIVED);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("body");
+    std::fs::write(&file, b"\xff not even text\n").unwrap();
+    sent(&[&url, "-p", "3qpr", "--data", file.to_str().unwrap()]).is(0);
+    assert_eq!(notes.got().pop().unwrap().body, &b"\xff not even text\n"[..]);
+    run(&mut program(&["send", &url, "-p", "3qpr", "--data", "-"]), b"from a pipe").is(0);
+    assert_eq!(notes.got().pop().unwrap().body, "from a pipe");
+}
+
+/// Each kind of forgery is refused by a receiver made with the library, with the code that it is known to have.
+#[test]
+fn each_forgery_is_refused_for_what_it_is() {
+    let address = genuine(Duration::ZERO);
+    for (provider, kinds) in [("quote3d", 16), ("nowtoprint", 13), ("3qpr", 12)] {
+        let url = format!("{address}/webhooks/{provider}");
+        let ended = sent(&[&url, "-p", provider, "--forge", "all", "--json"]);
+        let (lines, summary) = answers(ended.is(0));
+        assert_eq!((lines.len(), &summary["refused"]), (kinds, &json!(kinds)), "{provider}");
+        for line in &lines {
+            let body: Value = serde_json::from_str(line["body"].as_str().unwrap()).unwrap();
+            assert_eq!(
+                json!({ "status": line["status"], "error": body["error"] }),
+                line["expected"],
+                "{line}"
+            );
+            // The same one alone.
+            let kind = line["forge"].as_str().unwrap();
+            sent(&[&url, "-p", provider, "--forge", kind])
+                .is(0)
+                .says(kind)
+                .says(body["error"].as_str().unwrap());
+        }
+        sent(&[&url, "-p", provider]).is(0);
+    }
+    let url = format!("{address}/webhooks/3qpr");
+    sent(&[&url, "-p", "3qpr", "--forge", "lying-event"]).is(2).says("3QPR has no event header");
+    sent(&[&url, "-p", "3qpr", "--forge", "invalid-event"]).is(2).says("quote.completed");
+    sent(&[&url, "-p", "3qpr", "--forge", "magic"]).is(2).says("wrong-secret");
+}
+
+#[test]
+fn a_receiver_that_takes_a_forgery_or_falls_over_is_found_out() {
+    let (_, gullible) = Notes::answering(204);
+    sent(&[&gullible.to_string(), "-p", "quote3d", "--forge", "all"])
+        .is(1)
+        .says("ACCEPTED, though it is forged")
+        .says("verify the raw body");
+    let (_, fragile) = Notes::answering(500);
+    sent(&[&fragile.to_string(), "-p", "quote3d", "--forge", "missing-signature"]).is(1);
+}
+
+#[test]
+fn the_exit_code_and_the_result_say_what_the_receiver_answered() {
+    for (status, code, result) in [
+        (200, 0, "accepted"),
+        (204, 0, "accepted"),
+        (301, 1, "failed"),
+        (400, 1, "refused"),
+        (401, 1, "refused"),
+        (409, 1, "in_flight"),
+        (500, 1, "failed"),
+    ] {
+        let (notes, address) = Notes::answering(status);
+        let ended = sent(&[&address.to_string(), "-p", "3qpr", "--json"]);
+        let (lines, summary) = answers(ended.is(code));
+        assert_eq!((&lines[0]["result"], &lines[0]["status"]), (&json!(result), &json!(status)));
+        assert_eq!((&summary["sent"], &summary[result]), (&json!(1), &json!(1)));
+        assert!(lines[0]["ms"].is_number() && summary["median_ms"].is_number());
+        assert_eq!(notes.got().len(), 1);
+    }
+}
+
+/// A receiver that refuses by the announced length hangs up before it has read all.
+#[test]
+fn an_answer_that_comes_before_the_body_is_sent_is_read() {
+    let address = genuine(Duration::ZERO);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long");
+    std::fs::write(&file, vec![b' '; 8 << 20]).unwrap();
+    let url = format!("{address}/webhooks/3qpr");
+    sent(&[&url, "-p", "3qpr", "--data", file.to_str().unwrap()]).is(1).says("413").says("body_too_large");
+}
+
+#[test]
+fn a_redirect_is_shown_and_not_followed() {
+    let (notes, address) =
+        Notes::start(|_| (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/else\u{3f}where")]));
+    sent(&[&address.to_string(), "-p", "3qpr"])
+        .is(1)
+        .says("307")
+        .says("a redirect to /else?where, which is not followed");
+    assert_eq!(notes.got().len(), 1);
+}
+
+#[test]
+fn who_does_not_answer_is_unreachable() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ended = sent(&[&free.to_string(), "-p", "3qpr", "--json"]);
+    let (lines, _) = answers(ended.is(3));
+    assert_eq!((&lines[0]["result"], &lines[0]["timed_out"]), (&json!("unreachable"), &json!(false)));
+    // It takes the connection, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = silent.local_addr().unwrap().to_string();
+    let ended = sent(&[&url, "-p", "3qpr", "--timeout", "1", "--json"]);
+    assert_eq!(answers(ended.is(3)).0[0]["timed_out"], true);
+    sent(&[&url, "-p", "3qpr", "--timeout", "1"]).is(3).says("no answer").says("is the receiver running");
+    sent(&["https://127.0.0.1:1/", "-p", "3qpr"]).is(3);
+    sent(&["http://no-such-host.invalid/", "-p", "3qpr"]).is(3);
+    for wrong in ["", "ftp://localhost", "http://"] {
+        sent(&[wrong, "-p", "3qpr"]).is(2).says("http://localhost:3000/webhooks/quote3d");
+    }
+}
+
+#[test]
+fn duplicates_are_the_same_bytes_and_handled_once() {
+    let address = genuine(Duration::ZERO);
+    let (notes, noted) = Notes::answering(200);
+    sent(&[&noted.to_string(), "-p", "quote3d", "--duplicate", "3"]).is(0).says("3 sent: 3 accepted");
+    let got = notes.got();
+    assert_eq!(got.len(), 3);
+    assert!(got.iter().all(|one| one.body == got[0].body && one.headers == got[0].headers));
+    let ended = sent(&[&format!("{address}/webhooks/3qpr"), "-p", "3qpr", "--duplicate", "60"]);
+    // So many are not shown each.
+    assert_eq!(ended.is(0).out.lines().count(), 1, "{ended:?}");
+}
+
+#[test]
+fn of_several_at_once_one_is_handled_and_the_others_are_in_flight() {
+    let address = genuine(Duration::from_secs(3));
+    let url = format!("{address}/webhooks/3qpr");
+    let (lines, summary) = answers(sent(&[&url, "-p", "3qpr", "--concurrent", "6", "--json"]).is(0));
+    assert_eq!((lines.len(), &summary["accepted"], &summary["in_flight"]), (6, &json!(1), &json!(5)));
+    // The one that was handled is the last to be answered.
+    assert_eq!(lines[5]["result"], "accepted");
+    let (_, summary) =
+        answers(sent(&[&url, "-p", "3qpr", "--concurrent", "2", "--duplicate", "9", "--json"]).is(0));
+    assert_eq!(summary["accepted"], 9);
+}
+
+#[test]
+fn the_previous_secret_is_taken_by_a_receiver_that_rotates() {
+    let address = genuine(Duration::ZERO);
+    sent(&[&format!("{address}/webhooks/3qpr"), "-p", "3qpr", "--previous-secret"]).is(0).says("200");
+}
+
+#[test]
+fn retries_come_as_the_provider_documents_until_one_is_accepted() {
+    let never = |_| StatusCode::SERVICE_UNAVAILABLE;
+    let (notes, address) = Notes::start(never);
+    let like = ["-p", "3qpr", "--retry-like-provider", "--time-scale", "10000", "--json"];
+    let (lines, summary) = answers(sent(&[&[&*address.to_string()], &like[..]].concat()).is(1));
+    assert_eq!((lines.len(), &summary["failed"]), (6, &json!(6)));
+    let got = notes.got();
+    assert!(got.iter().all(|one| one.body == got[0].body && one.headers == got[0].headers));
+
+    let (notes, address) =
+        Notes::start(|count| if count < 3 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK });
+    let (lines, _) = answers(sent(&[&[&*address.to_string()], &like[..]].concat()).is(0));
+    assert_eq!(
+        lines.iter().map(|line| line["status"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [500, 500, 200]
+    );
+    assert_eq!(notes.got().len(), 3);
+    sent(&[&[&*address.to_string()], &like[..]].concat())
+        .is(0)
+        .says("3QPR retries any status but 2xx after 5, 35, 155, 755 and 4355 s");
+
+    for (provider, says) in
+        [("quote3d", "\"may retry\", and documents no schedule"), ("nowtoprint", "documents no schedule")]
+    {
+        sent(&[&address.to_string(), "-p", provider, "--retry-like-provider"])
+            .is(2)
+            .says(says)
+            .says("--retry-at");
+    }
+    let (notes, address) = Notes::answering(400);
+    let at = ["-p", "quote3d", "--retry-at", "1,2", "--time-scale", "100"];
+    sent(&[&[&*address.to_string()], &at[..]].concat()).is(1).says("#3");
+    assert_eq!(notes.got().len(), 3);
+    sent(&[&address.to_string(), "-p", "quote3d", "--retry-at", "5,1"]).is(2);
+    sent(&[&address.to_string(), "-p", "quote3d", "--retry-at", "5", "--time-scale", "0"]).is(2);
+}
+
+/// The gaps between the tries, in the order of the schedule: none comes before its time.
+#[test]
+fn no_retry_comes_before_its_time() {
+    let times = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let noted = std::sync::Arc::clone(&times);
+    let (_, address) = Notes::start(move |_| {
+        noted.lock().unwrap().push(std::time::Instant::now());
+        StatusCode::BAD_GATEWAY
+    });
+    sent(&[&address.to_string(), "-p", "3qpr", "--retry-at", "1,3,6", "--time-scale", "10"]).is(1);
+    let times = times.lock().unwrap();
+    for (time, due) in times.iter().zip([0, 100, 300, 600]) {
+        // The first try begins before it is noted.
+        assert!(*time - times[0] + Duration::from_millis(50) >= Duration::from_millis(due), "{times:?}");
+    }
+}
+
+#[test]
+fn an_answer_is_shown_without_what_a_terminal_would_obey() {
+    let (_, address) = Notes::start(|_| (StatusCode::BAD_REQUEST, "\x1b[2Jtwo\nlines\u{202e}"));
+    let ended = sent(&[&address.to_string(), "-p", "3qpr"]);
+    ended.is(1).says("\\u{1b}[2Jtwo\n     lines\\u{202e}");
+}
+
+#[test]
+fn ctrl_c_ends_it_with_what_came_so_far() {
+    let (_, address) = Notes::answering(500);
+    let arguments = ["send", &address.to_string(), "-p", "3qpr", "--retry-like-provider", "--json"];
+    let mut child = program(&arguments).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().contains("500"));
+    assert!(
+        Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap().success()
+    );
+    assert!(lines.next().unwrap().unwrap().contains("\"sent\":1"));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// By TLS, with the roots of this machine, to which `SSL_CERT_FILE` adds.
+#[test]
+fn https_is_spoken_with_whom_this_machine_trusts() {
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root.pem");
+    let der = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, signed.cert.der());
+    std::fs::write(&root, format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n"))
+        .unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.cert.der().clone()], key)
+        .unwrap();
+    let config = std::sync::Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/webhooks/3qpr", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut connection = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
+            let mut stream = stream.unwrap();
+            let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+            let mut request = vec![0; 64 << 10];
+            // One that does not trust us hangs up here.
+            if std::io::Read::read(&mut tls, &mut request).is_ok_and(|read| read > 0) {
+                std::io::Write::write_all(&mut tls, b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
+                    .unwrap();
+            }
+        }
+    });
+    run(program(&["send", &url, "-p", "3qpr"]).env("SSL_CERT_FILE", &root), b"").is(0).says("202");
+    sent(&[&url, "-p", "3qpr"]).is(3).says("no TLS with localhost");
+}
+
+/// A bar is for people: where nobody watches, there is none.
+#[test]
+fn standard_error_has_no_bar_where_it_is_no_terminal() {
+    let (_, address) = Notes::answering(200);
+    let mut command = program(&["send", &address.to_string(), "-p", "quote3d", "--duplicate", "200"]);
+    let ended = run(command.stderr(Stdio::piped()), b"");
+    assert_eq!(ended.is(0).err, "");
+}

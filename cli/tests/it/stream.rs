@@ -1,0 +1,137 @@
+//! The page over time: a connection that breaks, a listener that was started again, a thousand deliveries.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::browser::open;
+use super::page::deliver;
+use super::support::*;
+
+/// A wire to a listener that can be cut: what the browser has through it breaks, and nothing new gets through.
+struct Wire {
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Wire {
+    fn lay(from: SocketAddr, to: SocketAddr) -> Self {
+        let wire = Self { streams: Arc::default(), is_cut: Arc::default() };
+        let (streams, is_cut) = (Arc::clone(&wire.streams), Arc::clone(&wire.is_cut));
+        let listener = TcpListener::bind(from).unwrap();
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                if is_cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let far = TcpStream::connect(to).unwrap();
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    streams.lock().unwrap().push(from.try_clone().unwrap());
+                    // It ends with either side.
+                    thread::spawn(move || drop((io::copy(&mut from, &mut to), to.shutdown(Shutdown::Both))));
+                }
+            }
+        });
+        wire
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+        for stream in self.streams.lock().unwrap().drain(..) {
+            // Its only error is that it is shut already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        self.is_cut.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_page_whose_connection_broke_comes_back_and_misses_nothing() {
+    // The page's own address has to be one that the listener knows for its own.
+    let listener = Listener::start(&["--bind", "127.0.0.2"]);
+    let here = SocketAddr::from(([127, 0, 0, 1], listener.address.port()));
+    let wire = Wire::lay(here, listener.address);
+    let Some(mut page) = open(&format!("http://{here}/")) else { return };
+    deliver(&listener, "quote.completed", COMPLETED);
+    page.wait("deliveries.size === 1");
+    page.eval("window.loadedOnce = true");
+    wire.cut();
+    page.wait("document.getElementById('state').textContent === 'Connecting again…'");
+    deliver(&listener, "quote.completed", COMPLETED);
+    page.eval("document.getElementById('resend').click()");
+    page.wait("document.getElementById('said').textContent === 'Not sent: the listener does not answer.'");
+    wire.mend();
+    page.wait("document.getElementById('state').textContent === 'Live' && deliveries.size === 2");
+    assert_eq!(page.eval("window.loadedOnce"), true);
+}
+
+/// Another process has another token, so the page loads itself again.
+#[test]
+fn a_page_whose_listener_was_started_again_begins_anew() {
+    let listener = Listener::start(&[]);
+    let port = listener.address.port().to_string();
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    deliver(&listener, "quote.completed", COMPLETED);
+    page.wait("deliveries.size === 1");
+    page.eval("window.loadedOnce = true");
+    listener.signal("TERM");
+    assert_eq!(listener.ended(), 0);
+    page.wait("document.getElementById('state').dataset.live === 'no'");
+    let listener = Listener::of(program(&["listen", "--json", "--port", &port]));
+    page.wait("window.loadedOnce === undefined && document.getElementById('state')?.dataset.live === 'yes'");
+    deliver(&listener, "quote.completed", COMPLETED);
+    page.wait("deliveries.size === 1 && document.getElementById('kicker').textContent.startsWith('#1 ')");
+    page.eval("document.getElementById('resend').click()");
+    page.wait("document.getElementById('said').textContent === 'Sent again as #2, and answered 200.'");
+}
+
+#[test]
+fn a_thousand_deliveries_cost_no_more_elements_than_are_in_sight() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    page.eval(include_str!("frames.js"));
+    let count = || "document.getElementsByTagName('*').length";
+    for number in 0..40 {
+        deliver(&listener, "file.deleted", &format!(r#"{{"event":"file.deleted","data":{{"n":{number}}}}}"#));
+    }
+    let shows = |number| {
+        format!("document.getElementById('kicker').textContent.startsWith('#{number} ') && !dirty.list")
+    };
+    page.wait(&shows(40));
+    let few = page.eval(count()).as_u64().unwrap();
+    let drawn = page.eval("drawn.rows").as_u64().unwrap();
+    for number in 40..1_100 {
+        deliver(&listener, "file.deleted", &format!(r#"{{"event":"file.deleted","data":{{"n":{number}}}}}"#));
+    }
+    page.wait(&shows(1_100));
+    // As many as the listener keeps, and of the first no trace.
+    assert_eq!(
+        page.eval("[deliveries.size, view.length, Math.min(...deliveries.keys())]"),
+        serde_json::json!([1000, 1000, 101])
+    );
+    let many = page.eval(count()).as_u64().unwrap();
+    assert!(many <= few + 20, "{few} elements for 40 deliveries, {many} for 1,000");
+    assert!(page.eval("document.querySelectorAll('[role=option]').length").as_u64().unwrap() < 25);
+    // Each row in sight is made once and filled once or twice; the rest of the list is not touched.
+    let drawn = page.eval("drawn.rows").as_u64().unwrap() - drawn;
+    assert!(drawn <= 2 * 1_060 + 100, "{drawn} rows were filled for 1,060 deliveries");
+    assert_eq!(page.text("document.getElementById('row-1100').getAttribute('aria-setsize')"), "1000");
+
+    page.eval("document.getElementById('scroller').scrollTop = 500 * ROW");
+    page.wait("document.getElementById('row-600')");
+    let there = page.eval("document.getElementById('row-600').getBoundingClientRect().top");
+    deliver(&listener, "file.deleted", r#"{"event":"file.deleted","data":{}}"#);
+    page.wait("deliveries.has(1101) && !dirty.list");
+    // What is read stays where it is while new ones come in above.
+    assert_eq!(page.eval("document.getElementById('row-600').getBoundingClientRect().top"), there);
+    println!(
+        "1,060 deliveries: {few} -> {many} elements, {drawn} rows filled, frames {}",
+        page.eval("frames()")
+    );
+}

@@ -1,0 +1,263 @@
+//! What the tests share: the program, a listener of it, and requests by hand.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use countersign::{Secret, Signature};
+use serde_json::Value;
+
+pub(crate) const QUOTE3D: &str = "quote3d-secret-of-the-tests";
+pub(crate) const NOWTOPRINT: &str = "nowtoprint-secret-of-the-tests";
+pub(crate) const THREEQPR: &str = "whsec_3qpr-secret-of-the-tests";
+pub(crate) const PREVIOUS: &str = "whsec_previous-secret-of-the-tests";
+
+/// Every secret there is, of which none may ever be seen.
+pub(crate) const SECRETS: [&str; 4] = [QUOTE3D, NOWTOPRINT, THREEQPR, PREVIOUS];
+
+pub(crate) const COMPLETED: &str = include_str!("../../../tests/data/quote3d_quote_completed.json");
+pub(crate) const RECEIVED: &str = include_str!("../../../tests/data/nowtoprint_quote_received.json");
+pub(crate) const SCANNED: &str = include_str!("../../../tests/data/threeqpr_scan_created.json");
+
+/// Long enough for any machine: what takes longer never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program with all secrets in its environment, and nothing else of this one's but what a program needs.
+pub(crate) fn program(arguments: &[&str]) -> Command {
+    let mut command = bare(arguments);
+    command
+        .env("QUOTE3D_WEBHOOK_SECRET", QUOTE3D)
+        .env("NOWTOPRINT_WEBHOOK_SECRET", NOWTOPRINT)
+        .env("THREEQPR_WEBHOOK_SECRET", THREEQPR)
+        .env("THREEQPR_WEBHOOK_SECRET_PREVIOUS", PREVIOUS);
+    command
+}
+
+/// The program without any secret.
+pub(crate) fn bare(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// How a run ended, and all that it printed.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    /// The lines on standard output, of which each is JSON.
+    pub(crate) fn json(&self) -> Vec<Value> {
+        self.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+            .collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn is(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) -> &Self {
+        assert!(self.out.contains(text) || self.err.contains(text), "{text:?} is not in {self:#?}");
+        self
+    }
+}
+
+/// Runs the program to its end. Whatever it prints, no secret is in it.
+#[track_caller]
+pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Ended {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let input = stdin.to_vec();
+    // The program may end before it has read all.
+    let writer = thread::spawn(move || drop(pipe.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let ended = Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    };
+    shows_no_secret(&ended.out);
+    shows_no_secret(&ended.err);
+    ended
+}
+
+#[track_caller]
+pub(crate) fn shows_no_secret(text: &str) {
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "a secret is shown: {text}");
+    }
+}
+
+pub(crate) fn sign(secret: &str, body: &[u8]) -> String {
+    Signature::sign(&Secret::new(secret).unwrap(), body).to_string()
+}
+
+/// The headers of a delivery of Quote3D.
+pub(crate) fn of_quote3d(event: &str, body: &[u8]) -> Vec<(&'static str, String)> {
+    vec![
+        ("Content-Type", "application/json".to_owned()),
+        ("X-Webhook-Event", event.to_owned()),
+        ("X-Webhook-Signature", sign(QUOTE3D, body)),
+    ]
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "it never comes: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A process that ends with the test, also if that panics, and its output so far.
+pub(crate) struct Listener {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    lines: Arc<Mutex<Vec<String>>>,
+    errors: Option<thread::JoinHandle<String>>,
+}
+
+impl Listener {
+    /// A listener on a free port, with these arguments.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::of(program(&[&["listen", "--port", "0", "--json"], arguments].concat()))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        let errors = thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        let written = Arc::clone(&lines);
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                written.lock().unwrap().push(line);
+            }
+        });
+        let first = until("where it listens", || lines.lock().unwrap().first().cloned());
+        let first: Value = serde_json::from_str(&first).unwrap();
+        let address = first["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        Self { child, address, lines, errors: Some(errors) }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The deliveries that it has logged, when there are so many.
+    #[track_caller]
+    pub(crate) fn logged(&self, count: usize) -> Vec<Value> {
+        let lines = until("a line for each delivery", || {
+            let lines = self.lines.lock().unwrap();
+            (lines.len() > count).then(|| lines[1..].to_vec())
+        });
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {
+        request(self.address, "POST", path, headers, body)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        request(self.address, "GET", path, &[], b"")
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let command = format!("kill -{signal} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+
+    /// Its exit code, when it has ended of itself, and all that it ever printed: no secret is in it.
+    pub(crate) fn ended(mut self) -> i32 {
+        let status = until("its end", || self.child.try_wait().unwrap());
+        shows_no_secret(&self.lines.lock().unwrap().join("\n"));
+        shows_no_secret(&self.errors.take().unwrap().join().unwrap());
+        status.code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Its only error is that the process has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if !thread::panicking() {
+            shows_no_secret(&self.lines.lock().unwrap().join("\n"));
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A request by hand: nothing is added but what is needed, and nothing that is given is left out.
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &[u8],
+) -> Answer {
+    let has_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
+    if !has_host {
+        head += &format!("Host: {address}\r\n");
+    }
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&[head.as_bytes(), b"\r\n", body].concat()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap_or_else(|| panic!("no head: {answer:?}"));
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_lowercase(), body: answer[end + 4..].to_vec() }
+}

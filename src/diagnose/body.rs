@@ -1,0 +1,227 @@
+//! The bodies that may have been signed, if what arrived had an accident on the way.
+
+use std::ops::ControlFlow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+
+use super::cause::Cause;
+use super::json::rewrite;
+use super::secret::base64_decoded;
+use super::style::styles_of;
+
+/// The longest body that is looked at, in bytes: the limit of [`Webhook`](crate::Webhook), unless told.
+pub(super) const MAX_LEN: usize = 1 << 20;
+/// The longest body that is made of one so long, in bytes. Escapes triple a text at the most; what indents
+/// could square it.
+fn max_variant_len(len: usize) -> usize {
+    (1024 + 8 * len).min(4 * MAX_LEN)
+}
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A way to undo an accident; none where it cannot have happened.
+type Undo = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// What was wrapped around the body last is undone first.
+static UNWRAP: [(Cause, Undo); 8] = [
+    (Cause::BodyBase64, |body| {
+        let text: Vec<_> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        base64_decoded(&text).map(|bytes| bytes.to_vec())
+    }),
+    (Cause::BodyDoubleEncoded, |body| serde_json::from_slice::<String>(body).ok().map(String::into_bytes)),
+    (Cause::BodyFormEncoded, |body| form_decoded(body, true)),
+    (Cause::BodyFormEncoded, |body| form_decoded(body, false)),
+    (Cause::BodyLatin1, |body| {
+        std::str::from_utf8(body).ok()?.chars().map(|character| u8::try_from(character).ok()).collect()
+    }),
+    (Cause::BodyLatin1, |body| match std::str::from_utf8(body) {
+        Ok(_) => None,
+        Err(_) => Some(body.iter().copied().map(char::from).collect::<String>().into()),
+    }),
+    (Cause::BodyLatin1, |body| std::str::from_utf8(body).ok()?.chars().map(to_windows_1252).collect()),
+    (Cause::BodyLatin1, |body| match std::str::from_utf8(body) {
+        Ok(_) => None,
+        Err(_) => Some(body.iter().copied().map(of_windows_1252).collect::<String>().into()),
+    }),
+];
+
+/// The bytes from 0x80 to 0x9f, as browsers read them: what is no character stays a control.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
+    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+fn of_windows_1252(byte: u8) -> char {
+    byte.checked_sub(0x80).and_then(|at| WINDOWS_1252.get(usize::from(at))).copied().unwrap_or(byte.into())
+}
+
+fn to_windows_1252(character: char) -> Option<u8> {
+    let byte = u8::try_from(character).ok().filter(|byte| of_windows_1252(*byte) == character);
+    byte.or_else(|| (0x80..=0x9f).find(|byte| of_windows_1252(*byte) == character))
+}
+
+static STRIP: [(Cause, Undo); 4] = [
+    (Cause::BodyNewlineAdded, |body| {
+        body.strip_suffix(b"\r\n").or(body.strip_suffix(b"\n")).map(<[u8]>::to_vec)
+    }),
+    (Cause::BodyBomAdded, |body| body.strip_prefix(BOM).map(<[u8]>::to_vec)),
+    (Cause::BodyCrlfAdded, |body| replaced(body, b"\r\n", b"\n")),
+    (Cause::BodyPadded, |body| Some(body.trim_ascii().to_vec())),
+];
+
+static APPEND: [(Cause, Undo); 11] = [
+    (Cause::BodyNewlineLost, |body| Some(around(b"", body, b"\n"))),
+    (Cause::BodyNewlineLost, |body| Some(around(b"", body, b"\r\n"))),
+    (Cause::BodyBomLost, |body| Some(around(BOM, body, b""))),
+    (Cause::BodyCrlfLost, |body| {
+        // Those that are CRLF already stay so.
+        let unix = replaced(body, b"\r\n", b"\n");
+        replaced(unix.as_deref().unwrap_or(body), b"\n", b"\r\n")
+    }),
+    (Cause::BodyTrimmed, |body| Some(around(b"", body, b" "))),
+    (Cause::BodyTrimmed, |body| Some(around(b" ", body, b""))),
+    (Cause::BodyTrimmed, |body| Some(around(b"\n", body, b""))),
+    (Cause::BodyTrimmed, |body| Some(around(b"\n", body, b"\n"))),
+    (Cause::BodyTrimmed, |body| Some(around(b"", body, b"\n\n"))),
+    (Cause::BodyFormDecoded, |body| form_encoded(body, FORM)),
+    (Cause::BodyFormDecoded, |body| form_encoded(body, FORM_OF_PYTHON)),
+];
+
+fn around(before: &[u8], body: &[u8], after: &[u8]) -> Vec<u8> {
+    [before, body, after].concat()
+}
+
+fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(from) {
+            out.extend_from_slice(to);
+            rest = after;
+        } else {
+            out.push(rest[0]);
+            rest = &rest[1..];
+        }
+    }
+    Some(out)
+}
+
+/// All that a form escapes, but for the space, which becomes a plus.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
+const FORM_OF_PYTHON: &AsciiSet = &FORM.remove(b'~');
+
+fn form_encoded(body: &[u8], set: &'static AsciiSet) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let value = utf8_percent_encode(text, set).to_string().replace(' ', "+");
+    Some(format!("payload={value}").into())
+}
+
+/// The value of the one field, or the whole, or the one field's name.
+fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let value = match body.iter().position(|byte| *byte == b'=') {
+        Some(at) if at > 0 && body[..at].iter().all(is_name) => &body[at + 1..],
+        Some(at) if at + 1 == body.len() => &body[..at],
+        _ => body,
+    };
+    let value = if is_plus_a_space { replaced(value, b"+", b" ")? } else { value.to_vec() };
+    Some(percent_decode(&value).collect())
+}
+
+/// What a body may have been, for [`visit_each`].
+pub(super) type Visit<'v> = dyn FnMut(&[u8], &[Cause]) -> ControlFlow<()> + 'v;
+
+/// Gives every body that becomes this one by exactly so many accidents, at most one of each stage,
+/// with their causes. One at a time, so that of a long body a few copies are in memory.
+pub(super) fn visit_each(body: &[u8], accidents: usize, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    Stage::Unwrap.descend(body, accidents, &[], visit)?;
+    if accidents == 1 { visit_each_lost_byte(body, visit) } else { ControlFlow::Continue(()) }
+}
+
+/// The longest body of which a lost byte is looked for, in bytes: it takes 128 hashes with each key.
+const MAX_LEN_WITH_LOSS: usize = 1 << 16;
+
+/// A byte that was no UTF-8 has become U+FFFD, of which there is one: it is one of those beyond ASCII.
+fn visit_each_lost_byte(body: &[u8], visit: &mut Visit<'_>) -> ControlFlow<()> {
+    let pieces = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_LEN_WITH_LOSS);
+    let Some((before, after)) = pieces.and_then(|text| text.split_once('\u{fffd}')) else {
+        return ControlFlow::Continue(());
+    };
+    if !after.contains('\u{fffd}') {
+        let mut body = [before.as_bytes(), &[0], after.as_bytes()].concat();
+        for byte in 0x80..=0xff {
+            body[before.len()] = byte;
+            visit(&body, &[Cause::BodyLossy])?;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    Unwrap,
+    Strip,
+    Restyle,
+    Append,
+    Done,
+}
+
+impl Stage {
+    fn descend(
+        self,
+        body: &[u8],
+        accidents: usize,
+        causes: &[Cause],
+        visit: &mut Visit<'_>,
+    ) -> ControlFlow<()> {
+        let (next, table): (_, &[(Cause, Undo)]) = match self {
+            Self::Unwrap => (Self::Strip, &UNWRAP),
+            Self::Strip => (Self::Restyle, &STRIP),
+            Self::Restyle => return restyled(body, accidents, causes, visit),
+            Self::Append => (Self::Done, &APPEND),
+            Self::Done if accidents == 0 => return visit(body, causes),
+            Self::Done => return ControlFlow::Continue(()),
+        };
+        // What happened to the ends is simpler than that the text was written again.
+        let is_meant = |cause: &Cause| accidents > 0 && !causes.iter().any(|done| is_opposite(done, cause));
+        for (cause, undo) in table.iter().filter(|(cause, _)| is_meant(cause)) {
+            if let Some(before) = undo(body).filter(|before| is_new(before, body)) {
+                let causes = [causes, std::slice::from_ref(cause)].concat();
+                next.descend(&before, accidents - 1, &causes, visit)?;
+            }
+        }
+        next.descend(body, accidents, causes, visit)
+    }
+}
+
+/// Whether one accident takes back the other, so that both together are none.
+fn is_opposite(done: &Cause, cause: &Cause) -> bool {
+    match done {
+        Cause::BodyFormEncoded => matches!(cause, Cause::BodyFormDecoded),
+        Cause::BodyBomAdded => matches!(cause, Cause::BodyBomLost),
+        Cause::BodyCrlfAdded => matches!(cause, Cause::BodyCrlfLost),
+        Cause::BodyNewlineAdded | Cause::BodyPadded => {
+            matches!(cause, Cause::BodyNewlineLost | Cause::BodyTrimmed)
+        }
+        _ => false,
+    }
+}
+
+fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'_>) -> ControlFlow<()> {
+    Stage::Append.descend(body, accidents, causes, visit)?;
+    if accidents == 0 {
+        return ControlFlow::Continue(());
+    }
+    for (style, price) in styles_of(body).filter(|(_, price)| *price <= accidents) {
+        if let Some(before) =
+            rewrite(body, style, max_variant_len(body.len())).filter(|before| is_new(before, body))
+        {
+            let causes: Vec<_> = causes.iter().cloned().chain(style.causes()).collect();
+            Stage::Append.descend(&before, accidents - price, &causes, visit)?;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+fn is_new(before: &[u8], body: &[u8]) -> bool {
+    before != body && before.len() <= max_variant_len(body.len())
+}

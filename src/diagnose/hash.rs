@@ -1,0 +1,65 @@
+//! The hashes, and how many of them there may be.
+
+use hmac::digest::{FixedOutput, Update};
+use hmac::{Hmac, KeyInit};
+use sha1::Sha1;
+use sha2::Sha512;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::mac::{Mac, sha256};
+
+/// How a tag was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Sha256,
+    Sha1,
+    Sha512,
+    /// Of the body alone, without a key.
+    PlainSha256,
+}
+
+/// What was hashed so far, and what may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Work {
+    pub(super) hashes: u64,
+    pub(super) bytes: u64,
+}
+
+impl Work {
+    pub(super) const MAX_HASHES: u64 = 1 << 16;
+    pub(super) const MAX_BYTES: u64 = 1 << 29;
+
+    /// Counts a hash of so many bytes, unless that is beyond the limit.
+    pub(super) fn spend(&mut self, bytes: usize) -> bool {
+        let spent = Self { hashes: self.hashes + 1, bytes: self.bytes + bytes as u64 };
+        let is_within = spent.hashes <= Self::MAX_HASHES && spent.bytes <= Self::MAX_BYTES;
+        if is_within {
+            *self = spent;
+        }
+        is_within
+    }
+}
+
+/// Whether the key makes this tag of a message, in a time that does not depend on how much of it is right.
+pub(super) fn makes(algorithm: Algorithm, key: &[u8], message: [&[u8]; 2], tag: &[u8]) -> bool {
+    let computed = match algorithm {
+        Algorithm::Sha256 => {
+            let mut mac = Mac::keyed(key);
+            mac.update(message[0]);
+            mac.update(message[1]);
+            Zeroizing::new(mac.finish().to_vec())
+        }
+        Algorithm::Sha1 => keyed::<Hmac<Sha1>>(key, message),
+        Algorithm::Sha512 => keyed::<Hmac<Sha512>>(key, message),
+        // Of a body alone, in front of which nothing is signed.
+        Algorithm::PlainSha256 => Zeroizing::new(sha256(message[1]).to_vec()),
+    };
+    computed.ct_eq(tag).into()
+}
+
+fn keyed<M: KeyInit + Update + FixedOutput>(key: &[u8], message: [&[u8]; 2]) -> Zeroizing<Vec<u8>> {
+    #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
+    let mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
+    Zeroizing::new(mac.chain(message[0]).chain(message[1]).finalize_fixed().to_vec())
+}

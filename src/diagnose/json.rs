@@ -1,0 +1,262 @@
+//! JSON text written again, token by token: order, repeated fields and numbers stay as they are.
+
+use super::cause::JsonLayout;
+use super::style::{Escapes, Numbers, SPECIAL_IN_DOT_NET, Slashes, Style};
+
+/// The text in this style; none if it is no JSON object or array, or would be longer than `limit`.
+pub(super) fn rewrite(body: &[u8], style: Style, limit: usize) -> Option<Vec<u8>> {
+    let text = document(body)?;
+    let mut writer = Writer { style, out: Vec::with_capacity(text.len() * 5 / 4), depth: 0, number: 0 };
+    for (token, after) in tokens(text) {
+        writer.token(token, after);
+        if writer.out.len() > limit {
+            return None;
+        }
+    }
+    Some(writer.out)
+}
+
+/// How many numbers there are, up to `limit`.
+pub(super) fn count_numbers(body: &[u8], limit: usize) -> usize {
+    let is_number = |token: &str| matches!(token.as_bytes()[0], b'-' | b'0'..=b'9');
+    document(body).map_or(0, |text| tokens(text).filter(|(token, _)| is_number(token)).take(limit).count())
+}
+
+/// Whether the names of each object are in alphabetical order, and enough of them follow another to be no chance.
+pub(super) fn are_names_sorted(body: &[u8]) -> bool {
+    const ENOUGH: usize = 3;
+    let Some(text) = document(body) else { return false };
+    let (mut last, mut count) = (Vec::new(), 0);
+    for (token, after) in tokens(text) {
+        match token.as_bytes()[0] {
+            b'{' | b'[' => last.push(""),
+            b'}' | b']' => _ = last.pop(),
+            b'"' if after.trim_start_matches(WHITE).starts_with(':') => {
+                let Some(last) = last.last_mut() else { return false };
+                if *last > token {
+                    return false;
+                }
+                count += usize::from(!last.is_empty());
+                *last = token;
+            }
+            _ => {}
+        }
+    }
+    count >= ENOUGH
+}
+
+const WHITE: [char; 4] = [' ', '\n', '\r', '\t'];
+
+/// The text of an object or an array, as far as its first character tells.
+fn document(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok().filter(|text| text.trim_start_matches(WHITE).starts_with(['{', '[']))
+}
+
+/// The tokens of a text, each with what comes after it. White space is a token, and what is no JSON is too.
+fn tokens(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let length = match rest.bytes().next()? {
+            b'"' => string_len(rest),
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
+            b' ' | b'\n' | b'\r' | b'\t' => rest.len() - rest.trim_start_matches(WHITE).len(),
+            _ => rest.bytes().position(|byte| b"\"{}[],: \n\r\t".contains(&byte)).unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at(length);
+        rest = after;
+        Some((token, after))
+    })
+}
+
+/// The length of the string that the text begins with, up to its closing quote, if it has one.
+fn string_len(text: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+struct Writer {
+    style: Style,
+    out: Vec<u8>,
+    depth: usize,
+    number: usize,
+}
+
+impl Writer {
+    fn token(&mut self, token: &str, after: &str) {
+        match token.as_bytes()[0] {
+            b'"' => self.string(token),
+            b'-' | b'0'..=b'9' => self.number(token),
+            first => match self.style.layout {
+                Some(layout) => self.laid_out(layout, first, token, after),
+                None => self.out.extend_from_slice(token.as_bytes()),
+            },
+        }
+    }
+
+    fn laid_out(&mut self, layout: JsonLayout, first: u8, token: &str, after: &str) {
+        match first {
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            b'{' | b'[' => {
+                self.out.push(first);
+                self.depth += 1;
+                if !after.trim_start_matches(WHITE).starts_with(['}', ']']) {
+                    self.new_line(layout);
+                }
+            }
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                if !matches!(self.out.last(), Some(b'{' | b'[')) {
+                    self.new_line(layout);
+                }
+                self.out.push(first);
+            }
+            b',' => {
+                self.out.push(first);
+                if layout == JsonLayout::Spaced {
+                    self.out.push(b' ');
+                }
+                self.new_line(layout);
+            }
+            b':' => {
+                self.out.push(first);
+                if layout != JsonLayout::Compact {
+                    self.out.push(b' ');
+                }
+            }
+            _ => self.out.extend_from_slice(token.as_bytes()),
+        }
+    }
+
+    fn new_line(&mut self, layout: JsonLayout) {
+        let (unit, times) = match layout {
+            JsonLayout::Compact | JsonLayout::Spaced => return,
+            JsonLayout::TwoSpaces => (b' ', 2),
+            JsonLayout::FourSpaces => (b' ', 4),
+            JsonLayout::Tabs => (b'\t', 1),
+        };
+        self.out.push(b'\n');
+        self.out.extend(std::iter::repeat_n(unit, times * self.depth));
+    }
+
+    fn number(&mut self, token: &str) {
+        let place = self.number;
+        self.number += 1;
+        self.out.extend_from_slice(token.as_bytes());
+        if token.contains(['e', 'E']) {
+            return;
+        }
+        let is_in = |numbers: u8| place < 8 && numbers >> place & 1 == 1;
+        let (integers, fractions) = match self.style.numbers {
+            Numbers::IntegersOnePlace => (".0", ""),
+            Numbers::FractionsTwoPlaces => ("", "0"),
+            Numbers::TwoPlaces => (".00", "0"),
+            Numbers::OnePlaceOf(numbers) if is_in(numbers) => (".0", ""),
+            Numbers::TwoPlacesOf(numbers) if is_in(numbers) => (".00", "0"),
+            _ => return,
+        };
+        let zeros = match token.split_once('.').map(|(_, fraction)| fraction.len()) {
+            None => integers,
+            Some(1) => fractions,
+            Some(_) => return,
+        };
+        self.out.extend_from_slice(zeros.as_bytes());
+    }
+
+    fn string(&mut self, token: &str) {
+        let mut rest = token;
+        while let Some(at) = rest.bytes().position(|byte| self.may_change(byte)) {
+            let (same, from) = rest.split_at(at);
+            self.out.extend_from_slice(same.as_bytes());
+            let Some(first) = from.chars().next() else { break };
+            let mut length = first.len_utf8();
+            match first {
+                '\\' => length = self.escape(from),
+                '/' if self.style.slashes == Slashes::Escape => self.out.extend_from_slice(b"\\/"),
+                _ if self.is_escaped(first) => self.unit_escapes(first),
+                _ => self.out.extend_from_slice(&from.as_bytes()[..length]),
+            }
+            rest = &from[length..];
+        }
+        self.out.extend_from_slice(rest.as_bytes());
+    }
+
+    /// Whether a character that begins with this byte has to be looked at.
+    fn may_change(&self, byte: u8) -> bool {
+        let Style { escapes, slashes, .. } = self.style;
+        if (escapes, slashes) == (Escapes::Keep, Slashes::Keep) {
+            return false;
+        }
+        let is_special = byte >= 0x80 || SPECIAL_IN_DOT_NET.contains(&byte);
+        matches!(byte, b'\\' | b'/') || is_special && escapes != Escapes::Keep
+    }
+
+    fn is_escaped(&self, character: char) -> bool {
+        match self.style.escapes {
+            Escapes::Keep | Escapes::Unescape => false,
+            Escapes::Ascii | Escapes::AsciiUpper => !character.is_ascii(),
+            Escapes::DotNet => u8::try_from(character)
+                .map_or(true, |byte| !byte.is_ascii() || SPECIAL_IN_DOT_NET.contains(&byte)),
+            Escapes::Html => matches!(character, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'),
+        }
+    }
+
+    fn unit_escapes(&mut self, character: char) {
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            self.out.extend_from_slice(b"\\u");
+            let mut digits = [0; 4];
+            // Four digits are two bytes.
+            let _ = hex::encode_to_slice(unit.to_be_bytes(), &mut digits);
+            if matches!(self.style.escapes, Escapes::AsciiUpper | Escapes::DotNet) {
+                digits.make_ascii_uppercase();
+            }
+            self.out.extend_from_slice(&digits);
+        }
+    }
+
+    /// Writes the escape that the text begins with, and returns how long it is.
+    fn escape(&mut self, text: &str) -> usize {
+        if self.style.slashes == Slashes::Unescape && text.starts_with("\\/") {
+            self.out.push(b'/');
+            return 2;
+        }
+        let quote = match self.style.escapes {
+            Escapes::DotNet => ("\\\"", "\\u0022"),
+            _ => ("\\u0022", "\\\""),
+        };
+        if matches!(self.style.escapes, Escapes::DotNet | Escapes::Unescape) && text.starts_with(quote.0) {
+            self.out.extend_from_slice(quote.1.as_bytes());
+            return quote.0.len();
+        }
+        if self.style.escapes == Escapes::Unescape
+            && let Some((character, length)) = unescaped(text)
+        {
+            self.out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            return length;
+        }
+        // With what it escapes, which may be a backslash or a quote.
+        let length = 1 + text[1..].chars().next().map_or(0, char::len_utf8);
+        self.out.extend_from_slice(&text.as_bytes()[..length]);
+        length
+    }
+}
+
+/// The character of a `\u` escape, or of two that are a pair, unless JSON needs it to be escaped.
+fn unescaped(text: &str) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(())?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let units = [unit(0)?, unit(6).unwrap_or_default()];
+    let character = char::decode_utf16(units).next()?.ok()?;
+    let is_needed = matches!(character, '\0'..='\u{1f}' | '"' | '\\');
+    (!is_needed).then_some((character, 6 * character.len_utf16()))
+}
