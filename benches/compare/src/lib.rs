@@ -12,5 +12,7 @@ pub mod record;
 #[path = "../../rounds/mod.rs"]
 pub mod rounds;
 #[cfg(feature = "stores")]
+#[path = "../../../tests/common/servers.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
 pub mod servers;
 pub mod svg;
