@@ -377,6 +377,7 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         BodyFormDecoded,
         BodyLatin1,
         BodyLossy,
+        BodySignedLossy,
         BodyNewlineAdded,
         BodyNewlineLost,
         BodyPadded,
