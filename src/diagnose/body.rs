@@ -22,7 +22,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 type Undo = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// What was wrapped around the body last is undone first.
-static UNWRAP: [(Cause, Undo); 8] = [
+static UNWRAP: [(Cause, Undo); 9] = [
     (Cause::BodyBase64, |body| {
         let text: Vec<_> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         base64_decoded(&text).map(|bytes| bytes.to_vec())
@@ -42,6 +42,7 @@ static UNWRAP: [(Cause, Undo); 8] = [
         Ok(_) => None,
         Err(_) => Some(body.iter().copied().map(of_windows_1252).collect::<String>().into()),
     }),
+    (Cause::BodySignedLossy, |body| Some(String::from_utf8_lossy(body).into_owned().into())),
 ];
 
 /// The bytes from 0x80 to 0x9f, as browsers read them: what is no character stays a control.

@@ -82,6 +82,8 @@ pub enum Cause {
     /// A byte that was no UTF-8 was replaced with the character U+FFFD. Of more such bytes there is a
     /// [`Hint`](super::Hint::BodyLossy).
     BodyLossy,
+    /// The provider signs the body as text, with U+FFFD for what is no UTF-8, and sends the bytes.
+    BodySignedLossy,
     /// A line end was added.
     BodyNewlineAdded,
     /// A line end was lost.
@@ -324,6 +326,11 @@ impl Cause {
                 "body_lossy",
                 "a byte of the body was no UTF-8, and was replaced with the character U+FFFD",
                 "give the verifier the body's raw bytes: something read them as text",
+            ),
+            Self::BodySignedLossy => (
+                "body_signed_lossy",
+                "what was signed has the character U+FFFD where the body has bytes that are no UTF-8",
+                "have the sender sign the bytes that it sends, and send UTF-8",
             ),
             Self::BodyNewlineAdded => ("body_newline_added", "a line end was added to the body", ENDS),
             Self::BodyNewlineLost => ("body_newline_lost", "a line end after the body was lost", ENDS),

@@ -38,6 +38,7 @@ const UPPER_ASCII: Tool = Node(
 const QUOTES: Tool = Shell(r#"printf '{"a":"\\"\\\\","b":"it is 1+1`"}'"#);
 const WITH_EURO: Tool = Shell("printf '{\"price\":\"12 €\",\"city\":\"Genève\"}'");
 const LATIN1: Tool = Shell("printf '{\"city\":\"Z\\374rich\"}'");
+const SENT_AS_LATIN1: Tool = Shell("printf '{\"city\":\"Z\\374rich, Gen\\350ve\"}'");
 const WITH_NEWLINE: Tool = Shell("cat; echo");
 const WITH_CRLF: Tool = Node("JSON.stringify(JSON.parse(body), null, 2).replaceAll('\\n', '\\r\\n')");
 const WITH_BOM: Tool = Python("body.decode().encode('utf-8-sig')");
@@ -136,6 +137,11 @@ fn what_was_done_to_the_body_is_named() {
         (WITH_EURO, Python("body.decode().encode('cp1252')"), &["body_latin1"]),
         (LATIN1, Node("body.toString('utf8')"), &["body_lossy"]),
         (LATIN1, Python("body.decode(errors='replace')"), &["body_lossy"]),
+        (
+            Shell("printf '{\"city\":\"Z\\357\\277\\275rich, Gen\\357\\277\\275ve\"}'"),
+            SENT_AS_LATIN1,
+            &["body_signed_lossy"],
+        ),
         // Two at once, of which neither is of the text alone.
         (JS_TWO, Shell("cat; echo"), &["body_newline_added"]),
         (

@@ -377,6 +377,7 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         BodyFormDecoded,
         BodyLatin1,
         BodyLossy,
+        BodySignedLossy,
         BodyNewlineAdded,
         BodyNewlineLost,
         BodyPadded,
@@ -481,6 +482,15 @@ fn nothing_else_in_the_library_knows_of_it() {
     // In the secrets, one method.
     let secret = std::fs::read_to_string(format!("{src}/secret.rs")).unwrap();
     assert_eq!(secret.matches("diagnos").count(), 1);
+}
+
+#[test]
+fn sha_256_is_by_the_mac_that_was_chosen() {
+    let source = include_str!("../../src/diagnose/hash.rs");
+    assert!(source.contains("use crate::mac::{Mac, sha256};"));
+    for past_it in ["sha2::Sha256", "sha2::{", "Hmac<Sha256>", "Sha256::d"] {
+        assert!(!source.contains(past_it), "{past_it}");
+    }
 }
 
 fn headers() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
