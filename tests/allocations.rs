@@ -16,6 +16,7 @@ fn a_rejected_delivery_allocates_nothing() {
     let webhook = rotating::<Quote3d>();
     let right = &webhook.sign(QUOTE3D.as_bytes()).to_string();
     let other = &webhook.sign(b"another body").to_string();
+    let upper = right.to_uppercase().replace("SHA256", "sha256");
     let name = "x-webhook-signature";
     let event = ("x-webhook-event", "quote.completed");
     let megabyte = vec![b'x'; 1 << 20];
@@ -23,7 +24,7 @@ fn a_rejected_delivery_allocates_nothing() {
         (headers(&[event]), Error::MissingSignature),
         (headers(&[event, (name, right), (name, right)]), Error::DuplicateSignature),
         (headers(&[event, (name, "sha256=00")]), Error::MalformedSignature),
-        (headers(&[event, (name, &right.to_uppercase())]), Error::MalformedSignature),
+        (headers(&[event, (name, &upper)]), Error::MalformedSignature),
         (headers(&[event, (name, &"x".repeat(60_000))]), Error::MalformedSignature),
         (headers(&[event, (name, other)]), Error::SignatureMismatch),
     ];

@@ -3,7 +3,7 @@
 use crate::case::DOCUMENTED;
 use crate::record::Record;
 
-/// A figure, on a CPU without SHA extensions and with them, where that makes a difference.
+/// A figure, with the CPU's SHA extensions left unused and with them, where that makes a difference.
 pub struct Figure {
     pub name: String,
     pub target: Target,

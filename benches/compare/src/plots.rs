@@ -32,7 +32,7 @@ pub fn side_by_side(record: &Record) -> String {
         15.0,
         "One delivery of 641 bytes: signature checked and body parsed, in microseconds",
     );
-    for (at, label) in ["CPU without SHA extensions", "with SHA extensions"].iter().enumerate() {
+    for (at, label) in ["SHA extensions left unused", "with SHA extensions"].iter().enumerate() {
         let x = left + 210.0 * at as f64;
         svg.bar(x, 42.0, 12.0, 12.0, COLOURS[at]);
         svg.text(x + 18.0, 53.0, Anchor::Start, 13.0, label);
@@ -77,7 +77,7 @@ pub fn growth(record: &Record) -> String {
     let mut svg = Svg::new(820.0, 380.0, "How the costs grow");
     Diagram {
         left: 60.0,
-        title: "A delivery, by its bytes (µs, no SHA extensions)",
+        title: "A delivery, by its bytes (µs)",
         x: (2.0, 7.0),
         y: (0.0, 5.0),
         curves: vec![

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "\nA figure is that of a CPU without SHA extensions, for which the targets are; \"with SHA\" is the same with them."
+        "\nA figure is with the CPU's SHA extensions left unused, which is what is judged; \"with SHA\" is the same with them."
     );
     if missed.is_empty() {
         return ExitCode::SUCCESS;
