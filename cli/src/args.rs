@@ -13,7 +13,7 @@ use crate::verify::VerifyArgs;
 #[command(name = "countersign", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "\
 Start with:
-  countersign listen                                  and open the page that it names
+  countersign listen                                  and open the page that it prints
   countersign send localhost:4400/webhooks/quote3d --provider quote3d
 
 Secrets come from the environment, or from --secret-file or --env-file, and never from an argument:

@@ -35,8 +35,7 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
         })
     });
     let settings = json!({
-        "token": app.token,
-        "instance": app.instance,
+        "token": app.key,
         "forward": app.intake.forward.as_ref().map(ToString::to_string),
         "providers": providers,
     });
@@ -143,7 +142,7 @@ pub(super) async fn curl(State(app): State<Arc<App>>, Path(number): Path<u64>) -
         [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT];
     let headers =
         entry.headers.iter().filter(|(name, _)| !own.contains(name) && !is_credential(name.as_str()));
-    let url = format!("http://127.0.0.1:{}{}", app.port, entry.path_and_query);
+    let url = format!("http://{}{}", super::near(app.address), entry.path_and_query);
     curl::command(&url, headers, &entry.body).into_response()
 }
 

@@ -215,7 +215,7 @@ fn a_body_is_taken_up_to_its_limit_and_no_longer_one_is_kept() {
 fn events(listener: &Listener, last: &str) -> String {
     let mut stream = TcpStream::connect(listener.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let head = format!("GET /api/events HTTP/1.1\r\nHost: {}\r\n", listener.address);
+    let head = format!("GET /api/events?key={} HTTP/1.1\r\nHost: {}\r\n", listener.key, listener.address);
     stream.write_all(format!("{head}Last-Event-ID: {last}\r\n\r\n").as_bytes()).unwrap();
     let mut text = Vec::new();
     // It never ends, so it is read for a while.
@@ -282,7 +282,8 @@ fn no_secret_and_no_credential_is_shown_anywhere() {
 fn it_ends_when_told_whatever_goes_on() {
     let listener = Listener::start(&[]);
     let mut watching = TcpStream::connect(listener.address).unwrap();
-    write!(watching, "GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", listener.address).unwrap();
+    write!(watching, "GET /api/events?key={} HTTP/1.1\r\nHost: {}\r\n\r\n", listener.key, listener.address)
+        .unwrap();
     let long = format!("{{\"event\":\"a\",\"data\":\"{}\"}}", "é/".repeat(100_000));
     for _ in 0..3 {
         listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", sign(QUOTE3D, b"other"))], long.as_bytes());

@@ -57,7 +57,7 @@ fn a_page_whose_connection_broke_comes_back_and_misses_nothing() {
     let listener = Listener::start(&["--bind", "127.0.0.2"]);
     let here = SocketAddr::from(([127, 0, 0, 1], listener.address.port()));
     let wire = Wire::lay(here, listener.address);
-    let Some(mut page) = open(&format!("http://{here}/")) else { return };
+    let Some(mut page) = open(&format!("http://{here}/?key={}", listener.key)) else { return };
     deliver(&listener, "quote.completed", COMPLETED);
     page.wait("deliveries.size === 1");
     page.eval("window.loadedOnce = true");
@@ -71,7 +71,7 @@ fn a_page_whose_connection_broke_comes_back_and_misses_nothing() {
     assert_eq!(page.eval("window.loadedOnce"), true);
 }
 
-/// Another process has another token, so the page loads itself again.
+/// Another process has another key, so the page says where to find it.
 #[test]
 fn a_page_whose_listener_was_started_again_begins_anew() {
     let listener = Listener::start(&[]);
@@ -84,6 +84,10 @@ fn a_page_whose_listener_was_started_again_begins_anew() {
     assert_eq!(listener.ended(), 0);
     page.wait("document.getElementById('state').dataset.live === 'no'");
     let listener = Listener::of(program(&["listen", "--json", "--port", &port]));
+    page.wait(
+        "document.getElementById('state').textContent === 'Ended: open the address that the listener prints'",
+    );
+    page.go(&listener.url("/"));
     page.wait("window.loadedOnce === undefined && document.getElementById('state')?.dataset.live === 'yes'");
     deliver(&listener, "quote.completed", COMPLETED);
     page.wait("deliveries.size === 1 && document.getElementById('kicker').textContent.startsWith('#1 ')");

@@ -131,6 +131,8 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 pub(crate) struct Listener {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// What the page's address has to have.
+    pub(crate) key: String,
     lines: Arc<Mutex<Vec<String>>>,
     errors: Option<thread::JoinHandle<String>>,
 }
@@ -160,11 +162,13 @@ impl Listener {
         let first = until("where it listens", || lines.lock().unwrap().first().cloned());
         let first: Value = serde_json::from_str(&first).unwrap();
         let address = first["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
-        Self { child, address, lines, errors: Some(errors) }
+        let key = first["page"].as_str().and_then(|page| page.split("?key=").nth(1)).unwrap_or_default();
+        let key = key.to_owned();
+        Self { child, address, key, lines, errors: Some(errors) }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}?key={}", self.address, self.key)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -186,7 +190,7 @@ impl Listener {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        request(self.address, "GET", path, &[], b"")
+        request(self.address, "GET", &format!("{path}?key={}", self.key), &[], b"")
     }
 
     pub(crate) fn signal(&self, signal: &str) {
