@@ -26,6 +26,7 @@ mod journal;
 mod log;
 mod page;
 mod redact;
+mod server;
 
 use intake::Intake;
 
@@ -115,6 +116,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
             "--forward-to is this listener itself\n  Give your own endpoint, or another --port.",
         ));
     }
+    let forward = forward.map(|target| target.other_than(address));
     let key = random()?;
     announce(&arguments, address, &key, forward.as_ref(), &judges)?;
 
@@ -123,13 +125,8 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
     let intake = Arc::new(Intake::new(judges, forward, Duration::from_secs(arguments.timeout), log));
     let app = Arc::new(App { intake: Arc::clone(&intake), address, key, instance: random()?, ending });
     let ended = app.ending.clone();
-    let server = axum::serve(listener, router(app).into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(ended_or_interrupted(end, ended.clone()));
-    tokio::select! {
-        result = server => result?,
-        // What is in flight then has had its time.
-        () = some_time_after(ended) => {}
-    }
+    server::serve(listener, router(app), ended_or_interrupted(end, ended)).await;
+    intake.log.settle().await;
     if intake.log.is_closed() { Err(Failure::BrokenPipe) } else { Ok(0) }
 }
 
@@ -228,9 +225,4 @@ async fn interrupted() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
-}
-
-async fn some_time_after(mut ended: watch::Receiver<bool>) {
-    let _ = ended.wait_for(|ended| *ended).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
 }

@@ -156,7 +156,9 @@ pub(super) async fn resend(State(app): State<Arc<App>>, Path(number): Path<u64>)
         body: entry.body.clone(),
         resend_of: Some(number),
     };
-    let (number, response) = app.intake.handle(arrival).await;
+    let Ok((number, response)) = app.intake.begin(arrival, None).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let said = json!({ "number": number, "answered": response.status().as_u16() });
     ([(header::CONTENT_TYPE, "application/json")], said.to_string()).into_response()
 }
