@@ -357,3 +357,19 @@ fn standard_error_has_no_bar_where_it_is_no_terminal() {
     let ended = run(command.stderr(Stdio::piped()), b"");
     assert_eq!(ended.is(0).err, "");
 }
+
+/// Whatever its numbers are, wrong usage is said, and nothing breaks.
+#[test]
+fn no_time_of_a_retry_is_too_much_to_count() {
+    let (_, address) = Notes::answering(500);
+    let to = address.to_string();
+    for numbers in [
+        ["--retry-at", "5", "--time-scale", "1e-300"],
+        ["--retry-at", "5", "--time-scale", "1e300"],
+        ["--retry-at", "5", "--time-scale", "NaN"],
+        ["--retry-at", "18446744073709551615", "--time-scale", "1"],
+        ["--retry-at", "31536001", "--time-scale", "0.001"],
+    ] {
+        sent(&[&[&*to, "-p", "quote3d"], &numbers[..]].concat()).is(2);
+    }
+}
