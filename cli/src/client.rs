@@ -42,6 +42,7 @@ impl Target {
     /// Reads a URL. Without a scheme it is `http` on this machine and elsewhere.
     pub(crate) fn parse(url: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
+            let url = url.split('?').next().unwrap_or_default();
             Failure::usage(format!("{url:?} {why}\n  Give it as http://localhost:3000/webhooks/quote3d."))
         };
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
@@ -72,9 +73,18 @@ impl Target {
         Ok(Self { uri, host, port, tls, own: None })
     }
 
-    /// Whether it names a path, or only a server.
+    /// Whether it names a path or a query, or only a server.
     pub(crate) fn has_path(&self) -> bool {
-        self.uri.path() != "/"
+        self.uri.path() != "/" || self.uri.query().is_some()
+    }
+
+    /// As it is shown: a query may hold a credential.
+    pub(crate) fn without_query(&self) -> String {
+        let url = self.uri.to_string();
+        match url.split_once('?') {
+            Some((url, _)) => format!("{url}?…"),
+            None => url,
+        }
     }
 
     /// Whether it is this port of this machine.

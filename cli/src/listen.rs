@@ -43,7 +43,7 @@ use intake::Intake;
 Examples:
   countersign listen
   countersign listen --forward-to localhost:3000          # …/webhooks/quote3d goes to the same path there
-  countersign listen --forward-to localhost:3000/hooks    # everything goes to that path
+  countersign listen --forward-to localhost:3000/hooks    # everything goes to that path, and with its query
   countersign listen --json | jq 'select(.verdict == \"rejected\")'
 
 Deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr. The newest 1,000 are kept, in
@@ -194,7 +194,7 @@ fn announce(
         ))?;
     }
     if let Some(target) = forward {
-        terminal::line(&format!("  passed on to {target}"))?;
+        terminal::line(&format!("  passed on to {}", target.without_query()))?;
     }
     if !address.ip().is_loopback() {
         terminal::note("note: deliveries are taken from other machines too; the page is for this one alone");

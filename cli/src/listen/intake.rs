@@ -18,6 +18,7 @@ use super::journal::{Endpoint, Entry, Journal};
 use super::log::Log;
 use crate::client::{self, Target};
 use crate::provider::ProviderName;
+use crate::terminal::milliseconds;
 use crate::verdict::{Captured, Cause, Judge, Reasons, Rejected, Verdict};
 
 /// The longest body that is taken, as by the library unless told.
@@ -245,29 +246,39 @@ impl Intake {
             }
         };
         match answer {
+            Ok(answer) if answer.status.is_informational() => {
+                let message =
+                    format!("it answered {}, which is no answer to a delivery", answer.status.as_u16());
+                unreachable(client::Unreachable { message, timed_out: false, took: answer.took })
+            }
             Ok(answer) => {
-                let ms = Endpoint::milliseconds(answer.took);
+                let ms = milliseconds(answer.took);
                 let body = answer.body.slice(..answer.body.len().min(ANSWER_LIMIT));
                 let mut response = Response::new(Body::from(body.clone()));
                 *response.status_mut() = answer.status;
-                for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+                for name in
+                    [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::LOCATION, header::RETRY_AFTER]
+                {
                     if let Some(value) = answer.headers.get(&name) {
                         response.headers_mut().insert(name, value.clone());
                     }
                 }
                 // A copy, so that the longer answer it is a part of can go.
                 let body = Bytes::copy_from_slice(&body);
-                (Endpoint::Answered { status: answer.status.as_u16(), ms, body }, response)
+                let cut = answer.body.len() > ANSWER_LIMIT;
+                (Endpoint::Answered { status: answer.status.as_u16(), ms, cut, body }, response)
             }
-            Err(error) => {
-                let status =
-                    if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-                let ms = Endpoint::milliseconds(error.took);
-                let response = (status, format!("{}\n", error.message)).into_response();
-                (Endpoint::Unreachable { message: error.message, ms }, response)
-            }
+            Err(error) => unreachable(error),
         }
     }
+}
+
+/// What is said of an endpoint that gave no answer: to the page and the log why, to the sender nothing but that.
+fn unreachable(error: client::Unreachable) -> (Endpoint, Response) {
+    let status = if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+    let body = serde_json::json!({ "error": "endpoint_unreachable" }).to_string();
+    let response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    (Endpoint::Unreachable { message: error.message, ms: milliseconds(error.took) }, response)
 }
 
 /// All headers but those between two neighbours, and those that the connection makes anew.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::journal::{Endpoint, Entry};
-use super::page::summary;
-use crate::terminal::{self, Colour, paint, visible};
+use super::page::{LONGEST_NAME, summary};
+use crate::terminal::{self, Colour, paint, visible_line};
 use crate::verdict::{Reasons, Verdict};
 
 /// So many lines wait for a reader at most; what comes then is counted instead.
@@ -93,7 +93,7 @@ fn to_text(entry: &Entry) -> String {
     let provider = entry.provider.slug();
     let mut line = match &entry.verdict {
         Verdict::Accepted(accepted) => {
-            let event = visible(&accepted.event);
+            let event = visible_line(&terminal::cut(&accepted.event, LONGEST_NAME));
             format!("#{:<4} {}  {provider:<10}  {event}", entry.number, paint(Colour::Green, "accepted"))
         }
         Verdict::Rejected(rejected) => {
@@ -110,7 +110,7 @@ fn to_text(entry: &Entry) -> String {
             line += &format!("  your endpoint: {status} in {ms:.1} ms");
         }
         (Endpoint::Unreachable { message, .. }, _) => {
-            line += &paint(Colour::Red, &format!("  your endpoint: {}", visible(message)));
+            line += &paint(Colour::Red, &format!("  your endpoint: {}", visible_line(message)));
         }
         (_, Some(status)) => line += &format!("  {status}"),
         _ => {}
@@ -119,11 +119,11 @@ fn to_text(entry: &Entry) -> String {
         let Reasons { finding, causes, .. } = &rejected.reasons;
         if causes.is_empty() {
             let why = finding.as_deref().unwrap_or(&rejected.message);
-            line += &format!("\n      {}", visible(why));
+            line += &format!("\n      {}", visible_line(why));
         }
         for cause in causes {
-            let cure = paint(Colour::Dim, &format!("-> {}", visible(&cause.cure)));
-            line += &format!("\n      {}\n      {cure}", visible(&cause.message));
+            let cure = paint(Colour::Dim, &format!("-> {}", visible_line(&cause.cure)));
+            line += &format!("\n      {}\n      {cure}", visible_line(&cause.message));
         }
     }
     line

@@ -167,7 +167,8 @@ fn a_button_sends_it_again_and_another_copies_a_command_that_does_the_same() {
     let part = |number: usize, name: &str| got[number].headers.get(name).cloned();
     for number in [1, 2] {
         assert_eq!(got[number].body, body.as_bytes());
-        assert_eq!(got[number].uri, "/webhooks/quote3d?tenant=acme");
+        // A query may hold a credential: it is not copied.
+        assert_eq!(got[number].uri, ["", "/webhooks/quote3d?tenant=acme", "/webhooks/quote3d"][number]);
         for name in ["x-webhook-signature", "x-webhook-event", "content-type"] {
             assert_eq!(part(number, name), part(0, name), "{name}");
         }
@@ -248,4 +249,38 @@ fn the_policy_refuses_scripts_markup_and_strangers() {
     // A nonce is used once.
     let nonce = |answer: &Answer| answer.head.split("'nonce-").nth(1).unwrap()[..32].to_owned();
     assert_ne!(nonce(&first), nonce(&listener.get("/")));
+}
+
+#[test]
+fn the_buttons_act_on_what_is_shown_and_once_at_a_time() {
+    let (notes, endpoint) = Notes::start(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        axum::http::StatusCode::OK
+    });
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    deliver(&listener, "quote.completed", COMPLETED);
+    deliver(&listener, "quote.completed", COMPLETED);
+    page.wait("document.getElementById('kicker').textContent.startsWith('#2 ')");
+    // The first is chosen, and has not arrived.
+    page.eval("following = false; chosen = 1; const resend = $('resend'); resend.click(); resend.click()");
+    page.wait("document.getElementById('said').textContent === 'Sent again as #3, and answered 200.'");
+    page.wait("deliveries.get(3)?.resend_of === 2");
+    page.eval("resend.click()");
+    page.wait("document.getElementById('said').textContent.startsWith('Sent again as #4')");
+    assert_eq!(notes.got().len(), 4);
+}
+
+/// Each quote of a text that is cut within a string would else begin a search to its end.
+#[test]
+fn a_string_that_is_cut_off_is_one_part() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    for text in [
+        r#"'["' + '\\"'.repeat(5_000)"#,
+        r#"'["' + '\\"'.repeat(5_000) + '\\'"#,
+        r#"'["' + '\\\n'.repeat(9)"#,
+    ] {
+        assert_eq!(page.eval(&format!("partsOf({text}).string.length")), 1, "{text}");
+    }
 }
