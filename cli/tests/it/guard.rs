@@ -1,6 +1,6 @@
 //! Who may ask a listener for what.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use super::support::*;
 
@@ -125,22 +125,26 @@ fn the_page_and_its_api_are_for_a_browser_on_this_machine() {
 }
 
 #[test]
-fn it_listens_to_this_machine_unless_told_and_shows_its_page_to_no_other() {
+fn it_listens_to_one_address_of_this_machine_unless_told() {
     let listener = Listener::start(&[]);
     assert!(listener.address.ip().is_loopback());
-    // An address of this machine that is not loopback, if it has one.
-    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Whoever listens to every address is found here as well, and nothing else in these tests is.
+    let other = |listener: &Listener| TcpStream::connect(("127.0.0.3", listener.address.port()));
+    assert!(other(&listener).is_err());
+    assert!(other(&Listener::start(&["--bind", "0.0.0.0"])).is_ok());
+}
+
+/// Only from an address that is not loopback can this be seen: a machine with no network has none.
+#[test]
+fn it_shows_its_page_to_no_other_machine() {
+    let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
     let other = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()).map(|address| address.ip());
-    let Ok(other) = other
-        .map_err(|_| ())
-        .and_then(|ip| if ip.is_loopback() || ip.is_unspecified() { Err(()) } else { Ok(ip) })
-    else {
+    let Some(other) = other.ok().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()) else {
         eprintln!("this machine has no address but loopback: not tested from elsewhere");
         return;
     };
-    assert!(TcpStream::connect((other, listener.address.port())).is_err());
     let open = Listener::start(&["--bind", "0.0.0.0"]);
-    let from_elsewhere = std::net::SocketAddr::new(other, open.address.port());
+    let from_elsewhere = SocketAddr::new(other, open.address.port());
     let as_local = [("Host", format!("localhost:{}", open.address.port()))];
     let page = request(from_elsewhere, "GET", &with_key(&open, "/"), &as_local, b"");
     assert_eq!((page.status, page.text()), (403, "refused: the page is for this machine alone\n".to_owned()));
