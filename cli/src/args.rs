@@ -10,10 +10,10 @@ use crate::verify::VerifyArgs;
 
 /// Try a webhook receiver out: sign, send, verify and watch deliveries of Quote3D, NowToPrint and 3QPR
 #[derive(Parser, Debug)]
-#[command(name = "countersign", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "countersign", version, arg_required_else_help = true)]
 #[command(after_help = "\
 Start with:
-  countersign listen                                  and open the page that it names
+  countersign listen                                  and open the page that it prints
   countersign send localhost:4400/webhooks/quote3d --provider quote3d
 
 Secrets come from the environment, or from --secret-file or --env-file, and never from an argument:
@@ -21,7 +21,7 @@ Secrets come from the environment, or from --secret-file or --env-file, and neve
   and each with _PREVIOUS for the one that is being rotated out.
 
 Exit codes: 0 as it should be, 1 rejected, 2 wrong usage (what to do is said), 3 nobody answers,
-130 interrupted. NO_COLOR is heeded.")]
+130 interrupted, 141 nobody reads the output. NO_COLOR is heeded.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -34,12 +34,15 @@ pub(crate) struct Target {
     host: String,
     port: u16,
     tls: bool,
+    /// Where it must not lead: this program's own listener.
+    own: Option<SocketAddr>,
 }
 
 impl Target {
     /// Reads a URL. Without a scheme it is `http` on this machine and elsewhere.
     pub(crate) fn parse(url: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
+            let url = url.split('?').next().unwrap_or_default();
             Failure::usage(format!("{url:?} {why}\n  Give it as http://localhost:3000/webhooks/quote3d."))
         };
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
@@ -67,18 +70,32 @@ impl Target {
         if host.is_empty() || port == 0 {
             return Err(wrong("names no host or no port"));
         }
-        Ok(Self { uri, host, port, tls })
+        Ok(Self { uri, host, port, tls, own: None })
     }
 
-    /// Whether it names a path, or only a server.
+    /// Whether it names a path or a query, or only a server.
     pub(crate) fn has_path(&self) -> bool {
-        self.uri.path() != "/"
+        self.uri.path() != "/" || self.uri.query().is_some()
+    }
+
+    /// As it is shown: a query may hold a credential.
+    pub(crate) fn without_query(&self) -> String {
+        let url = self.uri.to_string();
+        match url.split_once('?') {
+            Some((url, _)) => format!("{url}?…"),
+            None => url,
+        }
     }
 
     /// Whether it is this port of this machine.
     pub(crate) fn is_on_this_machine(&self, port: u16) -> bool {
         let is_loopback = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         self.port == port && (is_loopback || self.host == "localhost")
+    }
+
+    /// The same, but never at this listener's own address, whatever name leads there.
+    pub(crate) fn other_than(self, own: SocketAddr) -> Self {
+        Self { own: Some(own), ..self }
     }
 
     /// The same server at another path.
@@ -140,6 +157,12 @@ async fn exchange(target: &Target, headers: HeaderMap, body: Bytes) -> Result<Ex
     let stream = TcpStream::connect((&*target.host, target.port))
         .await
         .map_err(|error| format!("no connection to {}:{}: {error}", target.host, target.port))?;
+    if let Some(own) = target.own
+        && let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr())
+        && leads_to(own, local.ip(), peer)
+    {
+        return Err("it is this listener itself, which would pass it on to itself without end".to_owned());
+    }
     // Else the body waits for the acknowledgement of the head.
     let _ = stream.set_nodelay(true);
     if !target.tls {
@@ -152,6 +175,18 @@ async fn exchange(target: &Target, headers: HeaderMap, body: Bytes) -> Result<Ex
         .await
         .map_err(|error| format!("no TLS with {}: {error}", target.host))?;
     speak(stream, target, headers, body).await
+}
+
+/// Whether a connection has a listener of this machine, at this address, at its other end.
+fn leads_to(own: SocketAddr, local: IpAddr, peer: SocketAddr) -> bool {
+    let (bound, local, ip) = (own.ip().to_canonical(), local.to_canonical(), peer.ip().to_canonical());
+    let is_bound = match bound {
+        // At every address of this machine: of IPv4 alone, or of both.
+        IpAddr::V4(bound) if bound.is_unspecified() => ip.is_ipv4() && (ip == local || ip.is_loopback()),
+        IpAddr::V6(bound) if bound.is_unspecified() => ip == local || ip.is_loopback(),
+        bound => ip == bound,
+    };
+    is_bound && peer.port() == own.port()
 }
 
 /// Made once, and only where it is needed: reading the roots takes a while.
@@ -285,6 +320,25 @@ mod tests {
         }
         let moved = Target::parse("localhost:3000").unwrap().at("/webhooks/3qpr?a=b").unwrap();
         assert_eq!(moved.to_string(), "http://localhost:3000/webhooks/3qpr?a=b");
+    }
+
+    #[test]
+    fn a_connection_to_the_listener_itself_is_known_by_its_addresses() {
+        for (own, local, peer, is_own) in [
+            ("127.0.0.1:4400", "127.0.0.1", "127.0.0.1:4400", true),
+            ("127.0.0.1:4400", "127.0.0.1", "[::ffff:127.0.0.1]:4400", true),
+            ("127.0.0.1:4400", "127.0.0.1", "127.0.0.1:3000", false),
+            ("127.0.0.1:4400", "127.0.0.1", "127.0.0.2:4400", false),
+            ("127.0.0.1:4400", "::1", "[::1]:4400", false),
+            ("0.0.0.0:4400", "127.0.0.1", "127.0.0.2:4400", true),
+            ("0.0.0.0:4400", "192.0.2.1", "192.0.2.1:4400", true),
+            ("0.0.0.0:4400", "192.0.2.1", "192.0.2.7:4400", false),
+            ("[::]:4400", "::1", "[::1]:4400", true),
+            ("[::]:4400", "192.0.2.1", "192.0.2.1:4400", true),
+        ] {
+            let found = leads_to(own.parse().unwrap(), local.parse().unwrap(), peer.parse().unwrap());
+            assert_eq!(found, is_own, "{own} {peer}");
+        }
     }
 
     #[test]

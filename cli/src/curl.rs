@@ -4,6 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::http::{HeaderName, HeaderValue, header};
 
+/// The longest body that is an argument of curl.
+const LONGEST_ARGUMENT: usize = 64 << 10;
+
 /// The command. Every byte of the body arrives, and of what a shell or curl could take for something else,
 /// nothing is left.
 pub(crate) fn command<'a>(
@@ -11,7 +14,8 @@ pub(crate) fn command<'a>(
     headers: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     body: &[u8],
 ) -> String {
-    let mut lines = vec![format!("curl -sS -X POST {}", quoted(url))];
+    // `-g`, since curl takes brackets and braces of a URL for patterns.
+    let mut lines = vec![format!("curl -g -sS -X POST {}", quoted(url))];
     let mut typed = false;
     for (name, value) in headers {
         typed |= name == header::CONTENT_TYPE;
@@ -21,11 +25,18 @@ pub(crate) fn command<'a>(
         // Else curl names a type of its own.
         lines.push("-H 'content-type:'".to_owned());
     }
+    // Linux takes no argument of 128 KiB or more; what a shell prints itself is none.
+    let is_long = body.len() > LONGEST_ARGUMENT;
     // `--data-raw`, since `--data` takes a body that begins with `@` for the name of a file.
     let before = match std::str::from_utf8(body) {
         Ok(text) if text.chars().all(|character| character == '\n' || !character.is_control()) => {
-            lines.push(format!("--data-raw {}", quoted(text)));
-            String::new()
+            if is_long {
+                lines.push("--data-binary @-".to_owned());
+                format!("printf %s {} | ", quoted(text))
+            } else {
+                lines.push(format!("--data-raw {}", quoted(text)));
+                String::new()
+            }
         }
         _ => {
             lines.push("--data-binary @-".to_owned());
@@ -66,9 +77,18 @@ mod tests {
             of(&[("content-type", "text/plain"), ("x-a", "$(id) 'q'"), ("x-b", "")], b"@it's `x`\n");
         assert_eq!(
             command,
-            "curl -sS -X POST 'http://[::1]/a?b&c' \\\n  -H 'content-type: text/plain' \\\n  \
+            "curl -g -sS -X POST 'http://[::1]/a?b&c' \\\n  -H 'content-type: text/plain' \\\n  \
              -H 'x-a: $(id) '\\''q'\\''' \\\n  -H 'x-b;' \\\n  --data-raw '@it'\\''s `x`\n'"
         );
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_for_an_argument_goes_by_way_of_standard_input() {
+        let (short, long) = ("x".repeat(LONGEST_ARGUMENT), "x".repeat(LONGEST_ARGUMENT + 1));
+        assert!(of(&[], short.as_bytes()).ends_with(&format!("--data-raw '{short}'")));
+        let command = of(&[], long.as_bytes());
+        assert!(command.starts_with(&format!("printf %s '{long}' | curl ")), "{}", &command[..40]);
+        assert!(command.ends_with("--data-binary @-"));
     }
 
     #[test]

@@ -121,12 +121,14 @@ impl Forgery {
             Self::FlippedByte => {
                 // A digit, if there is one, so that it stays JSON: another price, say.
                 let digit = body.iter().rposition(u8::is_ascii_digit);
-                if let Some(byte) = request.body.get_mut(digit.unwrap_or(0)) {
+                let mut flipped = body;
+                if let Some(byte) = flipped.get_mut(digit.unwrap_or(0)) {
                     *byte ^= 1;
                 }
+                request.body = flipped.into();
             }
-            Self::Reserialized => request.body = reserialized(&body)?,
-            Self::NewlineBody => request.body.push(b'\n'),
+            Self::Reserialized => request.body = reserialized(&body)?.into(),
+            Self::NewlineBody => request.body = [&body[..], b"\n"].concat().into(),
             Self::MissingSignature => request.set(header, &[]),
             Self::DuplicateSignature => {
                 let value = value(&format!("sha256={tag}"));
@@ -140,7 +142,7 @@ impl Forgery {
             Self::WrongPrefix => request.set(header, &[value(&format!("sha1={tag}"))]),
             Self::Truncated => request.set(header, &[value(&format!("sha256={}", &tag[..tag.len() - 1]))]),
             Self::NotJson => {
-                request.body = [b"not json: ", &body[..]].concat();
+                request.body = [b"not json: ", &body[..]].concat().into();
                 request.set(header, &[signature(&signer.secret, &request.body)]);
             }
             Self::InvalidEvent => {

@@ -19,14 +19,19 @@ pub(crate) fn compact(json: &str) -> String {
 
 /// JSON with a field or an item on each line.
 pub(crate) fn pretty(json: &str) -> String {
-    let mut text = String::with_capacity(json.len() * 2);
+    pretty_up_to(json, usize::MAX)
+}
+
+/// As [`pretty`], and no further than the part with which it is longer than so many bytes.
+pub(crate) fn pretty_up_to(json: &str, limit: usize) -> String {
+    let mut text = String::with_capacity(json.len().min(limit).saturating_mul(2));
     let mut depth = 0_usize;
     let newline = |text: &mut String, depth: usize| {
         text.push('\n');
         (0..depth.min(DEEPEST)).for_each(|_| text.push_str("  "));
     };
     let mut parts = parts(json).peekable();
-    while let Some(part) = parts.next() {
+    while let Some(part) = parts.next().filter(|_| text.len() <= limit) {
         match part {
             "{" | "[" => {
                 text.push_str(part);
@@ -109,6 +114,14 @@ mod tests {
             assert_eq!(pretty(json), laid_out);
             assert_eq!(compact(&pretty(json)), compacted);
         }
+    }
+
+    #[test]
+    fn no_more_is_laid_out_than_is_wanted() {
+        let long = format!("[{}1]", "1,".repeat(100_000));
+        let (whole, beginning) = (pretty(&long), pretty_up_to(&long, 1_000));
+        assert!(whole.starts_with(&beginning) && (1_001..1_010).contains(&beginning.len()));
+        assert_eq!(pretty_up_to("[1]", 100), pretty("[1]"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `countersign listen`: a receiver on this machine that shows what comes, on a page and on the terminal.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ mod journal;
 mod log;
 mod page;
 mod redact;
+mod server;
 
 use intake::Intake;
 
@@ -35,13 +36,14 @@ use intake::Intake;
 /// it came: the same bytes and the same headers. What your endpoint answers is what the sender gets. Without
 /// it, the sender gets the verdict's own status.
 ///
-/// The page is for browsers on this machine alone, also where --bind lets deliveries come from elsewhere.
+/// The page is for whoever has the address that is printed, with its key, and for browsers on this machine
+/// alone, also where --bind lets deliveries come from elsewhere. Each start has another key.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   countersign listen
   countersign listen --forward-to localhost:3000          # …/webhooks/quote3d goes to the same path there
-  countersign listen --forward-to localhost:3000/hooks    # everything goes to that path
+  countersign listen --forward-to localhost:3000/hooks    # everything goes to that path, and with its query
   countersign listen --json | jq 'select(.verdict == \"rejected\")'
 
 Deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr. The newest 1,000 are kept, in
@@ -74,10 +76,10 @@ pub(crate) struct ListenArgs {
 /// What the routes share.
 pub(crate) struct App {
     intake: Arc<Intake>,
-    /// The port of the page's own origin.
-    port: u16,
-    /// Without it, nothing can be sent again by way of the page. A page from elsewhere cannot read it.
-    token: String,
+    /// Where it listens.
+    address: SocketAddr,
+    /// Stands in the page's address. Without it, there is nothing to see and nothing to do.
+    key: String,
     /// Names this process to a page that connects once more.
     instance: String,
     /// Turns true when it is time to end.
@@ -114,26 +116,17 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
             "--forward-to is this listener itself\n  Give your own endpoint, or another --port.",
         ));
     }
-    announce(&arguments, address, forward.as_ref(), &judges)?;
+    let forward = forward.map(|target| target.other_than(address));
+    let key = random()?;
+    announce(&arguments, address, &key, forward.as_ref(), &judges)?;
 
     let (end, ending) = watch::channel(false);
     let log = log::Log::new(arguments.json, end.clone());
     let intake = Arc::new(Intake::new(judges, forward, Duration::from_secs(arguments.timeout), log));
-    let app = Arc::new(App {
-        intake: Arc::clone(&intake),
-        port: address.port(),
-        token: random()?,
-        instance: random()?,
-        ending,
-    });
+    let app = Arc::new(App { intake: Arc::clone(&intake), address, key, instance: random()?, ending });
     let ended = app.ending.clone();
-    let server = axum::serve(listener, router(app).into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(ended_or_interrupted(end, ended.clone()));
-    tokio::select! {
-        result = server => result?,
-        // What is in flight then has had its time.
-        () = some_time_after(ended) => {}
-    }
+    server::serve(listener, router(app), ended_or_interrupted(end, ended)).await;
+    intake.log.settle().await;
     if intake.log.is_closed() { Err(Failure::BrokenPipe) } else { Ok(0) }
 }
 
@@ -156,21 +149,38 @@ fn random() -> Result<String, Failure> {
     Ok(format!("{:016x}{:016x}", draw()?, draw()?))
 }
 
+/// The address by which this machine itself reaches it: loopback, if it listens there.
+fn near(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// Says where it listens, and with what.
 fn announce(
     arguments: &ListenArgs,
     address: SocketAddr,
+    key: &str,
     forward: Option<&Target>,
     judges: &[(ProviderName, Option<Arc<dyn Judge>>)],
 ) -> Result<(), Failure> {
     let url = format!("http://{address}");
+    let near = near(address);
+    let page = near.ip().is_loopback().then(|| format!("http://{near}/?key={key}"));
     if arguments.json {
-        return Ok(terminal::line(&serde_json::json!({ "listening": url }).to_string())?);
+        return Ok(terminal::line(&serde_json::json!({ "listening": url, "page": page }).to_string())?);
     }
-    terminal::line(&format!(
-        "listening on {url}\n{}\n",
-        paint(Colour::Dim, "open it in a browser to watch")
-    ))?;
+    terminal::line(&format!("listening on {url}"))?;
+    match page {
+        Some(page) => terminal::line(&format!("watch at     {page}\n"))?,
+        None => terminal::line(&format!(
+            "{}\n",
+            paint(Colour::Yellow, "no page: it is shown at loopback alone, which --bind 0.0.0.0 has too")
+        ))?,
+    }
     for (provider, judge) in judges {
         let variable = provider.variable();
         let how = match judge {
@@ -184,7 +194,7 @@ fn announce(
         ))?;
     }
     if let Some(target) = forward {
-        terminal::line(&format!("  passed on to {target}"))?;
+        terminal::line(&format!("  passed on to {}", target.without_query()))?;
     }
     if !address.ip().is_loopback() {
         terminal::note("note: deliveries are taken from other machines too; the page is for this one alone");
@@ -215,9 +225,4 @@ async fn interrupted() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
-}
-
-async fn some_time_after(mut ended: watch::Receiver<bool>) {
-    let _ = ended.wait_for(|ended| *ended).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
 }

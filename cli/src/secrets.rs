@@ -146,10 +146,20 @@ fn variables_of_file(path: &Path) -> Result<HashMap<String, Zeroizing<String>>, 
             // Without the line itself, which may be a secret.
             return Err(Failure::usage(format!("{}, line {}: not NAME=value", path.display(), at + 1)));
         };
-        let quoted = ['"', '\'']
-            .into_iter()
-            .find_map(|quote| value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote)));
-        variables.insert(name.trim().to_owned(), Zeroizing::new(quoted.unwrap_or(value.trim()).to_owned()));
+        let value = value.trim();
+        let value = match value.chars().next().filter(|first| matches!(first, '"' | '\'')) {
+            None => value,
+            // A comment after the quote, or none that ends it, would else be a part of the secret.
+            Some(quote) => {
+                value[1..].strip_suffix(quote).filter(|value| !value.contains(quote)).ok_or_else(|| {
+                    let place = format!("{}, line {}", path.display(), at + 1);
+                    Failure::usage(format!(
+                        "{place}: the value begins with {quote} and does not end with the next one"
+                    ))
+                })?
+            }
+        };
+        variables.insert(name.trim().to_owned(), Zeroizing::new(value.to_owned()));
     }
     Ok(variables)
 }
@@ -198,6 +208,16 @@ mod tests {
         for (name, value) in [("A", "one $B"), ("B", "two\\n"), ("C", "three#3"), ("D", "four"), ("E", "")] {
             assert_eq!(**read.get(name).unwrap(), *value, "{name}");
         }
+    }
+
+    #[test]
+    fn a_quote_ends_the_value_that_it_begins() {
+        for value in ["\"open", "'", "\"whsec_a\" # comment", "'a'b'", "\"a\" # \"b\""] {
+            let message = keyring(&format!("A=1\nB={value}\n")).unwrap_err().to_string();
+            assert!(message.contains("line 2: the value begins with"), "{message}");
+            assert!(!message.contains("whsec_"), "{message}");
+        }
+        assert_eq!(**keyring("A= 'it is \"so\"' \n").unwrap().get("A").unwrap(), *"it is \"so\"");
     }
 
     #[test]

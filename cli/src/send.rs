@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::Args;
 use countersign::http::{HeaderMap, HeaderName, header};
 use futures_util::{StreamExt, stream};
@@ -18,7 +17,7 @@ use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
 use crate::signed::{Request, Signer, event_of};
 use crate::summary::{Outcome, Summary};
-use crate::terminal::{self, Colour, paint};
+use crate::terminal::{self, Colour, milliseconds, paint};
 
 /// Send a signed delivery to a receiver, and show what it answers
 ///
@@ -63,8 +62,8 @@ pub(crate) struct SendArgs {
     /// Try again until it is answered with 2xx, at the times that the provider documents
     #[arg(long, conflicts_with_all = ["duplicate", "concurrent", "forge", "retry_at"])]
     retry_like_provider: bool,
-    /// Try again so many seconds after the first try
-    #[arg(long, value_name = "SECONDS,…", value_delimiter = ',', conflicts_with_all = ["duplicate", "concurrent", "forge"])]
+    /// Try again so many seconds after the first try, a year at most
+    #[arg(long, value_name = "SECONDS,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(..=31_536_000), conflicts_with_all = ["duplicate", "concurrent", "forge"])]
     retry_at: Vec<u64>,
     /// So many times as fast: 60 makes a minute's wait a second
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
@@ -87,8 +86,8 @@ pub(crate) struct SendArgs {
 
 fn factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(factor),
-        _ => Err("a number greater than 0".to_owned()),
+        Ok(factor) if (0.001..=1_000_000.0).contains(&factor) => Ok(factor),
+        _ => Err("a number from 0.001 to 1000000".to_owned()),
     }
 }
 
@@ -238,7 +237,10 @@ impl Sending {
             summary.count(outcome, result.as_ref().ok().map(|answer| answer.took));
             self.show(number, None, &result)?;
             let Some(after) = due.next().filter(|_| outcome != Outcome::Accepted) else { return Ok(()) };
-            let until = started + after.div_f64(self.time_scale);
+            let scaled = Duration::try_from_secs_f64(after.as_secs_f64() / self.time_scale).ok();
+            let until = scaled.and_then(|scaled| started.checked_add(scaled));
+            let until =
+                until.ok_or_else(|| Failure::usage("a retry is too far away for this machine's clock"))?;
             let wait = until.saturating_duration_since(tokio::time::Instant::now());
             let what = format!("try {} comes {} s after the first", number + 1, after.as_secs());
             Progress::of_wait(wait, &what, self.json).wait_until(until).await;
@@ -253,8 +255,7 @@ impl Sending {
         for (name, value) in &planned.request.headers {
             headers.append(name.clone(), value.clone());
         }
-        let body = Bytes::copy_from_slice(&planned.request.body);
-        client::post(&self.target, headers, body, self.timeout).await
+        client::post(&self.target, headers, planned.request.body.clone(), self.timeout).await
     }
 
     fn show(
@@ -267,10 +268,6 @@ impl Sending {
             if self.json { to_json(number, forgery, result) } else { to_text(number, forgery, result) };
         Ok(terminal::line(&text)?)
     }
-}
-
-fn milliseconds(took: Duration) -> f64 {
-    (took.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 fn to_json(number: usize, forgery: Option<Forgery>, result: &Result<Answer, Unreachable>) -> String {

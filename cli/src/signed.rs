@@ -1,5 +1,6 @@
 //! A delivery as its provider would send it.
 
+use bytes::Bytes;
 use countersign::http::{HeaderName, HeaderValue, header};
 use countersign::{Secret, Signature};
 use serde::Deserialize;
@@ -14,7 +15,8 @@ pub(crate) type HeaderList = Vec<(HeaderName, HeaderValue)>;
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) headers: HeaderList,
-    pub(crate) body: Vec<u8>,
+    /// Cheap to clone, however often it is sent.
+    pub(crate) body: Bytes,
 }
 
 /// Who signs, and in which header.
@@ -43,7 +45,7 @@ impl Signer {
             headers.push((name, value));
         }
         headers.push((self.signature_header.clone(), signature(&self.secret, &body)));
-        Ok(Request { headers, body })
+        Ok(Request { headers, body: body.into() })
     }
 }
 

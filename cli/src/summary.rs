@@ -75,7 +75,7 @@ impl Summary {
     pub(crate) fn print(&self, json: bool, forged: bool) -> Result<(), Failure> {
         let mut times = self.times.clone();
         times.sort_unstable();
-        let ms = |time: &Duration| (time.as_secs_f64() * 10_000.0).round() / 10.0;
+        let ms = |time: &Duration| terminal::milliseconds(*time);
         let (median, slowest) = (times.get(times.len() / 2).map(ms), times.last().map(ms));
         let counts = [
             ("accepted", self.of(Outcome::Accepted)),

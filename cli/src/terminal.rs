@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 /// Writes a line to standard error. Nobody is left to be told where that fails.
 pub(crate) fn note(line: &str) {
@@ -31,6 +32,11 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
+/// As [`visible`], on one line: whoever wrote the text begins no line of its own.
+pub(crate) fn visible_line(text: &str) -> String {
+    visible(text).replace('\n', "\\u{a}")
+}
+
 /// Control characters, and those that change direction or take no room.
 fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -44,6 +50,11 @@ pub(crate) fn cut(text: &str, limit: usize) -> String {
         Some((at, _)) => format!("{}… ({} bytes more)", &text[..at], text.len() - at),
         None => text.to_owned(),
     }
+}
+
+/// A time in milliseconds, with the one decimal that is shown.
+pub(crate) fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 #[derive(Clone, Copy)]
@@ -86,6 +97,11 @@ mod tests {
         ] {
             assert_eq!(visible(text), shown);
         }
+    }
+
+    #[test]
+    fn a_name_begins_no_line_of_its_own() {
+        assert_eq!(visible_line("a\n#2 accepted\r\n"), "a\\u{a}#2 accepted\\u{d}\\u{a}");
     }
 
     #[test]

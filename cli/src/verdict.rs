@@ -12,7 +12,7 @@ use countersign::{Delivery, Error, Event, Json, Provider, Secrets, Webhook};
 use serde::{Serialize, Serializer};
 
 use crate::provider::ProviderName;
-use crate::terminal::{Colour, paint, visible};
+use crate::terminal::{Colour, paint, visible, visible_line};
 
 /// Headers as they were captured: each occurrence by its name and its bytes.
 pub(crate) type Captured = Vec<(String, Vec<u8>)>;
@@ -95,7 +95,7 @@ impl Verdict {
                 } else {
                     format!("typed as {}", accepted.variant)
                 };
-                let event = visible(&accepted.event);
+                let event = visible_line(&accepted.event);
                 let _ = write!(text, "{}  {event}, {variant}", paint(Colour::Green, "accepted"));
                 let newest = if accepted.secret == 0 { "the newest" } else { "an older one" };
                 let label =
@@ -131,7 +131,7 @@ impl Verdict {
 }
 
 fn field(text: &mut String, name: &str, value: &str) {
-    let _ = write!(text, "\n  {}  {}", paint(Colour::Dim, &format!("{name:<15}")), visible(value));
+    let _ = write!(text, "\n  {}  {}", paint(Colour::Dim, &format!("{name:<15}")), visible_line(value));
 }
 
 /// A provider's webhook, whichever provider it is.

@@ -46,7 +46,6 @@ async fn next(app: &App, seen: Option<u64>) -> Option<(Event, u64)> {
     let (changed, oldest, revision) = app.intake.journal.since(seen.unwrap_or(0));
     let deliveries: Vec<_> = changed.iter().map(|entry| summary(entry)).collect();
     let data = serde_json::json!({
-        "instance": app.instance,
         "oldest": oldest,
         "deliveries": deliveries,
     });

@@ -1,18 +1,18 @@
-//! Who may ask for what. Deliveries may come from anyone; the page and its API are for a browser on this
-//! machine alone, at an address that is this listener's own.
+//! Who may ask for what. Deliveries may come from anyone; the page and its API are for whoever has the key that
+//! was printed, on this machine alone, at an address that is this listener's own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use countersign::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use countersign::http::{HeaderValue, Method, StatusCode, header};
 use subtle::ConstantTimeEq;
 
 use super::App;
 
-/// The header with the page's token.
+/// The header with the page's key, which a page of another site cannot send unasked.
 const TOKEN: &str = "x-countersign-token";
 
 pub(super) async fn guard(
@@ -52,7 +52,7 @@ fn check(app: &App, peer: SocketAddr, request: &Request) -> Result<(), &'static 
     }
     if let Some(origin) = headers.get(header::ORIGIN) {
         let host = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
-        if !host.is_some_and(|host| is_own(host, app.port)) {
+        if !host.is_some_and(|host| is_own(host, app.address)) {
             return Err("a page of another origin asks for it");
         }
     }
@@ -63,44 +63,69 @@ fn check(app: &App, peer: SocketAddr, request: &Request) -> Result<(), &'static 
         return Err("the page is for this machine alone");
     }
     // A tunnel that brings deliveries must not show them to the world.
-    if ["forwarded", "x-forwarded-for", "x-forwarded-host", "via"]
-        .iter()
-        .any(|name| headers.contains_key(*name))
-    {
+    if headers.keys().any(|name| is_of_a_proxy(name.as_str())) {
         return Err("it came by way of a proxy, which brings deliveries alone");
     }
     // A name that an attacker points at this machine is not one of ours.
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) {
-        (Some(host), None) if is_own(host, app.port) => {}
+        (Some(host), None) if is_own(host, app.address) => {}
         _ => return Err("the Host is not this listener's"),
     }
-    let changes = path.starts_with("/api/") && request.method() != Method::GET;
-    if changes && !has_token(headers, &app.token) {
-        return Err("the page's token is missing: load the page again");
+    // Of what is nowhere, a misdirected delivery is told where it goes.
+    if !path.starts_with("/api/") && (path != "/" || request.method() == Method::POST) {
+        return Ok(());
     }
-    Ok(())
+    // A tunnel may add no header at all, and others work on this machine too: neither has the key. An address
+    // can be made to be visited, a header of ours cannot, so that changes need the header.
+    let is_key = |given: &[u8]| bool::from(given.ct_eq(app.key.as_bytes()));
+    let in_header = headers.get(TOKEN).is_some_and(|given| is_key(given.as_bytes()));
+    let reads = request.method() == Method::GET;
+    if in_header || (reads && key_of(request.uri().query()).is_some_and(|key| is_key(key.as_bytes()))) {
+        Ok(())
+    } else {
+        Err("the key is missing or another's: open the address that countersign listen has printed")
+    }
 }
 
-fn is_own(host: &str, port: u16) -> bool {
+/// Whether only what passes a request on adds such a header.
+fn is_of_a_proxy(name: &str) -> bool {
+    matches!(name, "forwarded" | "via" | "x-real-ip" | "true-client-ip" | "x-client-ip" | "x-original-host")
+        || ["x-forwarded-", "cf-"].iter().any(|beginning| name.starts_with(beginning))
+}
+
+fn key_of(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix("key="))
+}
+
+fn is_own(host: &str, address: SocketAddr) -> bool {
     let (name, given) =
         host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).unwrap_or((host, "80"));
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]") && given == port.to_string()
-}
-
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
-    headers.get(TOKEN).is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
+    let is_bound = match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback() && name == ip.to_string(),
+        IpAddr::V6(_) => false,
+    };
+    (is_bound || matches!(name, "localhost" | "127.0.0.1" | "[::1]")) && given == address.port().to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(address: &str) -> SocketAddr {
+        address.parse().unwrap()
+    }
+
     #[test]
     fn only_the_names_of_this_machine_with_this_port_are_its_own() {
         for host in ["localhost:4400", "127.0.0.1:4400", "[::1]:4400"] {
-            assert!(is_own(host, 4400), "{host}");
+            assert!(is_own(host, at("0.0.0.0:4400")), "{host}");
         }
+        assert!(is_own("127.0.0.2:4400", at("127.0.0.2:4400")));
+        assert!(!is_own("127.0.0.3:4400", at("127.0.0.2:4400")));
+        assert!(
+            !is_own("192.0.2.1:4400", at("192.0.2.1:4400")) && !is_own("0.0.0.0:4400", at("0.0.0.0:4400"))
+        );
         for host in [
             "localhost",
             "localhost:4401",
@@ -113,8 +138,24 @@ mod tests {
             "127.0.0.1:04400",
             "a@localhost:4400",
         ] {
-            assert!(!is_own(host, 4400), "{host}");
+            assert!(!is_own(host, at("127.0.0.1:4400")), "{host}");
         }
-        assert!(is_own("localhost", 80) && is_own("[::1]", 80));
+        assert!(is_own("localhost", at("127.0.0.1:80")) && is_own("[::1]", at("[::1]:80")));
+    }
+    #[test]
+    fn what_a_proxy_adds_is_known() {
+        for name in [
+            "forwarded",
+            "via",
+            "x-real-ip",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "cf-ray",
+            "cf-connecting-ip",
+            "true-client-ip",
+        ] {
+            assert!(is_of_a_proxy(name), "{name}");
+        }
+        assert!(!is_of_a_proxy("host") && !is_of_a_proxy("x-countersign-token"));
     }
 }

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use countersign::Json;
 use countersign::http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::LengthLimitError;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use super::App;
 use super::journal::{Endpoint, Entry, Journal};
 use super::log::Log;
 use crate::client::{self, Target};
 use crate::provider::ProviderName;
+use crate::terminal::milliseconds;
 use crate::verdict::{Captured, Cause, Judge, Reasons, Rejected, Verdict};
 
 /// The longest body that is taken, as by the library unless told.
@@ -24,13 +26,15 @@ const BODY_LIMIT: usize = 1 << 20;
 /// As much of an endpoint's answer as is kept and passed back.
 const ANSWER_LIMIT: usize = 16 << 10;
 /// How long a sender may take with its body.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// So many refused deliveries wait for their diagnosis at most; beyond that they have none.
 const DIAGNOSES: usize = 64;
 
-/// So many deliveries are read and passed on at once at most; others wait for their turn unread.
-const AT_ONCE: usize = 64;
+/// So many bodies are held at once at most, being read or waiting for their turn; others wait unread.
+const READ_AT_ONCE: usize = 256;
+/// So many deliveries are passed on at once at most.
+const PASSED_ON_AT_ONCE: usize = 64;
 
 pub(super) struct Intake {
     pub(super) judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)>,
@@ -38,7 +42,9 @@ pub(super) struct Intake {
     timeout: Duration,
     pub(super) journal: Journal,
     pub(super) log: Log,
-    turns: Arc<Semaphore>,
+    /// Apart from the turns, so that slow senders keep nobody's delivery from its endpoint.
+    reading: Arc<Semaphore>,
+    turns: Semaphore,
     /// One diagnosis at a time, since each may take seconds.
     diagnosing: Mutex<()>,
     waiting: Semaphore,
@@ -63,20 +69,12 @@ pub(super) async fn receive(
         let message = format!("no provider is called so: /webhooks/ is followed by one of {known}\n");
         return (StatusCode::NOT_FOUND, message).into_response();
     };
-    let turn = Arc::clone(&app.intake.turns).acquire_owned().await;
+    let place = Arc::clone(&app.intake.reading).acquire_owned().await.ok();
     let (head, body) = request.into_parts();
     let path_and_query = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let arrival = |body| Arrival { provider, path_and_query, headers: head.headers, body, resend_of: None };
-    // A task of its own: a sender that hangs up does not end it.
     let handling = match tokio::time::timeout(PATIENCE, to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(body)) => {
-            let arrival = arrival(body);
-            tokio::spawn(async move {
-                let handled = app.intake.handle(arrival).await;
-                drop(turn);
-                handled
-            })
-        }
+        Ok(Ok(body)) => app.intake.begin(arrival(body), place),
         unread => {
             let too_large = matches!(&unread, Ok(Err(error)) if is_of_length(error));
             let arrival = arrival(Bytes::new());
@@ -105,14 +103,30 @@ impl Intake {
             timeout,
             journal: Journal::default(),
             log,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            reading: Arc::new(Semaphore::new(READ_AT_ONCE)),
+            turns: Semaphore::new(PASSED_ON_AT_ONCE),
             diagnosing: Mutex::new(()),
             waiting: Semaphore::new(DIAGNOSES),
         }
     }
 
+    /// Handles a delivery in a task of its own, which whoever asked for it does not end by hanging up. A place
+    /// is given back when its turn has come.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        arrival: Arrival,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> JoinHandle<(u64, Response)> {
+        let intake = Arc::clone(self);
+        tokio::spawn(async move {
+            let _turn = intake.turns.acquire().await;
+            drop(place);
+            intake.handle(arrival).await
+        })
+    }
+
     /// Judges a delivery, keeps it, passes it on, and says what to answer.
-    pub(super) async fn handle(self: &Arc<Self>, arrival: Arrival) -> (u64, Response) {
+    async fn handle(self: &Arc<Self>, arrival: Arrival) -> (u64, Response) {
         let verdict = self.verdict(&arrival);
         let endpoint = if self.forward.is_some() { Endpoint::Waiting } else { Endpoint::None };
         let answered = self.forward.is_none().then(|| status_of(&verdict));
@@ -232,29 +246,39 @@ impl Intake {
             }
         };
         match answer {
+            Ok(answer) if answer.status.is_informational() => {
+                let message =
+                    format!("it answered {}, which is no answer to a delivery", answer.status.as_u16());
+                unreachable(client::Unreachable { message, timed_out: false, took: answer.took })
+            }
             Ok(answer) => {
-                let ms = Endpoint::milliseconds(answer.took);
+                let ms = milliseconds(answer.took);
                 let body = answer.body.slice(..answer.body.len().min(ANSWER_LIMIT));
                 let mut response = Response::new(Body::from(body.clone()));
                 *response.status_mut() = answer.status;
-                for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+                for name in
+                    [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::LOCATION, header::RETRY_AFTER]
+                {
                     if let Some(value) = answer.headers.get(&name) {
                         response.headers_mut().insert(name, value.clone());
                     }
                 }
                 // A copy, so that the longer answer it is a part of can go.
                 let body = Bytes::copy_from_slice(&body);
-                (Endpoint::Answered { status: answer.status.as_u16(), ms, body }, response)
+                let cut = answer.body.len() > ANSWER_LIMIT;
+                (Endpoint::Answered { status: answer.status.as_u16(), ms, cut, body }, response)
             }
-            Err(error) => {
-                let status =
-                    if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-                let ms = Endpoint::milliseconds(error.took);
-                let response = (status, format!("{}\n", error.message)).into_response();
-                (Endpoint::Unreachable { message: error.message, ms }, response)
-            }
+            Err(error) => unreachable(error),
         }
     }
+}
+
+/// What is said of an endpoint that gave no answer: to the page and the log why, to the sender nothing but that.
+fn unreachable(error: client::Unreachable) -> (Endpoint, Response) {
+    let status = if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+    let body = serde_json::json!({ "error": "endpoint_unreachable" }).to_string();
+    let response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    (Endpoint::Unreachable { message: error.message, ms: milliseconds(error.took) }, response)
 }
 
 /// All headers but those between two neighbours, and those that the connection makes anew.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use countersign::http::HeaderMap;
@@ -51,6 +51,8 @@ pub(super) enum Endpoint {
     Answered {
         status: u16,
         ms: f64,
+        /// Whether the answer was longer than what is kept of it.
+        cut: bool,
         #[serde(skip)]
         body: Bytes,
     },
@@ -58,12 +60,6 @@ pub(super) enum Endpoint {
         message: String,
         ms: f64,
     },
-}
-
-impl Endpoint {
-    pub(super) fn milliseconds(took: Duration) -> f64 {
-        (took.as_secs_f64() * 10_000.0).round() / 10.0
-    }
 }
 
 impl Entry {
@@ -75,7 +71,17 @@ impl Entry {
             Endpoint::Answered { body, .. } => body.len(),
             _ => 0,
         };
-        self.body.len() + headers + answer + self.path_and_query.len()
+        let names = match &self.verdict {
+            Verdict::Accepted(accepted) => {
+                let optional = [&accepted.id, &accepted.timestamp].into_iter().flatten();
+                // The key is kept twice: also to find the first delivery by.
+                optional.map(String::len).sum::<usize>()
+                    + accepted.event.len()
+                    + 2 * accepted.idempotency_key.len()
+            }
+            _ => 0,
+        };
+        self.body.len() + headers + answer + names + self.path_and_query.len()
     }
 }
 
@@ -185,6 +191,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Accepted;
 
     fn entry(body: usize) -> Entry {
         Entry {
@@ -223,10 +230,33 @@ mod tests {
             journal.add(entry(1 << 20));
         }
         assert_eq!(journal.since(0).0.len(), 64);
-        let answer = Endpoint::Answered { status: 200, ms: 1.0, body: Bytes::from(vec![0; 1 << 20]) };
+        let answer =
+            Endpoint::Answered { status: 200, ms: 1.0, cut: false, body: Bytes::from(vec![0; 1 << 20]) };
         journal.update(80, |entry| entry.endpoint = answer);
         assert_eq!(journal.since(0).0.len(), 63);
         assert!(journal.update(1, |_| ()).is_none());
+    }
+
+    /// Of a body that is a name alone, all is kept several times over.
+    #[test]
+    fn names_count_as_well() {
+        let journal = Journal::default();
+        let long = "x".repeat(1 << 20);
+        for number in 0..80 {
+            let mut entry = entry(0);
+            entry.verdict = Verdict::Accepted(Accepted {
+                event: long.clone(),
+                variant: "Unknown",
+                id: Some(long.clone()),
+                idempotency_key: format!("{number}"),
+                secret: 0,
+                secret_label: None,
+                timestamp: Some(long.clone()),
+                data: serde_json::from_str("null").unwrap(),
+            });
+            journal.add(entry);
+        }
+        assert_eq!(journal.since(0).0.len(), 21);
     }
 
     #[test]

@@ -1,46 +1,99 @@
 //! A line on the terminal for each delivery.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::journal::{Endpoint, Entry};
-use super::page::summary;
-use crate::terminal::{self, Colour, paint, visible};
+use super::page::{LONGEST_NAME, summary};
+use crate::terminal::{self, Colour, paint, visible_line};
 use crate::verdict::{Reasons, Verdict};
 
+/// So many lines wait for a reader at most; what comes then is counted instead.
+const WAITING: usize = 256;
+
+/// A thread writes the lines: output that nobody drains, such as to a terminal that is held, stops it alone.
 pub(super) struct Log {
     json: bool,
-    /// To end the program when nobody reads its output any more.
-    end: watch::Sender<bool>,
+    lines: SyncSender<String>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Lines that are not written yet.
+    waiting: AtomicUsize,
+    /// Lines that found no place since the last time it was said.
+    dropped: AtomicUsize,
     is_closed: AtomicBool,
 }
 
 impl Log {
+    /// A log that ends the program when nobody reads its output any more.
     pub(super) fn new(json: bool, end: watch::Sender<bool>) -> Self {
-        Self { json, end, is_closed: AtomicBool::new(false) }
+        let (lines, written) = sync_channel(WAITING);
+        let state = Arc::new(State::default());
+        let of_thread = Arc::clone(&state);
+        // Nobody waits for it: it may never come back from writing.
+        thread::spawn(move || {
+            if write(&written, &of_thread, json).is_err() {
+                of_thread.is_closed.store(true, Ordering::SeqCst);
+                // Its only error is that the program is ending.
+                let _ = end.send(true);
+            }
+        });
+        Self { json, lines, state }
     }
 
     /// Whether nobody reads the output any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
+        self.state.is_closed.load(Ordering::SeqCst)
     }
 
     pub(super) fn delivery(&self, entry: &Entry) {
         let line = if self.json { summary(entry).to_string() } else { to_text(entry) };
-        if terminal::line(&line).is_err() {
-            self.is_closed.store(true, Ordering::Relaxed);
-            // Its only error is that the program is ending.
-            let _ = self.end.send(true);
+        self.state.waiting.fetch_add(1, Ordering::SeqCst);
+        if self.lines.try_send(line).is_err() {
+            self.state.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.state.dropped.fetch_add(1, Ordering::SeqCst);
         }
     }
+
+    /// Gives the last lines a moment to be written, which a reader that is there does not need.
+    pub(super) async fn settle(&self) {
+        for _ in 0..20 {
+            if self.is_closed() || self.state.waiting.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn write(lines: &Receiver<String>, state: &State, json: bool) -> std::io::Result<()> {
+    for line in lines {
+        terminal::line(&line)?;
+        let dropped = state.dropped.swap(0, Ordering::SeqCst);
+        if dropped > 0 {
+            terminal::line(&match json {
+                true => serde_json::json!({ "lines_dropped": dropped }).to_string(),
+                false => format!("… {dropped} deliveries are not listed here: nobody read the output"),
+            })?;
+        }
+        state.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+    Ok(())
 }
 
 fn to_text(entry: &Entry) -> String {
     let provider = entry.provider.slug();
     let mut line = match &entry.verdict {
         Verdict::Accepted(accepted) => {
-            let event = visible(&accepted.event);
+            let event = visible_line(&terminal::cut(&accepted.event, LONGEST_NAME));
             format!("#{:<4} {}  {provider:<10}  {event}", entry.number, paint(Colour::Green, "accepted"))
         }
         Verdict::Rejected(rejected) => {
@@ -57,7 +110,7 @@ fn to_text(entry: &Entry) -> String {
             line += &format!("  your endpoint: {status} in {ms:.1} ms");
         }
         (Endpoint::Unreachable { message, .. }, _) => {
-            line += &paint(Colour::Red, &format!("  your endpoint: {}", visible(message)));
+            line += &paint(Colour::Red, &format!("  your endpoint: {}", visible_line(message)));
         }
         (_, Some(status)) => line += &format!("  {status}"),
         _ => {}
@@ -66,11 +119,11 @@ fn to_text(entry: &Entry) -> String {
         let Reasons { finding, causes, .. } = &rejected.reasons;
         if causes.is_empty() {
             let why = finding.as_deref().unwrap_or(&rejected.message);
-            line += &format!("\n      {}", visible(why));
+            line += &format!("\n      {}", visible_line(why));
         }
         for cause in causes {
-            let cure = paint(Colour::Dim, &format!("-> {}", visible(&cause.cure)));
-            line += &format!("\n      {}\n      {cure}", visible(&cause.message));
+            let cure = paint(Colour::Dim, &format!("-> {}", visible_line(&cause.cure)));
+            line += &format!("\n      {}\n      {cure}", visible_line(&cause.message));
         }
     }
     line

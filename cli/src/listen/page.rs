@@ -13,15 +13,20 @@ use super::intake::Arrival;
 use super::journal::{Endpoint, Entry};
 use super::redact::is_credential;
 use super::{App, random};
+use crate::client::Target;
 use crate::curl;
 use crate::layout;
 use crate::provider::ProviderName;
+use crate::terminal;
 use crate::verdict::Verdict;
 
 /// One file, with its style and its script within it: it works offline and needs no build.
 const PAGE: &str = include_str!("page.html");
 /// As much of a body as is shown, in bytes. Copied as curl, it is whole.
 const SHOWN: usize = 256 << 10;
+
+/// As much of a name as the list and the log have, in characters: a name may be as long as the body.
+pub(super) const LONGEST_NAME: usize = 200;
 
 pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
     let Ok(nonce) = random() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
@@ -35,9 +40,8 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
         })
     });
     let settings = json!({
-        "token": app.token,
-        "instance": app.instance,
-        "forward": app.intake.forward.as_ref().map(ToString::to_string),
+        "token": app.key,
+        "forward": app.intake.forward.as_ref().map(Target::without_query),
         "providers": providers,
     });
     // In a script element, only `<` could end it.
@@ -77,9 +81,9 @@ pub(super) fn summary(entry: &Entry) -> Value {
     match &entry.verdict {
         Verdict::Accepted(accepted) => {
             summary["verdict"] = "accepted".into();
-            summary["event"] = accepted.event.clone().into();
+            summary["event"] = terminal::cut(&accepted.event, LONGEST_NAME).into();
             summary["variant"] = accepted.variant.into();
-            summary["idempotency_key"] = accepted.idempotency_key.clone().into();
+            summary["idempotency_key"] = terminal::cut(&accepted.idempotency_key, LONGEST_NAME).into();
             summary["secret"] = accepted.secret.into();
         }
         Verdict::Rejected(rejected) => {
@@ -116,8 +120,11 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
     detail["path"] = entry.path_and_query.split('?').next().into();
     detail["body"] = text_of(&entry.body);
     detail["judgement"] = serde_json::to_value(&entry.verdict).unwrap_or_default();
-    if let Endpoint::Answered { body, .. } = &entry.endpoint {
+    if let Endpoint::Answered { body, cut, .. } = &entry.endpoint {
         detail["answer"] = text_of(body);
+        if *cut {
+            detail["answer"]["cut"] = true.into();
+        }
     }
     ([(header::CONTENT_TYPE, "application/json")], detail.to_string()).into_response()
 }
@@ -125,7 +132,7 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
 /// Bytes as text that can be read: JSON laid out, and of a long one the beginning.
 fn text_of(bytes: &[u8]) -> Value {
     let (form, text) = match layout::json(bytes) {
-        Some(json) => ("json", Cow::Owned(layout::pretty(json))),
+        Some(json) => ("json", Cow::Owned(layout::pretty_up_to(json, SHOWN))),
         None => match std::str::from_utf8(bytes) {
             Ok(text) => ("text", Cow::Borrowed(text)),
             Err(_) => ("binary", String::from_utf8_lossy(bytes)),
@@ -143,7 +150,9 @@ pub(super) async fn curl(State(app): State<Arc<App>>, Path(number): Path<u64>) -
         [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT];
     let headers =
         entry.headers.iter().filter(|(name, _)| !own.contains(name) && !is_credential(name.as_str()));
-    let url = format!("http://127.0.0.1:{}{}", app.port, entry.path_and_query);
+    // A query may hold a credential; the detail does not show it either.
+    let path = entry.path_and_query.split('?').next().unwrap_or_default();
+    let url = format!("http://{}{path}", super::near(app.address));
     curl::command(&url, headers, &entry.body).into_response()
 }
 
@@ -157,7 +166,9 @@ pub(super) async fn resend(State(app): State<Arc<App>>, Path(number): Path<u64>)
         body: entry.body.clone(),
         resend_of: Some(number),
     };
-    let (number, response) = app.intake.handle(arrival).await;
+    let Ok((number, response)) = app.intake.begin(arrival, None).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let said = json!({ "number": number, "answered": response.status().as_u16() });
     ([(header::CONTENT_TYPE, "application/json")], said.to_string()).into_response()
 }

@@ -1,13 +1,25 @@
 //! What of a delivery's headers is shown.
 
 /// What stands in a header's name that carries a credential.
-const CREDENTIALS: [&str; 8] =
-    ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "credential"];
+const CREDENTIALS: [&str; 11] = [
+    "auth",
+    "cookie",
+    "token",
+    "secret",
+    "password",
+    "-key",
+    "apikey",
+    "credential",
+    "jwt",
+    "session",
+    "assertion",
+];
 
 /// Whether a header's value is nobody's business but the sender's and the endpoint's.
 pub(super) fn is_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    CREDENTIALS.iter().any(|word| name.contains(word))
+    // The key of an event opens nothing.
+    !name.contains("idempotency-key") && CREDENTIALS.iter().any(|word| name.contains(word))
 }
 
 #[cfg(test)]
@@ -23,12 +35,23 @@ mod tests {
             "X-Api-Key",
             "x-auth-token",
             "x-webhook-secret",
+            "X-Amzn-Auth",
+            "ocp-apim-subscription-key",
+            "x-functions-key",
+            "cf-access-jwt-assertion",
+            "x-session-id",
+            "x-goog-iap-jwt-assertion",
         ] {
             assert!(is_credential(name), "{name}");
         }
-        for name in
-            ["x-webhook-signature", "x-3qpr-signature", "x-webhook-event", "content-type", "user-agent"]
-        {
+        for name in [
+            "x-webhook-signature",
+            "idempotency-key",
+            "x-3qpr-signature",
+            "x-webhook-event",
+            "content-type",
+            "user-agent",
+        ] {
             assert!(!is_credential(name), "{name}");
         }
     }

@@ -3,30 +3,57 @@
 //! The protocol goes through two pipes, which a shell hands to the browser as the descriptors 3 and 4: no
 //! driver, no web socket and no crate is needed for it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{Condvar, Mutex, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::support::PATIENCE;
+use super::support::{PATIENCE, Running};
+
+/// How long a browser may take to end of itself.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+/// So many browsers at once, however many tests there are: each is some ten processes.
+static FREE: Mutex<u8> = Mutex::new(2);
+static FREED: Condvar = Condvar::new();
+
+struct Turn;
+
+impl Turn {
+    fn wait() -> Self {
+        *FREED.wait_while(FREE.lock().unwrap(), |free| *free == 0).unwrap() -= 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *FREE.lock().unwrap() += 1;
+        FREED.notify_one();
+    }
+}
 
 /// A browser with one page, which ends with the test.
 pub(crate) struct Page {
-    child: Child,
+    child: Running,
     commands: ChildStdin,
     messages: mpsc::Receiver<Value>,
     session: Option<String>,
     count: u64,
     /// What it has told of itself, such as that a dialog opened.
     events: Vec<Value>,
-    _profile: TempDir,
+    /// Its profile, its temporary files and what it says on standard error.
+    folder: TempDir,
+    _turn: Turn,
 }
 
 /// The page at this address; none where there is no Chromium, which under CI is an error.
@@ -48,8 +75,10 @@ fn is_there(name: &str) -> bool {
 
 impl Page {
     fn open(program: &str, url: &str) -> Self {
-        let profile = tempfile::tempdir().unwrap();
-        let mut child = Command::new("sh")
+        let turn = Turn::wait();
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command
             .args(["-c", "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null", "sh", program])
             // Root may run it only so, and the page is our own.
             .args([
@@ -61,15 +90,17 @@ impl Page {
             ])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
             .args(["--disable-sync", "--disable-quic", "--window-size=1280,860", "--hide-scrollbars"])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
             .arg("about:blank")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let commands = child.stdin.take().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
+            .stderr(File::create(folder.path().join("stderr")).unwrap())
+            .env("TMPDIR", folder.path())
+            // A group of its own, to end all of it at once.
+            .process_group(0);
+        let mut child = Running::start(&mut command);
+        let commands = child.0.stdin.take().unwrap();
+        let mut output = BufReader::new(child.0.stdout.take().unwrap());
         let (sender, messages) = mpsc::channel();
         thread::spawn(move || {
             let mut message = Vec::new();
@@ -91,7 +122,8 @@ impl Page {
             session: None,
             count: 0,
             events: Vec::new(),
-            _profile: profile,
+            folder,
+            _turn: turn,
         };
         let target = page.call("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = page.call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
@@ -112,18 +144,28 @@ impl Page {
     /// Says something to the browser, and waits for what it says to that.
     #[track_caller]
     pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.ask(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// The same, where it may have to refuse it.
+    #[track_caller]
+    fn ask(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.count += 1;
         let mut message = json!({ "id": self.count, "method": method, "params": parameters });
         if let Some(session) = &self.session {
             message["sessionId"] = session.clone().into();
         }
-        self.commands.write_all(format!("{message}\0").as_bytes()).unwrap();
+        if let Err(error) = self.commands.write_all(format!("{message}\0").as_bytes()) {
+            panic!("{method}: {error}; Chromium said: {}", self.said());
+        }
         loop {
-            let mut message =
-                self.messages.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{method}: no answer"));
+            let mut message = self
+                .messages
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|error| panic!("{method}: {error}; Chromium said: {}", self.said()));
             if message["id"] == self.count {
-                assert!(message.get("error").is_none(), "{method}: {message}");
-                return message["result"].take();
+                let error = message["error"].take();
+                return if error.is_null() { Ok(message["result"].take()) } else { Err(error) };
             }
             if message.get("id").is_none() {
                 self.events.push(message);
@@ -147,14 +189,19 @@ impl Page {
     /// What an expression in the page comes to, a promise's value when it is there.
     #[track_caller]
     pub(crate) fn eval(&mut self, expression: &str) -> Value {
+        self.try_eval(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    #[track_caller]
+    fn try_eval(&mut self, expression: &str) -> Result<Value, Value> {
         let parameters = json!({
             "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true,
             // The page's policy holds for what is asked here, too.
             "allowUnsafeEvalBlockedByCSP": false,
         });
-        let mut result = self.call("Runtime.evaluate", parameters);
-        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
-        result["result"]["value"].take()
+        let mut result = self.ask("Runtime.evaluate", parameters)?;
+        let thrown = result["exceptionDetails"].take();
+        if thrown.is_null() { Ok(result["result"]["value"].take()) } else { Err(thrown) }
     }
 
     #[track_caller]
@@ -163,17 +210,25 @@ impl Page {
         value.as_str().unwrap_or_else(|| panic!("{expression}: {value}")).to_owned()
     }
 
-    /// Waits until an expression in the page is true.
+    /// Waits until an expression in the page is true. A page that is being loaded has nothing to say yet.
     #[track_caller]
     pub(crate) fn wait(&mut self, expression: &str) {
         let started = Instant::now();
-        while self.eval(&format!("Boolean({expression})")) != true {
-            if started.elapsed() > PATIENCE {
-                let text = self.eval("document.body.innerText");
-                panic!("it never comes: {expression}, in {text}");
+        loop {
+            let found = self.try_eval(&format!("Boolean({expression})"));
+            if found == Ok(Value::Bool(true)) {
+                return;
             }
-            thread::sleep(std::time::Duration::from_millis(20));
+            if started.elapsed() > PATIENCE {
+                let text = self.try_eval("document.body.innerText");
+                panic!("it never comes: {expression}, which is {found:?}, in {text:?}");
+            }
+            thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
     }
 
     /// Presses a key, as a person does.
@@ -238,8 +293,27 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // Its only error is that the process has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Asked to, it ends with all its processes; else they are ended, by the group's name, which is its own
+        // until it is waited for.
+        let _ = self.commands.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        let started = Instant::now();
+        while matches!(self.child.0.try_wait(), Ok(None)) {
+            if started.elapsed() > FAREWELL {
+                let _ =
+                    Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.0.id())]).status();
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        // The last of them may write on for a moment.
+        let started = Instant::now();
+        while fs::remove_dir_all(self.folder.path()).is_err_and(|error| error.kind() != ErrorKind::NotFound)
+            && started.elapsed() < FAREWELL
+        {
+            thread::sleep(Duration::from_millis(50));
+        }
+        if !thread::panicking() {
+            assert!(!self.folder.path().exists(), "its profile stays: {}", self.folder.path().display());
+        }
     }
 }

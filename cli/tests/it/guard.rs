@@ -1,8 +1,13 @@
 //! Who may ask a listener for what.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use super::support::*;
+
+/// With the key that every read needs.
+fn with_key(listener: &Listener, path: &str) -> String {
+    format!("{path}?key={}", listener.key)
+}
 
 fn token(listener: &Listener) -> String {
     let page = listener.get("/").text();
@@ -107,7 +112,7 @@ fn the_page_and_its_api_are_for_a_browser_on_this_machine() {
             403,
         ),
     ] {
-        let answer = request(listener.address, method, path, &headers, b"");
+        let answer = request(listener.address, method, &with_key(&listener, path), &headers, b"");
         assert_eq!(answer.status, status, "{what}: {answer:?}");
         assert!(!answer.head.contains("access-control-allow"), "{what}: {answer:?}");
         if status != 403 && answer.status != 403 {
@@ -120,24 +125,75 @@ fn the_page_and_its_api_are_for_a_browser_on_this_machine() {
 }
 
 #[test]
-fn it_listens_to_this_machine_unless_told_and_shows_its_page_to_no_other() {
+fn it_listens_to_one_address_of_this_machine_unless_told() {
     let listener = Listener::start(&[]);
     assert!(listener.address.ip().is_loopback());
-    // An address of this machine that is not loopback, if it has one.
-    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Whoever listens to every address is found here as well, and nothing else in these tests is.
+    let other = |listener: &Listener| TcpStream::connect(("127.0.0.3", listener.address.port()));
+    assert!(other(&listener).is_err());
+    assert!(other(&Listener::start(&["--bind", "0.0.0.0"])).is_ok());
+}
+
+/// Only from an address that is not loopback can this be seen: a machine with no network has none.
+#[test]
+fn it_shows_its_page_to_no_other_machine() {
+    let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
     let other = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()).map(|address| address.ip());
-    let Ok(other) = other
-        .map_err(|_| ())
-        .and_then(|ip| if ip.is_loopback() || ip.is_unspecified() { Err(()) } else { Ok(ip) })
-    else {
+    let Some(other) = other.ok().filter(|ip| !ip.is_loopback() && !ip.is_unspecified()) else {
         eprintln!("this machine has no address but loopback: not tested from elsewhere");
         return;
     };
-    assert!(TcpStream::connect((other, listener.address.port())).is_err());
     let open = Listener::start(&["--bind", "0.0.0.0"]);
-    let from_elsewhere = std::net::SocketAddr::new(other, open.address.port());
+    let from_elsewhere = SocketAddr::new(other, open.address.port());
     let as_local = [("Host", format!("localhost:{}", open.address.port()))];
-    let page = request(from_elsewhere, "GET", "/", &as_local, b"");
+    let page = request(from_elsewhere, "GET", &with_key(&open, "/"), &as_local, b"");
     assert_eq!((page.status, page.text()), (403, "refused: the page is for this machine alone\n".to_owned()));
     assert_eq!(request(from_elsewhere, "POST", "/webhooks/3qpr", &[], b"").status, 401);
+}
+
+/// A tunnel may add no header, and another user of this machine needs none.
+#[test]
+fn whoever_has_not_the_printed_key_sees_nothing() {
+    let listener = Listener::start(&[]);
+    listener.post("/webhooks/3qpr", &[], b"");
+    assert_eq!(listener.key.len(), 32);
+    let other = format!("key={}", "0".repeat(32));
+    let paths = ["/", "/api/events", "/api/deliveries/1", "/api/deliveries/1/curl"];
+    for path in paths {
+        for query in ["", "?", "?key=", &format!("?{other}"), &format!("?{}", listener.key)] {
+            let answer = request(listener.address, "GET", &format!("{path}{query}"), &[], b"");
+            assert_eq!(answer.status, 403, "{path}{query}: {answer:?}");
+            assert!(!answer.text().contains(&listener.key));
+        }
+    }
+    // The key in an address, which can be made to be visited, changes nothing.
+    let resend = with_key(&listener, "/api/deliveries/1/resend");
+    assert_eq!(request(listener.address, "POST", &resend, &[], b"").status, 403);
+    // What only a proxy adds is refused also with the key.
+    for name in ["X-Real-IP", "X-Forwarded-Proto", "Forwarded", "Via", "CF-Ray", "True-Client-IP"] {
+        let headers = [(name, "203.0.113.7".to_owned())];
+        let answer = request(listener.address, "GET", &with_key(&listener, "/"), &headers, b"");
+        assert_eq!(answer.status, 403, "{name}");
+    }
+    assert_ne!(Listener::start(&[]).key, listener.key);
+}
+
+#[test]
+fn the_page_that_is_announced_is_one_that_opens() {
+    for bind in ["0.0.0.0", "127.0.0.2", "::", "::1"] {
+        let mut command = program(&["listen", "--port", "0", "--json", "--bind", bind]);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
+            .unwrap();
+        // A machine without IPv6 listens to none.
+        if let Ok(said) = serde_json::from_str::<serde_json::Value>(&line) {
+            let page = said["page"].as_str().unwrap().strip_prefix("http://").unwrap();
+            let (address, path) = page.split_once('/').unwrap();
+            let answer = request(address.parse().unwrap(), "GET", &format!("/{path}"), &[], b"");
+            assert_eq!(answer.status, 200, "{bind}: {answer:?}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

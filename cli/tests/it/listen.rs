@@ -1,8 +1,8 @@
 //! `countersign listen`: what it takes, keeps, passes on and tells, and to whom.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Mutex, mpsc};
 
 use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
@@ -143,8 +143,7 @@ fn an_endpoint_with_a_path_gets_everything_there() {
 
 #[test]
 fn an_endpoint_that_is_gone_or_silent_is_said_to_be_so() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let listener = Listener::start(&["--forward-to", &free.to_string()]);
+    let listener = Listener::start(&["--forward-to", "127.0.0.1:1"]);
     let answer = listener.post(
         "/webhooks/3qpr",
         &[("X-3QPR-Signature", sign(THREEQPR, SCANNED.as_bytes()))],
@@ -162,26 +161,36 @@ fn an_endpoint_that_is_gone_or_silent_is_said_to_be_so() {
 /// A sender that hangs up does not keep a delivery from its endpoint.
 #[test]
 fn a_delivery_outlives_its_sender() {
-    let (notes, endpoint) = Notes::start(|_| {
-        std::thread::sleep(Duration::from_millis(300));
+    let (release, held) = mpsc::channel();
+    let held = Mutex::new(held);
+    let (notes, endpoint) = Notes::start(move |_| {
+        // It ends, too, with a test that has failed.
+        let _ = held.lock().unwrap().recv();
         StatusCode::OK
     });
     let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
     let mut stream = TcpStream::connect(listener.address).unwrap();
     stream.write_all(b"POST /webhooks/3qpr HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}").unwrap();
     until("the endpoint's turn", || (notes.got().len() == 1).then_some(()));
-    drop(stream);
+    stream.shutdown(Shutdown::Write).unwrap();
+    // The listener has seen that its sender is gone: it ends the connection without an answer.
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+    release.send(()).unwrap();
     assert_eq!(listener.logged(1)[0]["answered"], 200);
 }
 
 #[test]
 fn it_forwards_to_no_one_but_another() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     for to in ["localhost", "127.0.0.1", "[::1]"] {
-        let to = format!("http://{to}:{free}/webhooks");
-        run(&mut program(&["listen", "--port", &free, "--forward-to", &to]), b"")
-            .is(2)
-            .says("is this listener itself");
+        // A port that was free may be taken a moment later.
+        let ended = until("a free port", || {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+            let to = format!("http://{to}:{free}/webhooks");
+            let ended = run(&mut program(&["listen", "--port", &free, "--forward-to", &to]), b"");
+            (!ended.err.contains("cannot be listened on")).then_some(ended)
+        });
+        ended.is(2).says("is this listener itself");
     }
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -211,16 +220,18 @@ fn a_body_is_taken_up_to_its_limit_and_no_longer_one_is_kept() {
     assert!(detail["body"]["text"].as_str().unwrap().len() <= 256 << 10);
 }
 
-/// The stream's first events, as far as they come at once.
+/// The stream up to the end of its first event: it has all that there is, and the stream never ends.
 fn events(listener: &Listener, last: &str) -> String {
     let mut stream = TcpStream::connect(listener.address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let head = format!("GET /api/events HTTP/1.1\r\nHost: {}\r\n", listener.address);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("GET /api/events?key={} HTTP/1.1\r\nHost: {}\r\n", listener.key, listener.address);
     stream.write_all(format!("{head}Last-Event-ID: {last}\r\n\r\n").as_bytes()).unwrap();
-    let mut text = Vec::new();
-    // It never ends, so it is read for a while.
-    let _ = stream.read_to_end(&mut text);
-    String::from_utf8(text).unwrap()
+    let mut text = String::new();
+    let mut stream = BufReader::new(stream);
+    while !text.split_once("event: deliveries").is_some_and(|(_, event)| event.contains("\n\n")) {
+        assert_ne!(stream.read_line(&mut text).unwrap(), 0, "{text}");
+    }
+    text
 }
 
 #[test]
@@ -282,19 +293,24 @@ fn no_secret_and_no_credential_is_shown_anywhere() {
 fn it_ends_when_told_whatever_goes_on() {
     let listener = Listener::start(&[]);
     let mut watching = TcpStream::connect(listener.address).unwrap();
-    write!(watching, "GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", listener.address).unwrap();
+    write!(watching, "GET /api/events?key={} HTTP/1.1\r\nHost: {}\r\n\r\n", listener.key, listener.address)
+        .unwrap();
     let long = format!("{{\"event\":\"a\",\"data\":\"{}\"}}", "é/".repeat(100_000));
-    for _ in 0..3 {
+    let mut number = 0;
+    until("a diagnosis that goes on", || {
         listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", sign(QUOTE3D, b"other"))], long.as_bytes());
-    }
+        number += 1;
+        let delivery = listener.get(&format!("/api/deliveries/{number}")).json();
+        (delivery["in_diagnosis"] == true).then_some(())
+    });
     listener.signal("INT");
     assert_eq!(listener.ended(), 0);
 }
 
 #[test]
 fn it_ends_when_nobody_reads_its_output() {
-    let mut child = program(&["listen", "--port", "0"]).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut child = Running::start(&mut program(&["listen", "--port", "0"]));
+    let mut output = BufReader::new(child.0.stdout.take().unwrap());
     let mut text = String::new();
     // The announcement's end.
     while !text.contains("3QPR") {
@@ -307,5 +323,5 @@ fn it_ends_when_nobody_reads_its_output() {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = "POST /webhooks/3qpr HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
     let _ = stream.write_all(request.as_bytes());
-    assert_eq!(until("its end", || child.try_wait().unwrap()).code(), Some(141));
+    assert_eq!(until("its end", || child.0.try_wait().unwrap()).code(), Some(141));
 }

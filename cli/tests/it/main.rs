@@ -5,6 +5,7 @@
 mod browser;
 mod completions;
 mod guard;
+mod limits;
 mod listen;
 mod page;
 mod reach;

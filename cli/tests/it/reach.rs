@@ -13,7 +13,9 @@ fn everything_can_be_done_by_keyboard_alone() {
         let body = format!(r#"{{"event":"job.status_changed","data":{{"n":{number}}}}}"#);
         deliver(&listener, "job.status_changed", &body);
     }
-    page.wait("deliveries.size === 30 && document.getElementById('kicker').textContent.startsWith('#30 ')");
+    page.wait(
+        "deliveries.size === 30 && !dirty.list && document.getElementById('kicker').textContent.startsWith('#30 ')",
+    );
     let focus = |page: &mut Page| page.text("document.activeElement.id || document.activeElement.tagName");
     // The order of the focus is the order of reading.
     page.eval("document.activeElement.blur()");
@@ -70,13 +72,16 @@ fn everything_can_be_done_by_keyboard_alone() {
 #[test]
 fn a_screen_reader_finds_its_way_and_is_told_what_comes() {
     let listener = Listener::start(&[]);
+    // What was there before the page comes in one event, and so is told in one sentence.
+    listener.post("/webhooks/3qpr", &[], SCANNED.as_bytes());
+    listener.post("/webhooks/3qpr", &[], SCANNED.as_bytes());
     let Some(mut page) = open(&listener.url("/")) else { return };
+    page.wait("document.getElementById('live').textContent === '2 new deliveries, 2 refused'");
     deliver(&listener, "quote.completed", COMPLETED);
     page.wait("document.getElementById('live').textContent === 'Quote3D: accepted, quote.completed'");
-    listener.post("/webhooks/3qpr", &[], SCANNED.as_bytes());
-    listener.post("/webhooks/3qpr", &[], SCANNED.as_bytes());
-    page.wait("document.getElementById('live').textContent === '2 new deliveries, 2 refused'");
-    page.wait("document.getElementById('kicker').textContent.startsWith('#3 ')");
+    page.wait(
+        "document.getElementById('kicker').textContent.startsWith('#3 ') && rows.size === 3 && !dirty.list",
+    );
 
     let nodes = page.accessible();
     let find = |role: &str, name: &str| nodes.iter().any(|node| node.0 == role && node.1.starts_with(name));
@@ -91,7 +96,7 @@ fn a_screen_reader_finds_its_way_and_is_told_what_comes() {
         ("option", "Accepted: quote.completed"),
         ("option", "Refused: Missing signature"),
         ("article", "The chosen delivery"),
-        ("heading", "Missing signature"),
+        ("heading", "quote.completed"),
         ("button", "Send again"),
         ("button", "Copy as curl"),
         ("status", ""),

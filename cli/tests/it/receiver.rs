@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,6 +14,7 @@ use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::{Delivery, Error, MemoryStore, Outcome, Provider, Receiver, Secrets, Webhook};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::support::{NOWTOPRINT, PREVIOUS, QUOTE3D, THREEQPR};
 
@@ -23,13 +23,14 @@ fn secrets(newest: &str) -> Secrets {
     Secrets::new(secret(newest)).with_older(secret(PREVIOUS)).unwrap()
 }
 
-fn endpoint<P: Provider + Default>(secret: &str, work: Duration) -> MethodRouter {
+fn endpoint<P: Provider + Default>(secret: &str, turns: &Arc<Semaphore>) -> MethodRouter {
     let receiver = Arc::new(Receiver::new(Webhook::<P>::new(secrets(secret)), Arc::new(MemoryStore::new())));
+    let turns = Arc::clone(turns);
     let handler = move |State(receiver): State<Arc<Receiver<P, Arc<MemoryStore>>>>,
                         Verified(delivery): Verified<P>| async move {
         let handle = async |delivery: Delivery<'_, P>| {
             delivery.event()?;
-            tokio::time::sleep(work).await;
+            drop(turns.acquire().await.unwrap());
             Ok::<_, Error>(())
         };
         match receiver.handle(delivery, handle).await {
@@ -57,13 +58,18 @@ fn serve(router: Router) -> SocketAddr {
     receiver.recv().unwrap()
 }
 
-/// A receiver made with the library, whose handler takes so long.
-pub(crate) fn genuine(work: Duration) -> SocketAddr {
+/// A receiver made with the library.
+pub(crate) fn genuine() -> SocketAddr {
+    genuine_in_turn(&Arc::new(Semaphore::new(1)))
+}
+
+/// A receiver made with the library, whose handler waits for its turn.
+pub(crate) fn genuine_in_turn(turns: &Arc<Semaphore>) -> SocketAddr {
     serve(
         Router::new()
-            .route("/webhooks/quote3d", endpoint::<Quote3d>(QUOTE3D, work))
-            .route("/webhooks/nowtoprint", endpoint::<NowToPrint>(NOWTOPRINT, work))
-            .route("/webhooks/3qpr", endpoint::<ThreeQpr>(THREEQPR, work)),
+            .route("/webhooks/quote3d", endpoint::<Quote3d>(QUOTE3D, turns))
+            .route("/webhooks/nowtoprint", endpoint::<NowToPrint>(NOWTOPRINT, turns))
+            .route("/webhooks/3qpr", endpoint::<ThreeQpr>(THREEQPR, turns)),
     )
 }
 

@@ -84,13 +84,3 @@ fn a_file_may_hold_the_secret_or_variables() {
     let both = ["sign", "--provider", "3qpr", "--previous-secret", "--secret-file", &plain];
     run(&mut bare(&both), b"{}").is(2).says("holds one secret only");
 }
-
-/// The arguments of a running process, which everybody on the machine can read, and its output.
-#[test]
-fn no_secret_is_among_the_arguments_of_a_listener() {
-    let listener = Listener::start(&[]);
-    let arguments = fs::read_to_string(format!("/proc/{}/cmdline", listener.pid()));
-    if let Ok(arguments) = arguments {
-        shows_no_secret(&arguments);
-    }
-}

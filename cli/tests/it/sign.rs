@@ -1,7 +1,5 @@
 //! `countersign sign`: what a provider would send with a body.
 
-use std::process::Command;
-
 use super::receiver::{Notes, genuine};
 use super::support::*;
 
@@ -64,7 +62,7 @@ fn the_previous_secret_and_another_header_can_be_asked_for() {
 
 #[test]
 fn the_curl_command_delivers_every_byte() {
-    let address = genuine(std::time::Duration::ZERO);
+    let address = genuine();
     let (notes, noted) = Notes::answering(200);
     let bodies =
         [COMPLETED, "{\"event\":\"a'b\",\"data\":\"$(id) `id` \\\\ ! \u{e9}\"}", "@{\"event\":\"x\"}\n\n"];
@@ -72,7 +70,7 @@ fn the_curl_command_delivers_every_byte() {
         let url = format!("http://{noted}/webhooks/nowtoprint");
         let command =
             run(&mut program(&["sign", "--provider", "nowtoprint", "--curl", &url]), body.as_bytes()).out;
-        let ran = Command::new("sh").args(["-c", &command]).output().unwrap();
+        let ran = curl(&command);
         assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
         let got = &notes.got()[at];
         assert_eq!(got.body, body.as_bytes());
@@ -83,5 +81,5 @@ fn the_curl_command_delivers_every_byte() {
     let command =
         run(&mut program(&["sign", "--provider", "quote3d", "--curl", &url]), COMPLETED.as_bytes()).out;
     let command = command.replacen("curl", "curl -o /dev/null -w '%{http_code}'", 1);
-    assert_eq!(Command::new("sh").args(["-c", &command]).output().unwrap().stdout, b"200");
+    assert_eq!(curl(&command).stdout, b"200");
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -12,52 +11,54 @@ use super::support::*;
 
 /// A wire to a listener that can be cut: what the browser has through it breaks, and nothing new gets through.
 struct Wire {
-    streams: Arc<Mutex<Vec<TcpStream>>>,
-    is_cut: Arc<AtomicBool>,
+    /// None while it is cut.
+    streams: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl Wire {
-    fn lay(from: SocketAddr, to: SocketAddr) -> Self {
-        let wire = Self { streams: Arc::default(), is_cut: Arc::default() };
-        let (streams, is_cut) = (Arc::clone(&wire.streams), Arc::clone(&wire.is_cut));
-        let listener = TcpListener::bind(from).unwrap();
+    fn lay(from: SocketAddr, to: SocketAddr) -> io::Result<Self> {
+        let wire = Self { streams: Arc::new(Mutex::new(Some(Vec::new()))) };
+        let streams = Arc::clone(&wire.streams);
+        let listener = TcpListener::bind(from)?;
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
-                if is_cut.load(Ordering::SeqCst) {
-                    continue;
-                }
                 let far = TcpStream::connect(to).unwrap();
+                // Nothing slips through while it is being cut.
+                let mut streams = streams.lock().unwrap();
+                let Some(streams) = streams.as_mut() else { continue };
                 for (from, to) in [(&near, &far), (&far, &near)] {
                     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    streams.lock().unwrap().push(from.try_clone().unwrap());
+                    streams.push(from.try_clone().unwrap());
                     // It ends with either side.
                     thread::spawn(move || drop((io::copy(&mut from, &mut to), to.shutdown(Shutdown::Both))));
                 }
             }
         });
-        wire
+        Ok(wire)
     }
 
     fn cut(&self) {
-        self.is_cut.store(true, Ordering::SeqCst);
-        for stream in self.streams.lock().unwrap().drain(..) {
+        for stream in self.streams.lock().unwrap().take().into_iter().flatten() {
             // Its only error is that it is shut already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
     fn mend(&self) {
-        self.is_cut.store(false, Ordering::SeqCst);
+        *self.streams.lock().unwrap() = Some(Vec::new());
     }
 }
 
 #[test]
 fn a_page_whose_connection_broke_comes_back_and_misses_nothing() {
     // The page's own address has to be one that the listener knows for its own.
-    let listener = Listener::start(&["--bind", "127.0.0.2"]);
-    let here = SocketAddr::from(([127, 0, 0, 1], listener.address.port()));
-    let wire = Wire::lay(here, listener.address);
-    let Some(mut page) = open(&format!("http://{here}/")) else { return };
+    let (listener, here, wire) = until("a port that is free on both addresses", || {
+        let listener = Listener::start(&["--bind", "127.0.0.2"]);
+        let here = SocketAddr::from(([127, 0, 0, 1], listener.address.port()));
+        let wire = Wire::lay(here, listener.address).ok()?;
+        Some((listener, here, wire))
+    });
+    let Some(mut page) = open(&format!("http://{here}/?key={}", listener.key)) else { return };
     deliver(&listener, "quote.completed", COMPLETED);
     page.wait("deliveries.size === 1");
     page.eval("window.loadedOnce = true");
@@ -71,19 +72,29 @@ fn a_page_whose_connection_broke_comes_back_and_misses_nothing() {
     assert_eq!(page.eval("window.loadedOnce"), true);
 }
 
-/// Another process has another token, so the page loads itself again.
+/// Another process has another key, so the page says where to find it.
 #[test]
 fn a_page_whose_listener_was_started_again_begins_anew() {
-    let listener = Listener::start(&[]);
-    let port = listener.address.port().to_string();
-    let Some(mut page) = open(&listener.url("/")) else { return };
-    deliver(&listener, "quote.completed", COMPLETED);
-    page.wait("deliveries.size === 1");
-    page.eval("window.loadedOnce = true");
-    listener.signal("TERM");
-    assert_eq!(listener.ended(), 0);
-    page.wait("document.getElementById('state').dataset.live === 'no'");
-    let listener = Listener::of(program(&["listen", "--json", "--port", &port]));
+    // Where somebody else took the port meanwhile, all of it begins again.
+    let (listener, mut page) = loop {
+        let listener = Listener::start(&[]);
+        let port = listener.address.port().to_string();
+        let Some(mut page) = open(&listener.url("/")) else { return };
+        deliver(&listener, "quote.completed", COMPLETED);
+        page.wait("deliveries.size === 1");
+        page.eval("window.loadedOnce = true");
+        listener.signal("TERM");
+        assert_eq!(listener.ended(), 0);
+        page.wait("document.getElementById('state').dataset.live === 'no'");
+        match Listener::try_of(program(&["listen", "--json", "--port", &port])) {
+            Ok(listener) => break (listener, page),
+            Err(said) => assert!(said.contains("cannot be listened on"), "{said}"),
+        }
+    };
+    page.wait(
+        "document.getElementById('state').textContent === 'Ended: open the address that the listener prints'",
+    );
+    page.go(&listener.url("/"));
     page.wait("window.loadedOnce === undefined && document.getElementById('state')?.dataset.live === 'yes'");
     deliver(&listener, "quote.completed", COMPLETED);
     page.wait("deliveries.size === 1 && document.getElementById('kicker').textContent.startsWith('#1 ')");

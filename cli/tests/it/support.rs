@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -101,6 +101,16 @@ pub(crate) fn shows_no_secret(text: &str) {
     }
 }
 
+/// What a command of curl's comes to, as anybody's shell runs it: with no proxy and no settings of this user's.
+#[track_caller]
+pub(crate) fn curl(command: &str) -> Output {
+    let arguments = command.strip_prefix("curl ").unwrap_or_else(|| panic!("not curl's: {command}"));
+    // Only as its first argument, `-q` keeps it from reading `~/.curlrc`.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("curl -q {arguments}")]).stdin(Stdio::null());
+    shell.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).output().unwrap()
+}
+
 pub(crate) fn sign(secret: &str, body: &[u8]) -> String {
     Signature::sign(&Secret::new(secret).unwrap(), body).to_string()
 }
@@ -127,10 +137,35 @@ pub(crate) fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A process that ends with the test, also if that panics, and its output so far.
+/// A process that ends with the test, also if that panics.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: &str) {
+        let command = format!("kill -{signal} {}", self.0.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its only error is that the process has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A listener, and its output so far.
 pub(crate) struct Listener {
-    child: Child,
+    child: Running,
     pub(crate) address: SocketAddr,
+    /// What the page's address has to have.
+    pub(crate) key: String,
     lines: Arc<Mutex<Vec<String>>>,
     errors: Option<thread::JoinHandle<String>>,
 }
@@ -141,11 +176,18 @@ impl Listener {
         Self::of(program(&[&["listen", "--port", "0", "--json"], arguments].concat()))
     }
 
-    pub(crate) fn of(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut stderr = child.stderr.take().unwrap();
+    #[track_caller]
+    pub(crate) fn of(command: Command) -> Self {
+        Self::try_of(command).unwrap_or_else(|said| panic!("it has ended: {said}"))
+    }
+
+    /// A listener, or what it said as it ended instead.
+    #[track_caller]
+    pub(crate) fn try_of(mut command: Command) -> Result<Self, String> {
+        let mut child = Running::start(&mut command);
+        let lines = Arc::new(Mutex::new(Vec::<String>::new()));
+        let output = BufReader::new(child.0.stdout.take().unwrap());
+        let mut stderr = child.0.stderr.take().unwrap();
         let errors = thread::spawn(move || {
             let mut text = String::new();
             stderr.read_to_string(&mut text).unwrap();
@@ -157,18 +199,20 @@ impl Listener {
                 written.lock().unwrap().push(line);
             }
         });
-        let first = until("where it listens", || lines.lock().unwrap().first().cloned());
+        let first = until("where it listens", || {
+            let first = lines.lock().unwrap().first().cloned();
+            first.map(Some).or_else(|| child.0.try_wait().unwrap().map(|_| None))
+        });
+        let Some(first) = first else { return Err(errors.join().unwrap()) };
         let first: Value = serde_json::from_str(&first).unwrap();
         let address = first["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
-        Self { child, address, lines, errors: Some(errors) }
+        let key = first["page"].as_str().and_then(|page| page.split("?key=").nth(1)).unwrap_or_default();
+        let key = key.to_owned();
+        Ok(Self { child, address, key, lines, errors: Some(errors) })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        format!("http://{}{path}?key={}", self.address, self.key)
     }
 
     /// The deliveries that it has logged, when there are so many.
@@ -186,17 +230,16 @@ impl Listener {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        request(self.address, "GET", path, &[], b"")
+        request(self.address, "GET", &format!("{path}?key={}", self.key), &[], b"")
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let command = format!("kill -{signal} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+        self.child.signal(signal);
     }
 
     /// Its exit code, when it has ended of itself, and all that it ever printed: no secret is in it.
     pub(crate) fn ended(mut self) -> i32 {
-        let status = until("its end", || self.child.try_wait().unwrap());
+        let status = until("its end", || self.child.0.try_wait().unwrap());
         shows_no_secret(&self.lines.lock().unwrap().join("\n"));
         shows_no_secret(&self.errors.take().unwrap().join().unwrap());
         status.code().unwrap_or(-1)
@@ -205,9 +248,6 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Its only error is that the process has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if !thread::panicking() {
             shows_no_secret(&self.lines.lock().unwrap().join("\n"));
         }

@@ -149,9 +149,9 @@ fn lines_are_judged_one_by_one_and_each_at_once() {
         (line(json!({ "provider": "3qpr", "secrets": PREVIOUS, "headers": [], "body": "" })), "unreadable"),
         (line(json!({ "provider": "3qpr", "headers": [] })), "unreadable"),
     ];
-    let mut child = program(&["verify", "--lines", "--json"]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut child = Running::start(program(&["verify", "--lines", "--json"]).stdin(Stdio::piped()));
+    let mut input = child.0.stdin.take().unwrap();
+    let mut output = BufReader::new(child.0.stdout.take().unwrap()).lines();
     for (line, verdict) in &lines {
         input.write_all(format!("{line}\n").as_bytes()).unwrap();
         let told: serde_json::Value = serde_json::from_str(&output.next().unwrap().unwrap()).unwrap();
@@ -159,7 +159,7 @@ fn lines_are_judged_one_by_one_and_each_at_once() {
         shows_no_secret(&told.to_string());
     }
     drop(input);
-    assert_eq!(child.wait().unwrap().code(), Some(2));
+    assert_eq!(child.0.wait().unwrap().code(), Some(2));
     run(&mut program(&["verify", "--lines"]), lines[2].0.as_bytes()).is(1);
     run(&mut program(&["verify", "--lines"]), lines[0].0.as_bytes()).is(0);
 }

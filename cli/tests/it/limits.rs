@@ -1,0 +1,174 @@
+//! What a listener withstands: readers that do not read, senders that do not send, and itself.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use axum::http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use super::receiver::Notes;
+use super::support::*;
+
+/// A terminal that is held, or a pipe that nobody drains, stops neither deliveries nor Ctrl-C.
+#[test]
+fn output_that_nobody_drains_stops_nothing_and_what_is_lost_is_counted() {
+    for drained in [false, true] {
+        let mut child = program(&["listen", "--port", "0", "--json"]).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        output.read_line(&mut first).unwrap();
+        let first: Value = serde_json::from_str(&first).unwrap();
+        let address = first["listening"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        for _ in 0..900 {
+            assert_eq!(request(address, "POST", "/webhooks/3qpr", &[], b"").status, 401);
+        }
+        if drained {
+            let mut lines = output.by_ref().lines().map(Result::unwrap);
+            let dropped = lines
+                .find_map(|line| serde_json::from_str::<Value>(&line).unwrap()["lines_dropped"].as_u64());
+            assert!(dropped.is_some_and(|dropped| dropped > 0), "{dropped:?}");
+        }
+        let kill = format!("kill -INT {}", child.id());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert_eq!(until("its end", || child.try_wait().unwrap()).code(), Some(0));
+    }
+}
+
+#[test]
+fn no_name_of_the_listener_itself_makes_it_forward_to_itself() {
+    for to in ["0.0.0.0", "LOCALHOST", "[::ffff:127.0.0.1]", "127.1"] {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let arguments = ["listen", "--json", "--port", &port, "--forward-to", &format!("http://{to}:{port}")];
+        let listener = Listener::of(program(&arguments));
+        assert_eq!(listener.post("/webhooks/3qpr", &[], b"").status, 502, "{to}");
+        let said = listener.logged(1)[0]["endpoint"]["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("this listener itself"), "{to}: {said}");
+        assert_eq!(listener.get("/api/deliveries/2").status, 404, "{to}");
+    }
+}
+
+/// A browser that hangs up does not take back what it has sent again.
+#[test]
+fn what_is_sent_again_outlives_its_page() {
+    let (notes, endpoint) = Notes::start(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        StatusCode::OK
+    });
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    listener.post("/webhooks/3qpr", &[], b"");
+    let mut stream = TcpStream::connect(listener.address).unwrap();
+    let head = format!("Host: {}\r\nX-Countersign-Token: {}", listener.address, listener.key);
+    write!(stream, "POST /api/deliveries/1/resend HTTP/1.1\r\n{head}\r\nContent-Length: 0\r\n\r\n").unwrap();
+    until("the endpoint's turn", || (notes.got().len() == 2).then_some(()));
+    drop(stream);
+    assert_eq!(listener.logged(2)[1]["answered"], 200);
+}
+
+/// The delivery of one that sends is the first, though others began before it.
+#[test]
+fn slow_senders_keep_nobody_from_their_turn() {
+    let (_, endpoint) = Notes::answering(200);
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let slow: Vec<_> = (0..80)
+        .map(|_| {
+            let mut stream = TcpStream::connect(listener.address).unwrap();
+            stream
+                .write_all(b"POST /webhooks/3qpr HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+                .unwrap();
+            stream
+        })
+        .collect();
+    let headers = [("X-3QPR-Signature", sign(THREEQPR, SCANNED.as_bytes()))];
+    assert_eq!(listener.post("/webhooks/3qpr", &headers, SCANNED.as_bytes()).status, 200);
+    assert_eq!(listener.get("/api/deliveries/1").json()["verdict"], "accepted");
+    drop(slow);
+}
+
+/// A server that gives each request these bytes for an answer.
+fn answering_bytes(answer: &'static str) -> std::net::SocketAddr {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().map_while(Result::ok) {
+            let mut request = [0; 4_096];
+            let read = stream.read(&mut request).unwrap();
+            assert!(read > 0);
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn a_sender_gets_the_answer_with_what_it_takes_to_read_it() {
+    let (_, endpoint) = Notes::start(|count| match count {
+        1 => (
+            StatusCode::SEE_OTHER,
+            [(header::LOCATION, "/elsewhere"), (header::CONTENT_ENCODING, "identity")],
+            "x".repeat(16 << 10),
+        ),
+        _ => (
+            StatusCode::OK,
+            [(header::LOCATION, "/"), (header::CONTENT_ENCODING, "identity")],
+            "x".repeat((16 << 10) + 1),
+        ),
+    });
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let answer = listener.post("/webhooks/3qpr", &[], b"");
+    assert!(answer.head.contains("location: /elsewhere"), "{}", answer.head);
+    assert!(answer.head.contains("content-encoding: identity"), "{}", answer.head);
+    listener.post("/webhooks/3qpr", &[], b"");
+    for (number, cut) in [(1, false), (2, true)] {
+        let detail = listener.get(&format!("/api/deliveries/{number}")).json();
+        assert_eq!((&detail["endpoint"]["cut"], &detail["answer"]["cut"]), (&json!(cut), &json!(cut)));
+    }
+}
+
+/// Where the endpoint is, is nobody's business but that of whoever reads the page.
+#[test]
+fn a_sender_is_not_told_why_the_endpoint_does_not_answer() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let switching =
+        answering_bytes("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n");
+    for (endpoint, why) in [(free, "no connection"), (switching, "101")] {
+        let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+        let answer = listener.post("/webhooks/3qpr", &[], b"");
+        assert_eq!((answer.status, answer.json()), (502, json!({ "error": "endpoint_unreachable" })));
+        let said = listener.logged(1)[0]["endpoint"]["message"].as_str().unwrap().to_owned();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn an_endpoint_s_query_is_sent_and_not_shown() {
+    let (notes, endpoint) = Notes::answering(200);
+    let to = format!("http://{endpoint}/?token=of-nobodys-business");
+    let listener = Listener::start(&["--forward-to", &to]);
+    listener.post("/webhooks/3qpr?c=d", &[], b"");
+    assert_eq!(notes.got()[0].uri, "/?token=of-nobodys-business");
+    let page = listener.get("/").text();
+    assert!(page.contains(&format!("http://{endpoint}/?…")) && !page.contains("nobodys-business"));
+
+    let mut child = program(&["listen", "--port", "0", "--forward-to", &to]).spawn().unwrap();
+    let mut said = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains("passed on to") {
+        assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    assert!(said.contains("/?…") && !said.contains("nobodys-business"), "{said}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    run(&mut program(&["listen", "--forward-to", "ftp://a/?token=of-nobodys-business"]), b"").is(2);
+}
+
+#[test]
+fn a_name_is_listed_by_its_beginning() {
+    let listener = Listener::start(&[]);
+    let body = format!(r#"{{"event":"{0}","id":"{0}","data":{{}}}}"#, "x".repeat(100_000));
+    let headers = [("X-3QPR-Signature", sign(THREEQPR, body.as_bytes()))];
+    assert_eq!(listener.post("/webhooks/3qpr", &headers, body.as_bytes()).status, 200);
+    let line = &listener.logged(1)[0];
+    assert!(line["event"].as_str().unwrap().starts_with(&format!("{}…", "x".repeat(200))));
+    assert!(line.to_string().len() < 2_000, "{}", line.to_string().len());
+}
