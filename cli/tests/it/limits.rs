@@ -172,3 +172,23 @@ fn a_name_is_listed_by_its_beginning() {
     assert!(line["event"].as_str().unwrap().starts_with(&format!("{}…", "x".repeat(200))));
     assert!(line.to_string().len() < 2_000, "{}", line.to_string().len());
 }
+
+/// Whoever keeps a connection and says nothing, or half of it, does so for a while only.
+#[test]
+fn a_silent_sender_loses_its_place() {
+    let listener = Listener::start(&[]);
+    let half = "POST /webhooks/3qpr HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
+    let senders = ["", "POST /webhooks/3qpr HTTP/1.1\r\n", half].map(|said| {
+        let mut stream = TcpStream::connect(listener.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(said.as_bytes()).unwrap();
+        stream
+    });
+    let heard = senders.map(|mut stream| {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    });
+    assert!(heard[2].contains("incomplete_body"), "{heard:?}");
+    assert_eq!(listener.logged(1)[0]["error"], "incomplete_body");
+}

@@ -295,3 +295,13 @@ fn a_string_that_is_cut_off_is_one_part() {
         assert_eq!(page.eval(&format!("partsOf({text}).string.length")), 1, "{text}");
     }
 }
+
+#[test]
+fn no_button_is_there_before_the_delivery_that_it_acts_on() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    page.eval("window.fetch = () => new Promise(() => {})");
+    deliver(&listener, "quote.completed", COMPLETED);
+    page.wait("deliveries.size === 1 && !dirty.list");
+    assert_eq!(page.eval("document.getElementById('shown').hidden"), true);
+}
