@@ -181,11 +181,10 @@ fn whoever_has_not_the_printed_key_sees_nothing() {
 #[test]
 fn the_page_that_is_announced_is_one_that_opens() {
     for bind in ["0.0.0.0", "127.0.0.2", "::", "::1"] {
-        let mut command = program(&["listen", "--port", "0", "--json", "--bind", bind]);
-        let mut child = command.spawn().unwrap();
+        let mut child = Running::start(&mut program(&["listen", "--port", "0", "--json", "--bind", bind]));
         let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line)
-            .unwrap();
+        let output = child.0.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
         // A machine without IPv6 listens to none.
         if let Ok(said) = serde_json::from_str::<serde_json::Value>(&line) {
             let page = said["page"].as_str().unwrap().strip_prefix("http://").unwrap();
@@ -193,7 +192,5 @@ fn the_page_that_is_announced_is_one_that_opens() {
             let answer = request(address.parse().unwrap(), "GET", &format!("/{path}"), &[], b"");
             assert_eq!(answer.status, 200, "{bind}: {answer:?}");
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
 }

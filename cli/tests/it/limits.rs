@@ -14,8 +14,8 @@ use super::support::*;
 #[test]
 fn output_that_nobody_drains_stops_nothing_and_what_is_lost_is_counted() {
     for drained in [false, true] {
-        let mut child = program(&["listen", "--port", "0", "--json"]).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut child = Running::start(&mut program(&["listen", "--port", "0", "--json"]));
+        let mut output = BufReader::new(child.0.stdout.take().unwrap());
         let mut first = String::new();
         output.read_line(&mut first).unwrap();
         let first: Value = serde_json::from_str(&first).unwrap();
@@ -29,18 +29,20 @@ fn output_that_nobody_drains_stops_nothing_and_what_is_lost_is_counted() {
                 .find_map(|line| serde_json::from_str::<Value>(&line).unwrap()["lines_dropped"].as_u64());
             assert!(dropped.is_some_and(|dropped| dropped > 0), "{dropped:?}");
         }
-        let kill = format!("kill -INT {}", child.id());
-        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        assert_eq!(until("its end", || child.try_wait().unwrap()).code(), Some(0));
+        child.signal("INT");
+        assert_eq!(until("its end", || child.0.try_wait().unwrap()).code(), Some(0));
     }
 }
 
 #[test]
 fn no_name_of_the_listener_itself_makes_it_forward_to_itself() {
     for to in ["0.0.0.0", "LOCALHOST", "[::ffff:127.0.0.1]", "127.1"] {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let arguments = ["listen", "--json", "--port", &port, "--forward-to", &format!("http://{to}:{port}")];
-        let listener = Listener::of(program(&arguments));
+        // A port that was free, and so most often still is.
+        let listener = until("a port of its own", || {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+            let to = format!("http://{to}:{port}");
+            Listener::try_of(program(&["listen", "--json", "--port", &port, "--forward-to", &to])).ok()
+        });
         assert_eq!(listener.post("/webhooks/3qpr", &[], b"").status, 502, "{to}");
         let said = listener.logged(1)[0]["endpoint"]["message"].as_str().unwrap().to_owned();
         assert!(said.contains("this listener itself"), "{to}: {said}");
@@ -150,15 +152,13 @@ fn an_endpoint_s_query_is_sent_and_not_shown() {
     let page = listener.get("/").text();
     assert!(page.contains(&format!("http://{endpoint}/?…")) && !page.contains("nobodys-business"));
 
-    let mut child = program(&["listen", "--port", "0", "--forward-to", &to]).spawn().unwrap();
+    let mut child = Running::start(&mut program(&["listen", "--port", "0", "--forward-to", &to]));
     let mut said = String::new();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut output = BufReader::new(child.0.stdout.take().unwrap());
     while !said.contains("passed on to") {
         assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
     }
     assert!(said.contains("/?…") && !said.contains("nobodys-business"), "{said}");
-    child.kill().unwrap();
-    child.wait().unwrap();
     run(&mut program(&["listen", "--forward-to", "ftp://a/?token=of-nobodys-business"]), b"").is(2);
 }
 
