@@ -49,7 +49,7 @@ impl Signature {
         if digits.iter().fold(0, |all, digit| all | digit) > 0xf {
             return Err(Error::MalformedSignature);
         }
-        Ok(Self(std::array::from_fn(|at| digits[2 * at] << 4 | digits[2 * at + 1])))
+        Ok(Self(std::array::from_fn(|at| 16 * digits[2 * at] + digits[2 * at + 1])))
     }
 
     /// Signs a body, as the provider would: for testing a receiver.
