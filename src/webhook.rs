@@ -206,8 +206,7 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
     /// [`Error::SignatureMismatch`].
     pub fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<MatchedSecret, Error> {
-        let signature = self.signature(&self.signature_values_of(headers))?;
-        self.verifier.verify(body, &signature).inspect_err(|error| self.refuse(error))
+        self.check(&self.signature_values_of(headers), body).inspect_err(|error| self.refuse(error))
     }
 
     /// Picks this webhook's headers out of all of a request's, in whatever type they come. Give it
@@ -264,11 +263,8 @@ impl<P: Provider> Webhook<P> {
 
     /// Begins to check a body, unless there is not one well-formed signature.
     pub(crate) fn start_check(&self, values: &HeaderValues<'_>) -> Result<Verification, Error> {
-        Ok(self.verifier.start(self.signature(values)?))
-    }
-
-    fn signature(&self, values: &HeaderValues<'_>) -> Result<Signature, Error> {
-        values.signature().inspect_err(|error| self.refuse(error))
+        let signature = values.signature().inspect_err(|error| self.refuse(error))?;
+        Ok(self.verifier.start(signature))
     }
 
     /// Tells the log. A tenant that does not exist is only what a stranger has called it.
