@@ -29,6 +29,18 @@ fn store() -> MemoryStore {
     MemoryStore::new().with_clock(|| Duration::ZERO).with_capacity(16)
 }
 
+/// A store with room for one key, and the lease of that key, which has lapsed.
+fn lapsed(key: &IdempotencyKey) -> (Arc<MemoryStore>, Lease) {
+    let time = Arc::new(AtomicUsize::new(0));
+    let clock = Arc::clone(&time);
+    let store = MemoryStore::new()
+        .with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64))
+        .with_capacity(1);
+    let Claim::Acquired(lease) = ready(store.claim(key, LEASE)).unwrap() else { panic!() };
+    time.store(61, Ordering::SeqCst);
+    (Arc::new(store), lease)
+}
+
 /// Threads that claim one key at once, of which exactly one may acquire it.
 fn race(claim: impl Fn(&IdempotencyKey) -> bool + Send + Sync + 'static) {
     let key = conformance::fresh_key();
@@ -102,15 +114,8 @@ fn the_last_place_is_for_one_key_in_every_interleaving() {
 fn the_place_of_a_key_that_has_lapsed_is_for_one_key_too() {
     let keys = two_keys();
     loom::model(move || {
-        let time = Arc::new(AtomicUsize::new(0));
-        let clock = Arc::clone(&time);
-        let store = MemoryStore::new()
-            .with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64))
-            .with_capacity(1);
-        let store = Arc::new(store);
         let [here, there] = keys.clone();
-        let Claim::Acquired(lease) = ready(store.claim(&here, LEASE)).unwrap() else { panic!() };
-        time.store(61, Ordering::SeqCst);
+        let (store, lease) = lapsed(&here);
         let other = thread::spawn({
             let store = Arc::clone(&store);
             move || ready(store.claim(&there, LEASE))
@@ -143,14 +148,8 @@ fn a_release_makes_place_for_another_key_and_is_counted_once() {
 #[test]
 fn a_completion_and_a_takeover_never_both_succeed() {
     loom::model(|| {
-        let time = Arc::new(AtomicUsize::new(0));
-        let clock = Arc::clone(&time);
-        let store =
-            MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64));
-        let store = Arc::new(store);
         let key = conformance::fresh_key();
-        let Claim::Acquired(lease) = ready(store.claim(&key, LEASE)).unwrap() else { panic!() };
-        time.store(61, Ordering::SeqCst);
+        let (store, lease) = lapsed(&key);
         let completion = thread::spawn({
             let store = Arc::clone(&store);
             move || ready(store.complete(&lease, LEASE)).unwrap()
@@ -165,14 +164,8 @@ fn a_completion_and_a_takeover_never_both_succeed() {
 #[test]
 fn a_renewal_never_lets_a_second_claim_in_beside_it() {
     loom::model(|| {
-        let time = Arc::new(AtomicUsize::new(0));
-        let clock = Arc::clone(&time);
-        let store =
-            MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst) as u64));
-        let store = Arc::new(store);
         let key = conformance::fresh_key();
-        let Claim::Acquired(lease) = ready(store.claim(&key, LEASE)).unwrap() else { panic!() };
-        time.store(61, Ordering::SeqCst);
+        let (store, lease) = lapsed(&key);
         let (renewing, renewed) = (Arc::clone(&store), lease.clone());
         let renewal = thread::spawn(move || ready(renewing.renew(&renewed, LEASE)).unwrap());
         let taken = ready(store.claim(&key, LEASE)).unwrap();
