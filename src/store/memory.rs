@@ -129,8 +129,9 @@ impl MemoryStore {
     /// long as its key is there.
     const LINGER: Duration = Duration::from_secs(3600);
 
-    /// Several times the cores of most machines, so that two threads seldom want the same.
-    const SHARDS: u64 = 32;
+    /// Many times the cores of most machines: a thread that finds its lock taken waits for longer than
+    /// the work takes. loom would try all orders in which they can be locked.
+    const SHARDS: u64 = if cfg!(countersign_loom) { 32 } else { 256 };
 
     /// An empty store of [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY).
     #[must_use]
@@ -193,9 +194,7 @@ impl MemoryStore {
 
     /// The keys among which this one is, or would be.
     fn keys_with(&self, key: &str) -> MutexGuard<'_, Keys> {
-        // No more than that they are spread: what stands in the shard is hashed with a secret.
-        let sum = key.bytes().fold(0_u8, u8::wrapping_add);
-        lock(&self.shards[usize::from(sum) % self.shards.len()])
+        lock(&self.shards[(spread(key) % Self::SHARDS) as usize])
     }
 
     /// To be read under the lock, so that what one thread wrote is not later than another's now.
@@ -281,6 +280,16 @@ impl MemoryStore {
     }
 }
 
+/// A number below 256 by which keys are spread over the shards, and no more than that. In its shard, a key
+/// is hashed with a secret.
+fn spread(key: &str) -> u64 {
+    let (words, rest) = key.as_bytes().as_chunks();
+    let rest = rest.iter().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+    let sum = words.iter().fold(rest, |sum: u64, word| sum.wrapping_add(u64::from_ne_bytes(*word)));
+    // 2⁶⁴ divided by the golden ratio, as in Knuth's multiplicative hashing; every byte reaches the uppermost.
+    sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56
+}
+
 fn nanos(time: Duration) -> Nanos {
     Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
 }
@@ -358,5 +367,44 @@ impl fmt::Debug for MemoryStore {
             .field("len", &self.len())
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_spread_over_the_shards_whatever_tells_them_apart() {
+        let digest = |n: u32| {
+            crate::mac::sha256(&n.to_be_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let kinds: [(&str, &dyn Fn(u32) -> String); 6] = [
+            ("hashes of bodies", &|n| format!("quote3d:sha256:{}", digest(n))),
+            ("numbers", &|n| format!("3qpr:id:{n}")),
+            ("numbers of one length", &|n| format!("3qpr:id:evt_{n:012}")),
+            ("numbers before a long text", &|n| format!("3qpr:id:{n}-of-the-print-farm-in-the-cellar")),
+            ("tenants", &|n| format!("3qpr@tenant-{n}:id:evt_1")),
+            ("UUIDs", &|n| {
+                let digits = digest(n);
+                format!(
+                    "3qpr:id:{}-{}-4{}-a{}-{}",
+                    &digits[..8],
+                    &digits[8..12],
+                    &digits[12..15],
+                    &digits[15..18],
+                    &digits[18..30]
+                )
+            }),
+        ];
+        const EACH: u32 = 100;
+        for (kind, key) in kinds {
+            let mut counts = vec![0; MemoryStore::SHARDS as usize];
+            for n in 0..EACH * MemoryStore::SHARDS as u32 {
+                counts[(spread(&key(n)) % MemoryStore::SHARDS) as usize] += 1;
+            }
+            let most = counts.into_iter().max().unwrap();
+            assert!(most <= 2 * EACH, "{kind}: {most} in a shard, where {EACH} would be even");
+        }
     }
 }
