@@ -1,5 +1,5 @@
-//! What a claim and its completion cost in each database, as ratios against the two bare statements,
-//! and what a key takes there.
+//! What a claim and its completion cost in each database, as ratios against the two bare statements. What
+//! a key takes there, `benches/figures` says.
 //!
 //! Run it with `cargo bench --bench stores --features conformance,postgres,redis,sqlite`, where
 //! PostgreSQL and Redis are installed: it starts servers of its own. The two candidates take turns in
@@ -128,14 +128,6 @@ async fn sqlite() {
     })
     .await;
     throughput(&store, 32).await;
-    let fill = "DELETE FROM bare; DELETE FROM countersign_keys; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);";
-    sqlx::raw_sql(fill).execute(store.pool()).await.unwrap();
-    let fill = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
-        INSERT INTO countersign_keys
-        SELECT 'quote3d:sha256:' || lower(hex(randomblob(32))), randomblob(16), 1, 1763800000000 + n FROM n;
-        PRAGMA wal_checkpoint(TRUNCATE);";
-    sqlx::raw_sql(fill).execute(store.pool()).await.unwrap();
-    println!("{:<12} {} bytes a key, of 100,000", "", std::fs::metadata(path).unwrap().len() / 100_000);
 }
 
 async fn redis() {
@@ -157,20 +149,6 @@ async fn redis() {
     })
     .await;
     throughput(&store, 32).await;
-    let mut connection = connection;
-    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
-    let memory = async |connection: &mut _| -> u64 {
-        let info: String = redis::cmd("INFO").arg("memory").query_async(connection).await.unwrap();
-        info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().parse().unwrap()
-    };
-    let before = memory(&mut connection).await;
-    let mut fill = redis::pipe();
-    for n in 0..100_000 {
-        let key = format!("countersign:quote3d:sha256:{n:064x}");
-        fill.cmd("SET").arg(key).arg("D0123456789abcdef").arg("PX").arg(604_800_000 + n).ignore();
-    }
-    fill.exec_async(&mut connection).await.unwrap();
-    println!("{:<12} {} bytes a key, of 100,000", "", (memory(&mut connection).await - before) / 100_000);
 }
 
 #[tokio::main]

@@ -13,16 +13,17 @@ use countersign::provider::Quote3d;
 use countersign::{Secret, Secrets, Verifier, Webhook};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue};
-use rounds::{Candidate, smallest};
+use rounds::{Candidate, measure};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 /// Measures the candidates, and prints each as a ratio of the first.
 fn compare(group: &str, mut candidates: Vec<Candidate<'_>>) {
-    let best = smallest(&mut candidates, 200, Duration::from_millis(1));
+    let times = measure(&mut candidates, 200, Duration::from_millis(1));
     println!("\n{group}");
-    for (candidate, time) in candidates.iter().zip(&best) {
-        println!("  {:<44} {:>9.3} µs  {:>6.2}", candidate.name, time / 1e3, time / best[0]);
+    for (candidate, time) in candidates.iter().zip(&times) {
+        let ratio = time.least / times[0].least;
+        println!("  {:<44} {:>9.3} µs  {ratio:>6.2}", candidate.name, time.least / 1e3);
     }
 }
 

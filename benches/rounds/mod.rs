@@ -32,11 +32,17 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The least that each candidate took for doing its work once, in nanoseconds.
-///
-/// They take turns, round by round, each for `slice` or once. What disturbs a machine only ever adds
-/// time, so that the smallest of many rounds is what repeats.
-pub fn smallest(candidates: &mut [Candidate<'_>], rounds: usize, slice: Duration) -> Vec<f64> {
+/// How long a candidate took for doing its work once, in nanoseconds, of all rounds.
+#[derive(Clone, Copy)]
+pub struct Time {
+    /// What disturbs a machine only ever adds time, so that the least of many rounds is what repeats.
+    pub least: f64,
+    pub median: f64,
+}
+
+/// Measures the candidates, round by round, each for `slice` or once. The first of a round is the second
+/// of the one before, so that none always follows the same.
+pub fn measure(candidates: &mut [Candidate<'_>], rounds: usize, slice: Duration) -> Vec<Time> {
     let mut times = vec![1_u32; candidates.len()];
     for (candidate, times) in candidates.iter_mut().zip(&mut times) {
         // Doubled until it takes a slice, however often: one long run may be the machine's doing. An
@@ -45,11 +51,17 @@ pub fn smallest(candidates: &mut [Candidate<'_>], rounds: usize, slice: Duration
             *times *= 2;
         }
     }
-    let mut best = vec![f64::INFINITY; candidates.len()];
-    for _ in 0..rounds {
-        for ((candidate, times), best) in candidates.iter_mut().zip(&times).zip(&mut best) {
-            *best = best.min(candidate.run(*times).as_nanos() as f64 / f64::from(*times));
+    let count = candidates.len();
+    let mut measured = vec![Vec::with_capacity(rounds); count];
+    for round in 0..rounds {
+        for at in (0..count).map(|at| (at + round) % count) {
+            let time = candidates[at].run(times[at]);
+            measured[at].push(time.as_nanos() as f64 / f64::from(times[at]));
         }
     }
-    best
+    let time = |mut times: Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        Time { least: times[0], median: times[times.len() / 2] }
+    };
+    measured.into_iter().map(time).collect()
 }

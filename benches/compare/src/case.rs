@@ -17,8 +17,9 @@ pub struct Case {
     pub is_accepted: bool,
 }
 
-/// A valid envelope of this length: the documented payload, or one like it. Longer ones have further
-/// fields in their data, small objects in an array; a shorter one is a `quote.failed`.
+/// A valid envelope of this length: the documented payload, or one like it. Longer ones have a further
+/// field in their data, an array of small objects; a shorter one is a `quote.failed`. No event of
+/// Quote3D's knows the field, so that this crate's keep it as text, which is less work than a `Value`.
 pub fn body_of(length: usize) -> Vec<u8> {
     if length == DOCUMENTED.len() {
         return DOCUMENTED.to_vec();

@@ -1,16 +1,18 @@
 //! The figures that the crate is held to: ratios of what was measured, each with its target.
 
+use crate::candidates::{BARE, BARE_AWS_LC, EVENT, SIGNATURE, VERIFIER, WEBHOOK_VERIFY_VALUE};
 use crate::case::DOCUMENTED;
+use crate::process::NODE;
 use crate::record::Record;
 
-/// A figure, with the CPU's SHA extensions left unused and with them, where that makes a difference.
+/// A figure: by builds, with the CPU's SHA extensions left unused and with them, or one alone where that
+/// makes no difference.
 pub struct Figure {
     pub name: String,
-    pub target: Target,
-    /// What the target is for: portable code, or whatever has no other.
-    pub judged: Option<f64>,
-    /// The same where SHA-256 is done by the CPU, as information.
-    pub accelerated: Option<f64>,
+    /// None for what is there to compare with.
+    pub target: Option<Target>,
+    /// None where nothing was measured.
+    pub values: Vec<Option<f64>>,
 }
 
 /// How a figure has to be.
@@ -20,13 +22,13 @@ pub enum Target {
     AtLeast(f64),
 }
 
-impl Figure {
-    /// Whether the target is met; none where nothing was measured.
-    pub fn passes(&self) -> Option<bool> {
-        self.judged.map(|figure| match self.target {
-            Target::AtMost(most) => figure <= most,
-            Target::AtLeast(least) => figure >= least,
-        })
+impl Target {
+    /// Whether a value meets it.
+    pub fn is_met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
     }
 }
 
@@ -36,111 +38,154 @@ pub const ACCELERATED: &str = "sha2";
 pub const AWS_PORTABLE: &str = "aws-lc-rs, portable";
 pub const AWS_ACCELERATED: &str = "aws-lc-rs";
 
-pub const EVENT: &str = "Webhook::verify, event";
-const SIGNATURE: &str = "Webhook::verify_signature";
+const SHA2: [&str; 2] = [PORTABLE, ACCELERATED];
+const AWS: [&str; 2] = [AWS_PORTABLE, AWS_ACCELERATED];
 
 /// All figures, of what was measured.
 pub fn all(record: &Record) -> Vec<Figure> {
-    let documented = DOCUMENTED.len();
-    let ratio = |one: String, other: String| Some(record.get(&one)? / record.get(&other)?);
-    let accepted = |build: &str, size: usize, name: &str| format!("time/{build}/{size}/1/accepted/{name}");
-    let by_build = |name: String, target, builds: [&str; 2], of: &dyn Fn(&str) -> Option<f64>| Figure {
-        name,
-        target,
-        judged: of(builds[0]),
-        accelerated: of(builds[1]),
-    };
-    let plain =
-        |name: &str, target, judged| Figure { name: name.to_owned(), target, judged, accelerated: None };
-    let sha2 = [PORTABLE, ACCELERATED];
-    let aws = [AWS_PORTABLE, AWS_ACCELERATED];
-    let mut figures = Vec::new();
-
-    let names = [("verify", SIGNATURE), ("verify, without headers", "Verifier::verify")];
-    for (what, name) in names {
-        figures.push(by_build(format!("{what} / bare hmac"), Target::AtMost(1.05), sha2, &|build| {
-            ratio(accepted(build, documented, name), accepted(build, documented, "hmac"))
-        }));
-    }
-    let instructions = |name: &str| record.get(&format!("instructions/{name}"));
-    let more = instructions(SIGNATURE).zip(instructions("hmac")).map(|(ours, bare)| ours - bare);
-    figures.push(plain("verify, instructions more than bare hmac", Target::AtMost(1_000.0), more));
-    let allocations = record.get(&format!("allocations/{SIGNATURE}"));
-    figures.push(plain("verify, allocations", Target::AtMost(0.0), allocations));
-    for (kind, most) in [("forged", 1.02), ("malformed", 0.02), ("upper case", 0.02), ("missing", 0.02)] {
-        figures.push(by_build(format!("{kind} / accepted"), Target::AtMost(most), sha2, &|build| {
-            ratio(format!("time/{build}/refusal/{kind}"), format!("time/{build}/refusal/accepted"))
-        }));
-    }
-    let others = [("webhook-verify, Value", 0.75, 0.57), ("Node, JSON.parse", 0.5, 0.4)];
-    for (other, most, most_with_aws) in others {
-        for (builds, most, backend) in [(sha2, most, ""), (aws, most_with_aws, ", aws-lc-rs")] {
-            let name = format!("verify, event{backend} / {other}");
-            figures.push(by_build(name, Target::AtMost(most), builds, &|build| {
-                ratio(accepted(build, documented, EVENT), accepted(build, documented, other))
-            }));
-        }
-    }
-    for (size, most) in [(documented, 1.1), (64 << 10, 1.01)] {
-        let name = format!("verify, aws-lc-rs / bare aws-lc-rs, {size} bytes");
-        figures.push(by_build(name, Target::AtMost(most), aws, &|build| {
-            ratio(accepted(build, size, SIGNATURE), accepted(build, size, "aws-lc-rs"))
-        }));
-    }
-    figures.push(by_build("64 KiB in 4 pieces / in one".to_owned(), Target::AtMost(1.03), sha2, &|build| {
-        ratio(format!("time/{build}/pieces/pieces"), format!("time/{build}/pieces/whole"))
-    }));
-
-    let memory = |one: &str, other: &str| ratio(format!("memory/{one}"), format!("memory/{other}"));
-    figures.push(plain(
-        "MemoryStore, claim and complete / Mutex<HashMap>",
-        Target::AtMost(2.5),
-        memory("MemoryStore", "Mutex<HashMap>"),
-    ));
-    figures.push(plain(
-        "MemoryStore, two threads / twice one",
-        Target::AtLeast(0.7),
-        memory("MemoryStore", "two threads"),
-    ));
-    // What the machine has for two threads that share nothing is as much as one can ask of those that do.
-    figures.push(plain(
-        "MemoryStore, two threads / two with a store each",
-        Target::AtLeast(0.7),
-        memory("two threads, a store each", "two threads"),
-    ));
-    // Of the second, the tables have doubled not long before.
-    for (keys, name) in [("100000", "100,000"), ("1000000", "1,000,000")] {
-        let bytes = record.get(&format!("bytes a key/memory/{keys}"));
-        figures.push(plain(&format!("MemoryStore, bytes a key, of {name}"), Target::AtMost(200.0), bytes));
-    }
-
-    for (what, group) in [("the body's length", "by size"), ("the number of secrets", "by secrets")] {
-        figures.push(by_build(format!("linear in {what}, R²"), Target::AtLeast(0.99), sha2, &|build| {
-            linearity(&record.curve(&format!("time/{build}/{group}/"), &format!("/{EVENT}")))
-        }));
-    }
-    // Memory is left out: from a CPU's cache to the memory outside it is a factor of its own.
-    for store in ["postgres", "sqlite", "redis"] {
-        let claims = record.curve(&format!("keys/{store}/"), "/p50");
-        let times = || claims.iter().map(|point| point.1);
-        let spread = times().fold(0.0, f64::max) / times().fold(f64::INFINITY, f64::min);
-        let most = claims.last().map_or(0.0, |point| point.0);
-        let spread = (claims.len() > 1).then_some(spread);
-        figures.push(plain(
-            &format!("{store}, a claim, slowest / fastest, 1,000 to {most:e} keys"),
-            Target::AtMost(2.0),
-            spread,
-        ));
-    }
-    figures
+    let figures = Figures { record, all: Vec::new() };
+    figures.of_verifying().of_memory().of_growth().of_the_machine().all
 }
 
-/// How much of what the points differ by a straight line explains: R², of the least squares.
-fn linearity(points: &[(f64, f64)]) -> Option<f64> {
-    let count = points.len() as f64;
-    let mean = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-    let (x, y) = (mean(&|point| point.0), mean(&|point| point.1));
-    let together = mean(&|point| (point.0 - x) * (point.1 - y));
-    let (of_x, of_y) = (mean(&|point| (point.0 - x).powi(2)), mean(&|point| (point.1 - y).powi(2)));
-    (points.len() > 2).then_some(together.powi(2) / (of_x * of_y))
+struct Figures<'a> {
+    record: &'a Record,
+    all: Vec<Figure>,
+}
+
+impl Figures<'_> {
+    fn push(&mut self, name: impl Into<String>, target: Option<Target>, value: Option<f64>) {
+        self.all.push(Figure { name: name.into(), target, values: vec![value] });
+    }
+
+    fn push_builds(
+        &mut self,
+        name: impl Into<String>,
+        target: Target,
+        builds: [&str; 2],
+        value: impl Fn(&Self, &str) -> Option<f64>,
+    ) {
+        let values = builds.map(|build| value(self, build)).to_vec();
+        self.all.push(Figure { name: name.into(), target: Some(target), values });
+    }
+
+    fn ratio(&self, one: &str, other: &str) -> Option<f64> {
+        Some(self.record.get(one)? / self.record.get(other)?)
+    }
+
+    /// Of two candidates, for a delivery of this length that is accepted.
+    fn of_times(&self, build: &str, size: usize, one: &str, other: &str) -> Option<f64> {
+        let time = |name: &str| format!("time/{build}/{size}/1/accepted/{name}");
+        self.ratio(&time(one), &time(other))
+    }
+
+    fn of_verifying(mut self) -> Self {
+        let documented = DOCUMENTED.len();
+        for (what, name) in [("verify", SIGNATURE), ("verify, without headers", VERIFIER)] {
+            self.push_builds(format!("{what} / bare hmac"), Target::AtMost(1.05), SHA2, |all, build| {
+                all.of_times(build, documented, name, BARE)
+            });
+        }
+        let instructions = |name: &str| self.record.get(&format!("instructions/{name}"));
+        let more = instructions(SIGNATURE).zip(instructions(BARE)).map(|(ours, bare)| ours - bare);
+        self.push("verify, instructions more than bare hmac", Some(Target::AtMost(1_000.0)), more);
+        let allocations = self.record.get(&format!("allocations/{SIGNATURE}"));
+        self.push("verify, allocations", Some(Target::AtMost(0.0)), allocations);
+        for (kind, most) in [("forged", 1.02), ("malformed", 0.02), ("upper case", 0.02), ("missing", 0.02)] {
+            self.push_builds(format!("{kind} / accepted"), Target::AtMost(most), SHA2, |all, build| {
+                let time = |kind: &str| format!("time/{build}/refusal/{kind}");
+                all.ratio(&time(kind), &time("accepted"))
+            });
+        }
+        for (other, most, most_with_aws) in [(WEBHOOK_VERIFY_VALUE, 0.75, 0.57), (NODE, 0.5, 0.4)] {
+            for (builds, most, backend) in [(SHA2, most, ""), (AWS, most_with_aws, ", aws-lc-rs")] {
+                let name = format!("verify, event{backend} / {other}");
+                self.push_builds(name, Target::AtMost(most), builds, |all, build| {
+                    all.of_times(build, documented, EVENT, other)
+                });
+            }
+        }
+        for (size, most) in [(documented, 1.1), (64 << 10, 1.01)] {
+            let name = format!("verify, aws-lc-rs / bare aws-lc-rs, {size} bytes");
+            self.push_builds(name, Target::AtMost(most), AWS, |all, build| {
+                all.of_times(build, size, SIGNATURE, BARE_AWS_LC)
+            });
+        }
+        self.push_builds("64 KiB in 4 pieces / in one", Target::AtMost(1.03), SHA2, |all, build| {
+            all.ratio(&format!("time/{build}/pieces/pieces"), &format!("time/{build}/pieces/whole"))
+        });
+        self
+    }
+
+    fn of_memory(mut self) -> Self {
+        let memory =
+            |one: &str, other: &str| self.ratio(&format!("memory/{one}"), &format!("memory/{other}"));
+        let (store, two) = ("MemoryStore", "MemoryStore, two threads");
+        let figures = [
+            (
+                "MemoryStore, claim and complete / Mutex<HashMap<String, _>>",
+                Some(Target::AtMost(2.5)),
+                memory(store, "Mutex<HashMap>"),
+            ),
+            (
+                "the same / a map that need not own its keys",
+                None,
+                memory(store, "Mutex<HashMap>, keys borrowed"),
+            ),
+            ("MemoryStore, two threads / twice one", Some(Target::AtLeast(0.7)), memory(store, two)),
+            ("the same with a store each", None, memory(store, "MemoryStore, two threads with a store each")),
+            ("the same, hashing and nothing shared", None, memory("hashing", "hashing, two threads")),
+        ];
+        for (name, target, value) in figures {
+            self.push(name, target, value);
+        }
+        // Of the second, the tables have doubled not long before.
+        for (keys, name) in [("100000", "100,000"), ("1000000", "1,000,000")] {
+            let bytes = self.record.get(&format!("bytes a key/memory/{keys}"));
+            self.push(format!("MemoryStore, bytes a key, of {name}"), Some(Target::AtMost(200.0)), bytes);
+        }
+        self
+    }
+
+    fn of_growth(mut self) -> Self {
+        for (what, group) in [("byte of the body", "by size"), ("secret", "by secrets")] {
+            let name = format!("a {what}, of more / of fewer, at the most");
+            self.push_builds(name, Target::AtMost(1.1), SHA2, |all, build| {
+                steepest(&all.record.curve(&format!("time/{build}/{group}/"), ""))
+            });
+        }
+        // Memory is left out: from a CPU's cache to the memory outside it is a factor of its own.
+        for store in
+            ["postgres", "postgres, no wait for the disk", "sqlite", "sqlite, no wait for the disk", "redis"]
+        {
+            let claims = self.record.curve(&format!("keys/{store}/"), "/p50");
+            let times = || claims.iter().map(|point| point.1);
+            let spread = times().fold(0.0, f64::max) / times().fold(f64::INFINITY, f64::min);
+            let spread = (claims.len() > 1).then_some(spread);
+            let name = format!("a claim, {store}, slowest / fastest by keys");
+            self.push(name, Some(Target::AtMost(2.0)), spread);
+        }
+        self
+    }
+
+    /// How quiet it was: a noisy run says little about the rest.
+    fn of_the_machine(mut self) -> Self {
+        self.push_builds("the same hashing, forged / accepted", Target::AtMost(1.05), SHA2, |all, build| {
+            let time = |verdict: &str| format!("time/{build}/{}/1/{verdict}/{VERIFIER}", DOCUMENTED.len());
+            let ratio = all.ratio(&time("forged"), &time("accepted"))?;
+            Some(ratio.max(1.0 / ratio))
+        });
+        self.push_builds("a time's median / its least", Target::AtMost(1.25), SHA2, |all, build| {
+            all.record.get(&format!("spread/{build}"))
+        });
+        self
+    }
+}
+
+/// How much dearer each of many is than each of fewer, at the most: 1 at most where the cost is a
+/// fixed part and one that grows linearly.
+fn steepest(points: &[(f64, f64)]) -> Option<f64> {
+    let each: Vec<_> = points.iter().map(|(count, time)| time / count).collect();
+    let ratios =
+        each.iter().enumerate().flat_map(|(at, fewer)| each[at + 1..].iter().map(move |more| more / fewer));
+    ratios.reduce(f64::max)
 }

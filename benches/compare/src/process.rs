@@ -1,11 +1,14 @@
 //! The references in Node and Python, which time their own loops.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use crate::case::Case;
 use crate::rounds::Candidate;
+
+pub const NODE: &str = "Node, JSON.parse";
+pub const PYTHON: &str = "Python, json.loads";
 
 struct Program {
     child: Child,
@@ -14,19 +17,14 @@ struct Program {
 }
 
 impl Program {
-    /// None where the interpreter is not installed.
-    fn start(interpreter: &str, script: &str, case: &Case) -> Option<Self> {
+    fn start(interpreter: &str, script: &str, case: &Case) -> io::Result<Self> {
         let script = format!("{}/loops/{script}", env!("CARGO_MANIFEST_DIR"));
-        let mut child = Command::new(interpreter)
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
+        let mut child =
+            Command::new(interpreter).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(case.to_line().as_bytes()).unwrap();
+        stdin.write_all(case.to_line().as_bytes())?;
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Some(Self { child, stdin, stdout })
+        Ok(Self { child, stdin, stdout })
     }
 
     fn run(&mut self, times: u32) -> Duration {
@@ -46,9 +44,12 @@ impl Drop for Program {
 
 /// The programs whose interpreters are installed. They verify and, what is accepted, parse.
 pub fn candidates(case: &Case) -> Vec<Candidate<'static>> {
-    let programs = [("Node, JSON.parse", "node", "loop.mjs"), ("Python, json.loads", "python3", "loop.py")];
+    let programs = [(NODE, "node", "loop.mjs"), (PYTHON, "python3", "loop.py")];
     let candidate = |(name, interpreter, script): (&str, &str, &str)| {
-        let mut program = Program::start(interpreter, script, case)?;
+        let mut program = match Program::start(interpreter, script, case) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            program => program.expect("an interpreter starts"),
+        };
         Some(Candidate::timed(name, move |times| program.run(times)))
     };
     programs.into_iter().filter_map(candidate).collect()

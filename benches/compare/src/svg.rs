@@ -20,11 +20,12 @@ pub enum Anchor {
 }
 
 impl Svg {
-    pub fn new(width: f64, height: f64, title: &str) -> Self {
+    /// The title and the description are what a screen reader says.
+    pub fn new(width: f64, height: f64, title: &str, description: &str) -> Self {
         let mut text = format!(
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" font-size="13" role="img">"#
         );
-        let _ = write!(text, "\n<title>{}</title>", escaped(title));
+        let _ = write!(text, "\n<title>{}</title>\n<desc>{}</desc>\n", escaped(title), escaped(description));
         let _ = write!(text, r##"<rect width="{width}" height="{height}" rx="6" fill="#ffffff"/>"##);
         Self { text }
     }

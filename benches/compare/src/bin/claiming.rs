@@ -1,68 +1,90 @@
 //! What a claim and its completion cost in memory: against the least that could be done, on one
 //! thread and on two. `claiming --quick` takes fewer rounds.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use compare::keys::keys;
 use compare::memory::claim_and_complete;
 use compare::record::put;
-use countersign::{IdempotencyKey, MemoryStore};
+use compare::rounds::{Candidate, measure};
+use countersign::{IdempotencyKey, MemoryStore, Secret, Signature};
 
 /// The keys that a thread claims in a round.
 const EACH: usize = 20_000;
 
 /// How long `work` takes for all these keys.
-fn timed(keys: &[IdempotencyKey], mut work: impl FnMut(&IdempotencyKey)) -> Duration {
+fn timed<'a>(keys: &'a [IdempotencyKey], mut work: impl FnMut(&'a IdempotencyKey)) -> Duration {
     let start = Instant::now();
     keys.iter().for_each(&mut work);
     start.elapsed()
 }
 
 /// How long two threads take that do this at once, each with keys of its own.
-fn by_two(halves: [&[IdempotencyKey]; 2], stores: [&MemoryStore; 2]) -> Duration {
+fn by_two(halves: [&[IdempotencyKey]; 2], work: impl Fn(usize, &IdempotencyKey) + Sync) -> Duration {
     let barrier = Barrier::new(2);
-    let work = |half: usize| {
+    let half = |which: usize| {
         barrier.wait();
-        timed(halves[half], |key| claim_and_complete(stores[half], key))
+        timed(halves[which], |key| work(which, key))
     };
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| work(1));
-        let one = work(0);
+        let other = scope.spawn(|| half(1));
+        let one = half(0);
         one.max(other.join().unwrap())
     })
 }
 
-fn against_a_map(rounds: usize, keys: &[IdempotencyKey]) {
-    let mut best = [f64::INFINITY; 4];
-    let (one, other) = keys[..2 * EACH].split_at(EACH);
-    for _ in 0..rounds {
-        let map = Mutex::new(HashMap::new());
-        let bare = timed(one, |key| {
-            map.lock().unwrap().insert(key.as_str().to_owned(), false);
-            if let Some(done) = map.lock().unwrap().get_mut(key.as_str()) {
-                *done = true;
-            }
-        });
-        let store = MemoryStore::new();
-        let alone = timed(one, |key| claim_and_complete(&store, key));
-        let shared = MemoryStore::new();
-        let two = by_two([one, other], [&shared, &shared]);
-        let stores = [MemoryStore::new(), MemoryStore::new()];
-        let apart = by_two([one, other], [&stores[0], &stores[1]]);
-        for (best, time) in best.iter_mut().zip([bare, alone, two, apart]) {
-            *best = best.min(time.as_nanos() as f64 / EACH as f64);
+/// The least that could be done: no deadline, no fence, no place for what has expired.
+fn insert_and_update<'a, K: Borrow<str> + Hash + Eq>(
+    keys: &'a [IdempotencyKey],
+    of: impl Fn(&'a IdempotencyKey) -> K,
+) -> Duration {
+    let map = Mutex::new(HashMap::new());
+    timed(keys, |key| {
+        map.lock().unwrap().insert(of(key), false);
+        if let Some(done) = map.lock().unwrap().get_mut(key.as_str()) {
+            *done = true;
         }
-    }
-    for (name, time) in
-        ["Mutex<HashMap>", "MemoryStore", "two threads", "two threads, a store each"].iter().zip(best)
-    {
-        put(format_args!("memory/{name}"), time);
-    }
+    })
 }
 
 fn main() {
     let rounds = if std::env::args().any(|argument| argument == "--quick") { 30 } else { 150 };
-    against_a_map(rounds, &keys(0..2 * EACH as u64));
+    let keys = keys(0..2 * EACH as u64);
+    let (one, other) = keys.split_at(EACH);
+    let secret = Secret::new("whsec_0123456789abcdef").unwrap();
+    // Work that shares nothing: what this machine's second core is worth.
+    let hash = |key: &IdempotencyKey| {
+        black_box(Signature::sign(&secret, key.as_str().as_bytes()));
+    };
+
+    fn candidate<'a>(name: &str, once: impl Fn() -> Duration + 'a) -> Candidate<'a> {
+        Candidate::timed(name, move |times| (0..times).map(|_| once()).sum())
+    }
+    let mut candidates = [
+        candidate("Mutex<HashMap>", || insert_and_update(one, |key| key.as_str().to_owned())),
+        candidate("Mutex<HashMap>, keys borrowed", || insert_and_update(one, IdempotencyKey::as_str)),
+        candidate("MemoryStore", || {
+            let store = MemoryStore::new();
+            timed(one, |key| claim_and_complete(&store, key))
+        }),
+        candidate("MemoryStore, two threads", || {
+            let store = MemoryStore::new();
+            by_two([one, other], |_, key| claim_and_complete(&store, key))
+        }),
+        candidate("MemoryStore, two threads with a store each", || {
+            let stores = [MemoryStore::new(), MemoryStore::new()];
+            by_two([one, other], |which, key| claim_and_complete(&stores[which], key))
+        }),
+        candidate("hashing", || timed(one, hash)),
+        candidate("hashing, two threads", || by_two([one, other], |_, key| hash(key))),
+    ];
+    let times = measure(&mut candidates, rounds, Duration::from_millis(1));
+    for (candidate, time) in candidates.iter().zip(times) {
+        put(format_args!("memory/{}", candidate.name), time.least / EACH as f64);
+    }
 }

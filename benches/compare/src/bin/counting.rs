@@ -1,46 +1,49 @@
 //! What is exact: instructions, by valgrind's callgrind, and allocations, of one delivery of the
 //! documented payload. callgrind knows no SHA extensions, so that it counts the portable code.
 
+use std::ops::Range;
 use std::process::Command;
 
 use allocation_counter::measure;
 use compare::candidates;
 use compare::case::{Case, DOCUMENTED};
-use compare::keys::keys;
+use compare::keys::{keys, short_keys};
 use compare::memory::claim_and_complete;
 use compare::record::put;
-use countersign::MemoryStore;
+use countersign::{IdempotencyKey, MemoryStore};
 
 /// The instructions of `times` times, of the program beside this one.
-fn instructions(what: &str, times: u32) -> Option<u64> {
+fn instructions(what: &str, times: u32) -> f64 {
     let program = std::env::current_exe().unwrap().with_file_name("verifying");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
         .args(["--case", what, &times.to_string()])
         .output()
-        .ok()?;
+        .expect("valgrind starts");
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{log}");
-    log.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+    let collected = log.lines().find_map(|line| line.split_once("Collected : "));
+    collected.expect("callgrind says what it counted").1.trim().parse().unwrap()
 }
 
 fn main() {
     let case = Case::new(DOCUMENTED.len(), 1, true);
+    let has_valgrind = Command::new("valgrind").arg("--version").output().is_ok();
+    if !has_valgrind {
+        eprintln!("valgrind is not installed: no instructions are counted");
+    }
     for candidate in &mut candidates::all(&case) {
         let allocations = measure(|| {
             candidate.run(1);
         });
         put(format_args!("allocations/{}", candidate.name), allocations.count_total as f64);
-        let counts = (instructions(&candidate.name, 200), instructions(&candidate.name, 1_200));
-        match counts {
-            (Some(few), Some(many)) => {
-                put(format_args!("instructions/{}", candidate.name), (many - few) as f64 / 1_000.0);
-            }
-            _ => eprintln!("valgrind is not installed: no instructions were counted"),
+        if has_valgrind {
+            let more = instructions(&candidate.name, 1_200) - instructions(&candidate.name, 200);
+            put(format_args!("instructions/{}", candidate.name), more / 1_000.0);
         }
     }
-    for number in [100_000, 1_000_000] {
+    let bytes_a_key = |number: u64, keys: fn(Range<u64>) -> Vec<IdempotencyKey>| {
         let store = MemoryStore::new();
         // The keys are made in here too: the store keeps what they are made of.
         let allocations = measure(|| {
@@ -48,6 +51,10 @@ fn main() {
                 keys(from..from + 1_000).iter().for_each(|key| claim_and_complete(&store, key));
             }
         });
-        put(format_args!("bytes a key/memory/{number}"), allocations.bytes_current as f64 / number as f64);
+        allocations.bytes_current as f64 / number as f64
+    };
+    for number in [100_000, 1_000_000] {
+        put(format_args!("bytes a key/memory/{number}"), bytes_a_key(number, keys));
+        put(format_args!("bytes a key/memory, short id/{number}"), bytes_a_key(number, short_keys));
     }
 }

@@ -1,7 +1,9 @@
 //! What a claim costs in each store by the number of keys that it holds, and while it is purged:
-//! `growing MOST [STORE…]`, with as many keys as that at most (10,000,000 take 3.5 GB on disk).
+//! `growing MOST [STORE…]`, with as many keys as that at most (10,000,000 take 3.5 GB on disk in each of
+//! the databases, and as much memory in Redis and in this process).
 //!
-//! All numbers of keys are there at once, in tables of one server, and take turns.
+//! All numbers of keys are there at once, in tables of one server, and take turns. A commit that waits for
+//! the disk hides what the keys cost, so that the databases are measured without that wait as well.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +12,17 @@ use compare::memory::{LEASE, RETENTION};
 use compare::record::put;
 use compare::servers::Server;
 use countersign::redis::{self, Client};
-use countersign::sqlx::postgres::PgPoolOptions;
+use countersign::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use countersign::sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use countersign::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection};
 use countersign::store::{Claim, TableName};
 use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PostgresStore, RedisStore, SqliteStore};
 
-const ROUNDS: usize = 60;
-/// The claims of a turn. All rounds' together are fewer than the fewest keys.
+const ROUNDS: usize = 45;
+/// The claims of a turn. All rounds' together, twice, are fewer than the fewest keys.
 const TURN: usize = 10;
-/// From here on, no key was filled in.
-const FRESH: u64 = 1 << 40;
 /// How many keys there are while others are purged, and how many those are.
 const KEPT: u64 = 1_000_000;
 const PURGED: u64 = 200_000;
@@ -46,19 +46,33 @@ fn put_times(name: &str, mut times: Vec<Duration>) {
     }
 }
 
+/// Keys that are in no store yet.
+struct Fresh(u64);
+
+impl Fresh {
+    /// From a number on that no store is filled to.
+    fn new() -> Self {
+        Self(1 << 40)
+    }
+
+    fn take(&mut self, count: usize) -> Vec<IdempotencyKey> {
+        let first = self.0;
+        self.0 += count as u64;
+        keys(first..self.0)
+    }
+}
+
 /// Lets the stores, which hold so many keys each, take turns.
-async fn by_number<S: IdempotencyStore>(name: &str, stores: &[(u64, S)]) {
-    let mut fresh = keys(FRESH..FRESH + (stores.len() * (ROUNDS + 1) * TURN) as u64).into_iter();
+async fn by_number<S: IdempotencyStore>(name: &str, stores: &[(u64, S)], fresh: &mut Fresh) {
     let mut times = vec![Vec::new(); stores.len()];
     for round in 0..=ROUNDS {
         // Each is first in its turn.
         for at in (0..stores.len()).map(|at| (at + round) % stores.len()) {
-            let ((_, store), times) = (&stores[at], &mut times[at]);
-            for key in fresh.by_ref().take(TURN) {
-                let time = claimed(store, &key).await;
+            for key in fresh.take(TURN) {
+                let time = claimed(&stores[at].1, &key).await;
                 // In the first, connections are made and statements prepared.
                 if round > 0 {
-                    times.push(time);
+                    times[at].push(time);
                 }
             }
         }
@@ -72,14 +86,15 @@ async fn by_number<S: IdempotencyStore>(name: &str, stores: &[(u64, S)]) {
 async fn while_purged<S: IdempotencyStore>(
     name: &str,
     store: &S,
+    fresh: &mut Fresh,
     purge: impl Future<Output = u64> + Send + 'static,
 ) {
-    let mut fresh = keys(2 * FRESH..2 * FRESH + 40_000).into_iter();
     let mut alone = Vec::new();
-    for key in fresh.by_ref().take(2_000) {
+    for key in fresh.take(2_000) {
         alone.push(claimed(store, &key).await);
     }
     put_times(&format!("purge/{name}/without"), alone);
+    let mut fresh = fresh.take(40_000).into_iter();
     let purge = tokio::spawn(async {
         let start = Instant::now();
         (purge.await, start.elapsed())
@@ -100,12 +115,12 @@ fn table(number: u64) -> TableName {
 
 async fn postgres(most: u64) {
     let Some(server) = Server::postgres() else { return };
-    let pool = PgPoolOptions::new().max_connections(4).connect(&server.url()).await.unwrap();
+    let options: PgConnectOptions = server.url().parse().unwrap();
+    let pool = PgPoolOptions::new().max_connections(4).connect_with(options.clone()).await.unwrap();
     let execute = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
-    let mut stores = Vec::new();
+    let store = |pool: &PgPool, number| PostgresStore::new(pool.clone()).with_table(&table(number));
     for number in numbers(most) {
-        let store = PostgresStore::new(pool.clone()).with_table(&table(number));
-        store.migrate().await.unwrap();
+        store(&pool, number).migrate().await.unwrap();
         execute(format!(
             "INSERT INTO keys_{number}
              SELECT 'quote3d:sha256:' || encode(sha256(n::text::bytea), 'hex'), decode(md5(n::text), 'hex'), true,
@@ -117,22 +132,27 @@ async fn postgres(most: u64) {
         let size = format!("SELECT pg_total_relation_size('keys_{number}')");
         let size: i64 = sqlx::query_scalar(AssertSqlSafe(size)).fetch_one(&pool).await.unwrap();
         put(format_args!("bytes a key/postgres/{number}"), size as f64 / number as f64);
-        stores.push((number, store));
     }
     execute("CHECKPOINT".to_owned()).await;
-    by_number("postgres", &stores).await;
+    let stores =
+        |pool| numbers(most).into_iter().map(|number| (number, store(pool, number))).collect::<Vec<_>>();
+    let mut fresh = Fresh::new();
+    by_number("postgres", &stores(&pool), &mut fresh).await;
+    let no_wait = options.options([("synchronous_commit", "off")]);
+    let no_wait = PgPoolOptions::new().max_connections(1).connect_with(no_wait).await.unwrap();
+    by_number("postgres, no wait for the disk", &stores(&no_wait), &mut fresh).await;
     let lsn = async || -> i64 {
         let lsn = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
         sqlx::query_scalar(lsn).fetch_one(&pool).await.unwrap()
     };
     let before = lsn().await;
-    let (_, store) = stores.last().unwrap();
-    let fresh = keys(3 * FRESH..3 * FRESH + 1_000);
-    for key in &fresh {
-        let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else { unreachable!() };
-        let _ = store.complete(&lease, RETENTION).await.unwrap();
+    let largest = store(&pool, *numbers(most).last().unwrap());
+    let deliveries = fresh.take(1_000);
+    for key in &deliveries {
+        let Claim::Acquired(lease) = largest.claim(key, LEASE).await.unwrap() else { unreachable!() };
+        let _ = largest.complete(&lease, RETENTION).await.unwrap();
     }
-    put("bytes of log a delivery/postgres", (lsn().await - before) as f64 / fresh.len() as f64);
+    put("bytes of log a delivery/postgres", (lsn().await - before) as f64 / deliveries.len() as f64);
     let kept = KEPT.min(most);
     execute(format!(
         "INSERT INTO keys_{kept}
@@ -142,9 +162,9 @@ async fn postgres(most: u64) {
     ))
     .await;
     execute(format!("VACUUM ANALYZE keys_{kept}")).await;
-    let store = PostgresStore::new(pool.clone()).with_table(&table(kept));
+    let store = store(&pool, kept);
     let purging = store.clone();
-    while_purged("postgres", &store, async move { purging.purge().await.unwrap() }).await;
+    while_purged("postgres", &store, &mut fresh, async move { purging.purge().await.unwrap() }).await;
 }
 
 async fn sqlite(most: u64) {
@@ -183,18 +203,27 @@ async fn sqlite(most: u64) {
     }
     filling.close().await.unwrap();
 
+    let pool = async |synchronous| {
+        let options = options.clone().journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
+        SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
+    };
+    let store = |pool: &SqlitePool, number| SqliteStore::new(pool.clone()).with_table(&table(number));
+    let stores =
+        |pool| numbers(most).into_iter().map(|number| (number, store(pool, number))).collect::<Vec<_>>();
+    let mut fresh = Fresh::new();
+    let no_wait = pool(SqliteSynchronous::Off).await;
+    by_number("sqlite, no wait for the disk", &stores(&no_wait), &mut fresh).await;
+    no_wait.close().await;
     // As `SqliteStore::open` does it.
-    let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-    let store = |number| SqliteStore::new(pool.clone()).with_table(&table(number));
-    let stores: Vec<_> = numbers(most).into_iter().map(|number| (number, store(number))).collect();
-    by_number("sqlite", &stores).await;
+    let pool = pool(SqliteSynchronous::Full).await;
+    by_number("sqlite", &stores(&pool), &mut fresh).await;
     let kept = KEPT.min(most);
     let fill = format!("{} INSERT INTO keys_{kept} SELECT {} FROM n;", numbered(PURGED), row("n - 86400000"));
     sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await.unwrap();
-    let purging = store(kept);
-    while_purged("sqlite", &store(kept), async move { purging.purge().await.unwrap() }).await;
+    let store = store(&pool, kept);
+    let purging = store.clone();
+    while_purged("sqlite", &store, &mut fresh, async move { purging.purge().await.unwrap() }).await;
 }
 
 async fn redis(most: u64) {
@@ -220,7 +249,7 @@ async fn redis(most: u64) {
         put(format_args!("bytes a key/redis/{number}"), size / number as f64);
         stores.push((number, RedisStore::new(connection)));
     }
-    by_number("redis", &stores).await;
+    by_number("redis", &stores, &mut Fresh::new()).await;
 }
 
 async fn memory(most: u64) {
@@ -235,7 +264,7 @@ async fn memory(most: u64) {
         }
         stores.push((number, store));
     }
-    by_number("memory", &stores).await;
+    by_number("memory", &stores, &mut Fresh::new()).await;
 }
 
 #[tokio::main]

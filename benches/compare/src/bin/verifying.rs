@@ -5,22 +5,41 @@
 
 use std::time::Duration;
 
-use compare::candidates;
+use compare::candidates::{self, EVENT};
 use compare::case::{Case, DOCUMENTED};
 use compare::process;
 use compare::record::put;
-use compare::rounds::{Candidate, smallest};
+use compare::rounds::{Candidate, measure};
 
-const SLICE: Duration = Duration::from_millis(1);
+/// Measures for the record of one build.
+struct Recorder<'a> {
+    build: &'a str,
+    /// How far each candidate's median was above its least.
+    spreads: Vec<f64>,
+}
 
-fn record(name: &str, mut candidates: Vec<Candidate<'_>>, rounds: usize) {
-    let times = smallest(&mut candidates, rounds, SLICE);
-    for (candidate, time) in candidates.iter().zip(times) {
-        put(format_args!("time/{name}/{}", candidate.name), time);
+impl Recorder<'_> {
+    fn record(&mut self, group: &str, mut candidates: Vec<Candidate<'_>>, rounds: usize) {
+        let times = measure(&mut candidates, rounds, Duration::from_millis(1));
+        for (candidate, time) in candidates.iter().zip(times) {
+            put(format_args!("time/{}/{group}/{}", self.build, candidate.name), time.least);
+            self.spreads.push(time.median / time.least);
+        }
+    }
+
+    /// Deliveries of which each is a candidate under its own name, so that they take turns.
+    fn record_curve(&mut self, group: &str, cases: &[(usize, Case)], rounds: usize) {
+        let mut candidates = Vec::new();
+        for (name, case) in cases {
+            candidates.push(only(case, EVENT));
+            candidates.last_mut().unwrap().name = name.to_string();
+        }
+        self.record(group, candidates, rounds);
     }
 }
 
-fn measure(build: &str, quick: bool) {
+fn record_all(build: &str, quick: bool) {
+    let mut recorder = Recorder { build, spreads: Vec::new() };
     let documented = DOCUMENTED.len();
     let sizes: &[usize] =
         if quick { &[documented, 64 << 10] } else { &[300, documented, 4 << 10, 64 << 10, 1 << 20] };
@@ -38,32 +57,28 @@ fn measure(build: &str, quick: bool) {
                     (_, 1) => 200,
                     _ => 30,
                 };
-                record(&format!("{build}/{size}/{secrets}/{verdict}"), candidates, rounds);
+                recorder.record(&format!("{size}/{secrets}/{verdict}"), candidates, rounds);
             }
         }
     }
     let case = Case::new(documented, 1, true);
-    record(&format!("{build}/refusal"), candidates::refusals(&case), 400);
+    recorder.record("refusal", candidates::refusals(&case), 400);
     let case = Case::new(64 << 10, 1, true);
-    record(&format!("{build}/pieces"), candidates::pieces(&case, 16 << 10), 200);
-    if quick {
-        return;
+    recorder.record("pieces", candidates::pieces(&case, 16 << 10), 200);
+    if !quick {
+        let cases: Vec<_> =
+            (10..=20).map(|power| 1 << power).map(|size| (size, Case::new(size, 1, true))).collect();
+        recorder.record_curve("by size", &cases, 60);
+        let cases: Vec<_> = (1..=8).map(|secrets| (secrets, Case::new(documented, secrets, false))).collect();
+        recorder.record_curve("by secrets", &cases, 200);
     }
-    // For the curves, what a service does: verify and read the event.
-    for size in (10..=20).map(|power| 1 << power) {
-        let case = Case::new(size, 1, true);
-        record(&format!("{build}/by size/{size}"), only(&case, EVENT), 60);
-    }
-    for secrets in 1..=8 {
-        let case = Case::new(documented, secrets, false);
-        record(&format!("{build}/by secrets/{secrets}"), only(&case, EVENT), 200);
-    }
+    recorder.spreads.sort_by(f64::total_cmp);
+    put(format_args!("spread/{build}"), recorder.spreads[recorder.spreads.len() / 2]);
 }
 
-const EVENT: &str = "Webhook::verify, event";
-
-fn only<'a>(case: &'a Case, name: &str) -> Vec<Candidate<'a>> {
-    candidates::all(case).into_iter().filter(|candidate| candidate.name == name).collect()
+fn only<'a>(case: &'a Case, name: &str) -> Candidate<'a> {
+    let mut candidates = candidates::all(case).into_iter();
+    candidates.find(|candidate| candidate.name == name).expect("a candidate of this name")
 }
 
 fn main() {
@@ -71,11 +86,10 @@ fn main() {
     match &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
         ["--case", name, times] => {
             let case = Case::new(DOCUMENTED.len(), 1, true);
-            let mut candidates = only(&case, name);
-            candidates[0].run(times.parse().unwrap());
+            only(&case, name).run(times.parse().unwrap());
         }
-        [build] => measure(build, false),
-        [build, "--quick"] => measure(build, true),
+        [build] => record_all(build, false),
+        [build, "--quick"] => record_all(build, true),
         _ => panic!("verifying NAME [--quick], or verifying --case WHAT TIMES"),
     }
 }
