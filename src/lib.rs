@@ -57,7 +57,10 @@
 //!
 //! Who has to use a module that is validated by FIPS 140 takes AWS-LC's: enable the feature here, and the
 //! feature `fips` of `aws-lc-rs` in your own manifest, which then holds for the whole program. It takes
-//! CMake and Go to build. Whether the module is what runs, `aws_lc_rs::try_fips_mode` tells.
+//! CMake and Go to build, which is why it is no feature here: `--all-features` would need them. It has to be
+//! the same major version of `aws-lc-rs`, which Cargo then shares. That the FIPS module is what runs,
+//! `aws_lc_rs::try_fips_mode` tells; which of its versions are validated, NIST does. RustCrypto's `hmac` and `sha2`
+//! stay among the dependencies, and this MAC does not use them.
 //!
 //! ```toml
 //! [dependencies]

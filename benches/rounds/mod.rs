@@ -1,4 +1,5 @@
-//! Candidates that take turns, so that a noisy machine slows all of them alike.
+//! Candidates that take turns, so that a noisy machine slows all of them alike. (criterion and divan measure
+//! one after the other.)
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -40,8 +41,7 @@ pub struct Time {
     pub median: f64,
 }
 
-/// Measures the candidates, round by round, each for `slice` or once. The first of a round is the second
-/// of the one before, so that none always follows the same.
+/// Measures the candidates, round by round, each for `slice` or once.
 pub fn measure(candidates: &mut [Candidate<'_>], rounds: usize, slice: Duration) -> Vec<Time> {
     let mut times = vec![1_u32; candidates.len()];
     for (candidate, times) in candidates.iter_mut().zip(&mut times) {
@@ -55,6 +55,8 @@ pub fn measure(candidates: &mut [Candidate<'_>], rounds: usize, slice: Duration)
     let mut measured = vec![Vec::with_capacity(rounds); count];
     for round in 0..rounds {
         for at in (0..count).map(|at| (at + round) % count) {
+            // Not measured: it finds the caches as the one before has left them.
+            candidates[at].run(1);
             let time = candidates[at].run(times[at]);
             measured[at].push(time.as_nanos() as f64 / f64::from(times[at]));
         }
@@ -64,4 +66,11 @@ pub fn measure(candidates: &mut [Candidate<'_>], rounds: usize, slice: Duration)
         Time { least: times[0], median: times[times.len() / 2] }
     };
     measured.into_iter().map(time).collect()
+}
+
+/// How far the medians were above the least times: the median of the ratios. 1 is a quiet machine.
+pub fn spread(times: impl IntoIterator<Item = Time>) -> f64 {
+    let mut ratios: Vec<_> = times.into_iter().map(|time| time.median / time.least).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }

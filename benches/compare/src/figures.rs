@@ -110,9 +110,15 @@ impl Figures<'_> {
                 all.of_times(build, size, SIGNATURE, BARE_AWS_LC)
             });
         }
-        self.push_builds("64 KiB in 4 pieces / in one", Target::AtMost(1.03), SHA2, |all, build| {
-            all.ratio(&format!("time/{build}/pieces/pieces"), &format!("time/{build}/pieces/whole"))
-        });
+        self.push_builds(
+            "64 KiB in 4 pieces and in one, apart by",
+            Target::AtMost(1.03),
+            SHA2,
+            |all, build| {
+                let time = |which: &str| format!("time/{build}/pieces/{which}");
+                all.ratio(&time("pieces"), &time("whole")).map(apart)
+            },
+        );
         self
     }
 
@@ -158,27 +164,56 @@ impl Figures<'_> {
             ["postgres", "postgres, no wait for the disk", "sqlite", "sqlite, no wait for the disk", "redis"]
         {
             let claims = self.record.curve(&format!("keys/{store}/"), "/p50");
+            let is_whole =
+                claims.first().zip(claims.last()).is_some_and(|ends| (ends.0.0, ends.1.0) == (1e3, 1e7));
             let times = || claims.iter().map(|point| point.1);
             let spread = times().fold(0.0, f64::max) / times().fold(f64::INFINITY, f64::min);
-            let spread = (claims.len() > 1).then_some(spread);
-            let name = format!("a claim, {store}, slowest / fastest by keys");
+            let spread = is_whole.then_some(spread);
+            let name = format!("{store}, median claim, 10³ to 10⁷ keys, slowest / fastest");
             self.push(name, Some(Target::AtMost(2.0)), spread);
         }
         self
     }
 
-    /// How quiet it was: a noisy run says little about the rest.
+    /// Whether it did as it was told, and how quiet it was: otherwise the rest says little.
     fn of_the_machine(mut self) -> Self {
-        self.push_builds("the same hashing, forged / accepted", Target::AtMost(1.05), SHA2, |all, build| {
-            let time = |verdict: &str| format!("time/{build}/{}/1/{verdict}/{VERIFIER}", DOCUMENTED.len());
-            let ratio = all.ratio(&time("forged"), &time("accepted"))?;
-            Some(ratio.max(1.0 / ratio))
+        let documented = DOCUMENTED.len();
+        for (builds, name, least) in [(SHA2, BARE, 1.5), (AWS, BARE_AWS_LC, 1.5), (SHA2, NODE, 1.05)] {
+            let time = |build: &str| format!("time/{build}/{documented}/1/accepted/{name}");
+            let ratio = self.ratio(&time(builds[0]), &time(builds[1]));
+            let name = format!("control: {name}, SHA extensions unused / used");
+            self.push(name, Some(Target::AtLeast(least)), ratio);
+        }
+        let name = "control: webhook-verify in the builds of both backends, apart by";
+        let values = [0, 1].map(|which| {
+            let time = |build: &str| format!("time/{build}/{documented}/1/accepted/{WEBHOOK_VERIFY_VALUE}");
+            self.ratio(&time(SHA2[which]), &time(AWS[which])).map(apart)
         });
-        self.push_builds("a time's median / its least", Target::AtMost(1.25), SHA2, |all, build| {
-            all.record.get(&format!("spread/{build}"))
+        self.all.push(Figure {
+            name: name.into(),
+            target: Some(Target::AtMost(1.1)),
+            values: values.to_vec(),
         });
+        for (builds, backend) in [(SHA2, ""), (AWS, ", aws-lc-rs")] {
+            let name = format!("control: the same hashing twice{backend}, apart by");
+            self.push_builds(name, Target::AtMost(1.05), builds, |all, build| {
+                let time = |verdict: &str| format!("time/{build}/{documented}/1/{verdict}/{VERIFIER}");
+                all.ratio(&time("forged"), &time("accepted")).map(apart)
+            });
+            let name = format!("control: a time's median / its least{backend}");
+            self.push_builds(name, Target::AtMost(1.25), builds, |all, build| {
+                all.record.get(&format!("spread/{build}"))
+            });
+        }
+        let name = "control: a time's median / its least, MemoryStore";
+        self.push(name, Some(Target::AtMost(1.25)), self.record.get("spread/memory"));
         self
     }
+}
+
+/// By what factor two that should be the same differ, whichever is the larger.
+fn apart(ratio: f64) -> f64 {
+    ratio.max(1.0 / ratio)
 }
 
 /// How much dearer each of many is than each of fewer, at the most: 1 at most where the cost is a

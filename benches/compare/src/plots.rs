@@ -9,164 +9,241 @@ use crate::process::{NODE, PYTHON};
 use crate::record::Record;
 use crate::svg::{Anchor, COLOURS, FAINT, Svg};
 
-/// Bars: one delivery of the documented payload, verified and read, by everything that can do it.
-pub fn side_by_side(record: &Record) -> String {
-    let rows = [
-        ("countersign, feature aws-lc-rs", [AWS_PORTABLE, AWS_ACCELERATED], EVENT),
-        ("countersign", [PORTABLE, ACCELERATED], EVENT),
-        ("hmac, serde_json::Value", [PORTABLE, ACCELERATED], BARE_VALUE),
-        ("webhook-verify, serde_json::Value", [PORTABLE, ACCELERATED], WEBHOOK_VERIFY_VALUE),
-        ("octocrab's verifier, serde_json::Value", [PORTABLE, ACCELERATED], OCTOCRAB_VALUE),
-        ("standardwebhooks, serde_json::Value", [PORTABLE, ACCELERATED], STANDARDWEBHOOKS_VALUE),
-        ("Node, JSON.parse", [PORTABLE, ACCELERATED], NODE),
-        ("Python, json.loads", [PORTABLE, ACCELERATED], PYTHON),
-    ];
-    let time =
-        |build: &str, name: &str| record.get(&format!("time/{build}/{}/1/accepted/{name}", DOCUMENTED.len()));
-    let times: Vec<_> =
-        rows.iter().map(|(label, builds, name)| (label, builds.map(|build| time(build, name)))).collect();
-    let longest = times.iter().flat_map(|row| row.1).flatten().fold(0.0, f64::max);
-    let (left, width, row) = (290.0, 450.0, 40.0);
-    let height = 92.0 + row * times.len() as f64;
-    let shown = times.iter().map(|(label, times)| {
-        let times =
-            times.map(|time| time.map_or("not measured".to_owned(), |time| format!("{:.1}", time / 1e3)));
-        format!("{label}: {}", times.join(" and "))
-    });
-    let shown = shown.collect::<Vec<_>>().join("; ");
-    let mut svg = Svg::new(
-        820.0,
-        height,
-        "One delivery verified and parsed, side by side",
-        &format!("Microseconds with the CPU's SHA extensions left unused, and with them. {shown}."),
-    );
-    svg.text(
-        20.0,
-        28.0,
-        Anchor::Start,
-        15.0,
-        "One delivery of 641 bytes: signature checked and body parsed, in microseconds",
-    );
-    for (at, label) in ["SHA extensions left unused", "with SHA extensions"].iter().enumerate() {
-        let x = left + 240.0 * at as f64;
-        svg.bar(x, 42.0, 12.0, 12.0, COLOURS[at]);
-        svg.text(x + 18.0, 53.0, Anchor::Start, 13.0, label);
-    }
-    for (at, (label, times)) in times.iter().enumerate() {
-        let y = 72.0 + row * at as f64;
-        svg.text(left - 10.0, y + 19.0, Anchor::End, 13.0, label);
-        for (which, time) in times.iter().enumerate() {
-            let y = y + 15.0 * which as f64;
-            let Some(time) = time else {
-                svg.text(left + 4.0, y + 11.0, Anchor::Start, 11.0, "not measured");
-                continue;
-            };
-            let length = width * time / longest;
-            svg.bar(left, y, length, 13.0, COLOURS[which]);
-            svg.text(left + length + 6.0, y + 11.0, Anchor::Start, 11.0, &format!("{:.1}", time / 1e3));
-        }
-    }
-    svg.finish()
+const WIDTH: f64 = 820.0;
+
+/// What is drawn was measured on this machine, in words; what was not measured is noted, and left out.
+pub struct Plotter<'a> {
+    pub record: &'a Record,
+    pub machine: &'a str,
+    pub absent: Vec<String>,
 }
 
-/// Two diagrams with logarithmic axes: by the body's length, and by the keys in a store.
-pub fn growth(record: &Record) -> String {
-    let by_size = |name: &str| {
-        let sizes = record.under("time/").filter_map(|(rest, time)| {
-            let mut parts = rest.split('/');
-            let is = parts.next() == Some(PORTABLE);
-            let size: f64 = parts.next()?.parse().ok()?;
-            (is && parts.next() == Some("1")
-                && parts.next() == Some("accepted")
-                && parts.next() == Some(name))
-            .then_some((size, time / 1e3))
-        });
-        let mut points: Vec<_> = sizes.collect();
-        points.sort_by(|one, other| one.0.total_cmp(&other.0));
-        points
-    };
-    let by_keys = |store: &str| {
-        let points = record.curve(&format!("keys/{store}/"), "/p50");
-        points.into_iter().map(|(keys, time)| (keys, time / 1e3)).collect::<Vec<_>>()
-    };
-    let mut svg = Svg::new(
-        820.0,
-        430.0,
-        "How the costs grow",
-        "Two diagrams with logarithmic axes: what a delivery costs by the bytes of its body, and what a claim \
-         costs by the keys in the store.",
-    );
-    Diagram {
-        left: 60.0,
-        title: "A delivery verified and parsed, in µs",
-        axis: "bytes of the body",
-        x: (2.0, 7.0),
-        y: (0.0, 5.0),
-        curves: vec![
-            ("hmac, nothing parsed", by_size(BARE)),
-            ("countersign's event", by_size(EVENT)),
-            ("countersign, data as Value", by_size(DATA_VALUE)),
-            ("webhook-verify, Value", by_size(WEBHOOK_VERIFY_VALUE)),
-            ("Node, JSON.parse", by_size(NODE)),
-        ],
+impl Plotter<'_> {
+    /// A time in microseconds.
+    fn time(&mut self, name: &str) -> Option<f64> {
+        let time = self.record.get(name).map(|nanoseconds| nanoseconds / 1e3);
+        if time.is_none() {
+            self.absent.push(name.to_owned());
+        }
+        time
     }
-    .draw(&mut svg);
-    Diagram {
-        left: 470.0,
-        title: "A claim, in µs",
-        axis: "keys in the store",
-        x: (3.0, 7.0),
-        y: (-1.0, 4.0),
-        curves: vec![
-            ("PostgreSQL", by_keys("postgres")),
-            ("PostgreSQL, no wait for the disk", by_keys("postgres, no wait for the disk")),
-            ("SQLite", by_keys("sqlite")),
-            ("SQLite, no wait for the disk", by_keys("sqlite, no wait for the disk")),
-            ("Redis", by_keys("redis")),
-            ("memory", by_keys("memory")),
-        ],
+
+    /// Times in microseconds by the number in the middle of their names.
+    fn times_by<'c>(&mut self, label: &'c str, prefix: &str, suffix: &str) -> Curve<'c> {
+        let points = self.record.curve(prefix, suffix);
+        if points.is_empty() {
+            self.absent.push(format!("{prefix}…{suffix}"));
+        }
+        (label, points.into_iter().map(|(x, nanoseconds)| (x, nanoseconds / 1e3)).collect())
     }
-    .draw(&mut svg);
-    svg.finish()
+
+    /// Bars: one delivery of the documented payload, verified and read, by everything that can do it.
+    pub fn side_by_side(&mut self) -> String {
+        const KINDS: [&str; 2] = ["SHA extensions left unused", "with SHA extensions"];
+        const SHA2: [Option<&str>; 2] = [Some(PORTABLE), Some(ACCELERATED)];
+        let rows = [
+            ("countersign, feature aws-lc-rs", [Some(AWS_PORTABLE), Some(AWS_ACCELERATED)], EVENT),
+            ("countersign", SHA2, EVENT),
+            ("hmac, serde_json::Value", SHA2, BARE_VALUE),
+            ("webhook-verify, serde_json::Value", SHA2, WEBHOOK_VERIFY_VALUE),
+            // The sha2 that it takes has no switch for them.
+            ("octocrab's verifier, serde_json::Value", [None, Some(ACCELERATED)], OCTOCRAB_VALUE),
+            ("standardwebhooks, serde_json::Value", SHA2, STANDARDWEBHOOKS_VALUE),
+            ("Node, JSON.parse", SHA2, NODE),
+            ("Python, json.loads", SHA2, PYTHON),
+        ];
+        let mut words = format!("Measured on {}. Microseconds:", self.machine);
+        let mut bars = Vec::new();
+        for (label, builds, name) in rows {
+            let mut row = Vec::new();
+            for (kind, build) in builds.into_iter().enumerate() {
+                let name = |build| format!("time/{build}/{}/1/accepted/{name}", DOCUMENTED.len());
+                if let Some(time) = build.and_then(|build| self.time(&name(build))) {
+                    words += &format!(" {label}, {}: {time:.1}.", KINDS[kind]);
+                    row.push((kind, time));
+                }
+            }
+            bars.push((label, row));
+        }
+        let longest = bars.iter().flat_map(|(_, row)| row).map(|bar: &(_, f64)| bar.1).fold(0.0, f64::max);
+        let bars = Bars { corner: (290.0, 42.0), kinds: KINDS, apart: 240.0, rows: bars };
+        let mut svg =
+            Svg::new(WIDTH, bars.end() + 10.0, "One delivery verified and parsed, side by side", &words);
+        let title = "One delivery of 641 bytes: signature checked and body parsed, in microseconds";
+        svg.text(20.0, 28.0, Anchor::Start, 15.0, title);
+        bars.draw(&mut svg, |time| 450.0 * time / longest);
+        svg.finish()
+    }
+
+    /// By the body's length, by the secrets, by the keys in a store, and while a store is purged.
+    pub fn growth(&mut self) -> String {
+        let words = format!(
+            "Measured on {}. With logarithmic axes: a delivery by the bytes of its body, one that is \
+             forged by the secrets, a claim by the keys in the store, and claims while a store is purged.",
+            self.machine
+        );
+        let mut svg = Svg::new(WIDTH, 810.0, "How the costs grow", &words);
+        let documented = DOCUMENTED.len();
+        let by_size = |name: &str| (format!("time/{PORTABLE}/"), format!("/1/accepted/{name}"));
+        let by_secrets = |name: &str| (format!("time/{PORTABLE}/{documented}/"), format!("/forged/{name}"));
+        let by_keys = |store: &str| (format!("keys/{store}/"), "/p50".to_owned());
+        let mut curve = |label, (prefix, suffix): (String, String)| self.times_by(label, &prefix, &suffix);
+        let no_wait = "no wait for the disk";
+        let diagrams = [
+            Diagram {
+                corner: (60.0, 50.0),
+                title: "A delivery verified and parsed, µs",
+                axis: "bytes of the body (SHA extensions left unused)",
+                x: (2.0, 7.0),
+                y: (0.0, 5.0),
+                curves: vec![
+                    curve("hmac, nothing parsed", by_size(BARE)),
+                    curve("countersign's event", by_size(EVENT)),
+                    curve("countersign, data as Value", by_size(DATA_VALUE)),
+                    curve("webhook-verify, Value", by_size(WEBHOOK_VERIFY_VALUE)),
+                    curve("Node, JSON.parse", by_size(NODE)),
+                ],
+            },
+            Diagram {
+                corner: (470.0, 50.0),
+                title: "A forged delivery of 641 bytes, µs",
+                axis: "secrets (SHA extensions left unused)",
+                x: (0.0, 1.0),
+                y: (0.0, 2.0),
+                curves: vec![
+                    curve("hmac", by_secrets(BARE)),
+                    curve("countersign", by_secrets(EVENT)),
+                    curve("webhook-verify", by_secrets(WEBHOOK_VERIFY_VALUE)),
+                    curve("Node", by_secrets(NODE)),
+                    curve("Python", by_secrets(PYTHON)),
+                ],
+            },
+            Diagram {
+                corner: (60.0, 450.0),
+                title: "A claim, median, µs",
+                axis: "keys in the store",
+                x: (3.0, 7.0),
+                y: (-1.0, 4.0),
+                curves: vec![
+                    curve("PostgreSQL", by_keys("postgres")),
+                    curve("PostgreSQL, no disk wait", by_keys(&format!("postgres, {no_wait}"))),
+                    curve("SQLite", by_keys("sqlite")),
+                    curve("SQLite, no disk wait", by_keys(&format!("sqlite, {no_wait}"))),
+                    curve("Redis", by_keys("redis")),
+                    curve("memory", by_keys("memory")),
+                ],
+            },
+        ];
+        diagrams.into_iter().for_each(|diagram| diagram.draw(&mut svg));
+        svg.text(430.0, 428.0, Anchor::Start, 14.0, "A claim while 200,000 of 1.2 M keys are purged, µs");
+        let bars = Bars {
+            corner: (580.0, 450.0),
+            kinds: ["median", "99th percentile"],
+            apart: 90.0,
+            rows: self.purged(),
+        };
+        // By powers of ten, from 10 µs on.
+        bars.draw(&mut svg, |time| 40.0 * (time / 10.0).log10());
+        svg.finish()
+    }
+
+    /// Claims, median and 99th percentile, while a store is purged and while it is not.
+    fn purged(&mut self) -> Vec<Row> {
+        let rows = [
+            ("PostgreSQL, not purged", "postgres/without"),
+            ("PostgreSQL, purged", "postgres/during"),
+            ("SQLite, not purged", "sqlite/without"),
+            ("SQLite, purged", "sqlite/during"),
+        ];
+        let row = |(label, name): (&'static str, &str)| {
+            let times = ["p50", "p99"].map(|percentile| self.time(&format!("purge/{name}/{percentile}")));
+            (label, times.into_iter().enumerate().filter_map(|(kind, time)| Some((kind, time?))).collect())
+        };
+        rows.map(row).into()
+    }
 }
+
+/// A label, and a time for each kind that there is.
+type Row = (&'static str, Vec<(usize, f64)>);
+
+/// Rows of two bars, each with its time in words.
+struct Bars {
+    /// Where the bars begin, and their legend.
+    corner: (f64, f64),
+    kinds: [&'static str; 2],
+    /// How far the two are from each other in the legend.
+    apart: f64,
+    rows: Vec<Row>,
+}
+
+impl Bars {
+    const HEIGHT: f64 = 40.0;
+
+    fn end(&self) -> f64 {
+        self.corner.1 + 30.0 + Self::HEIGHT * self.rows.len() as f64
+    }
+
+    fn draw(&self, svg: &mut Svg, length: impl Fn(f64) -> f64) {
+        let (left, top) = self.corner;
+        for (kind, label) in self.kinds.iter().enumerate() {
+            let x = left + self.apart * kind as f64;
+            svg.bar(x, top, 12.0, 12.0, COLOURS[kind]);
+            svg.text(x + 18.0, top + 11.0, Anchor::Start, 13.0, label);
+        }
+        for (at, (label, row)) in self.rows.iter().enumerate() {
+            let y = top + 30.0 + Self::HEIGHT * at as f64;
+            svg.text(left - 10.0, y + 19.0, Anchor::End, 13.0, label);
+            for (kind, time) in row {
+                let y = y + 15.0 * *kind as f64;
+                let length = length(*time);
+                svg.bar(left, y, length, 13.0, COLOURS[*kind]);
+                let time = if *time < 100.0 { format!("{time:.1}") } else { format!("{time:.0}") };
+                svg.text(left + length + 6.0, y + 11.0, Anchor::Start, 11.0, &time);
+            }
+        }
+    }
+}
+
+/// A label, and points.
+type Curve<'a> = (&'a str, Vec<(f64, f64)>);
 
 /// A diagram whose axes are powers of ten.
 struct Diagram<'a> {
-    left: f64,
+    /// Where its upper left corner is.
+    corner: (f64, f64),
     title: &'a str,
     axis: &'a str,
     x: (f64, f64),
     y: (f64, f64),
-    curves: Vec<(&'a str, Vec<(f64, f64)>)>,
+    curves: Vec<Curve<'a>>,
 }
 
 impl Diagram<'_> {
     fn draw(self, svg: &mut Svg) {
         const WIDTH: f64 = 320.0;
-        const TOP: f64 = 50.0;
         const HEIGHT: f64 = 240.0;
-        let at_x = |power: f64| self.left + WIDTH * (power - self.x.0) / (self.x.1 - self.x.0);
-        let at_y = |power: f64| TOP + HEIGHT * (self.y.1 - power) / (self.y.1 - self.y.0);
-        svg.text(self.left - 40.0, 28.0, Anchor::Start, 14.0, self.title);
+        let (left, top) = self.corner;
+        let at_x = |power: f64| left + WIDTH * (power - self.x.0) / (self.x.1 - self.x.0);
+        let at_y = |power: f64| top + HEIGHT * (self.y.1 - power) / (self.y.1 - self.y.0);
+        svg.text(left - 40.0, top - 22.0, Anchor::Start, 14.0, self.title);
         for power in self.x.0 as i32..=self.x.1 as i32 {
             let x = at_x(f64::from(power));
-            svg.line(&[(x, TOP), (x, TOP + HEIGHT)], FAINT, 1.0);
-            svg.text(x, TOP + HEIGHT + 18.0, Anchor::Middle, 11.0, &power_of_ten(power));
+            svg.line(&[(x, top), (x, top + HEIGHT)], FAINT, 1.0);
+            svg.text(x, top + HEIGHT + 18.0, Anchor::Middle, 11.0, &power_of_ten(power));
         }
         for power in self.y.0 as i32..=self.y.1 as i32 {
             let y = at_y(f64::from(power));
-            svg.line(&[(self.left, y), (self.left + WIDTH, y)], FAINT, 1.0);
-            svg.text(self.left - 6.0, y + 4.0, Anchor::End, 11.0, &power_of_ten(power));
+            svg.line(&[(left, y), (left + WIDTH, y)], FAINT, 1.0);
+            svg.text(left - 6.0, y + 4.0, Anchor::End, 11.0, &power_of_ten(power));
         }
-        svg.text(at_x((self.x.0 + self.x.1) / 2.0), TOP + HEIGHT + 36.0, Anchor::Middle, 12.0, self.axis);
-        let measured = self.curves.iter().filter(|(_, points)| !points.is_empty());
-        for (at, (label, points)) in measured.enumerate() {
+        svg.text(left + WIDTH / 2.0, top + HEIGHT + 36.0, Anchor::Middle, 12.0, self.axis);
+        for (at, (label, points)) in self.curves.iter().enumerate() {
             let colour = COLOURS[at];
             let points: Vec<_> = points.iter().map(|(x, y)| (at_x(x.log10()), at_y(y.log10()))).collect();
             svg.line(&points, colour, 2.0);
             points.iter().for_each(|(x, y)| svg.dot(*x, *y, colour));
             let (x, y) =
-                (self.left - 40.0 + 195.0 * (at % 2) as f64, TOP + HEIGHT + 66.0 + 22.0 * (at / 2) as f64);
+                (left - 40.0 + 195.0 * (at % 2) as f64, top + HEIGHT + 64.0 + 20.0 * (at / 2) as f64);
             svg.bar(x, y - 10.0, 12.0, 12.0, colour);
             svg.text(x + 18.0, y, Anchor::Start, 12.0, label);
         }

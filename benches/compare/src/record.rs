@@ -27,13 +27,16 @@ impl Record {
         points
     }
 
-    /// Adds a file's lines, whose values replace those of the same names.
-    pub fn read(&mut self, path: &Path) -> io::Result<()> {
+    /// Reads a file's lines.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut values = BTreeMap::new();
         for line in std::fs::read_to_string(path)?.lines() {
             let (name, value) = line.split_once('\t').ok_or(io::ErrorKind::InvalidData)?;
-            self.0.insert(name.to_owned(), value.parse().map_err(io::Error::other)?);
+            if values.insert(name.to_owned(), value.parse().map_err(io::Error::other)?).is_some() {
+                return Err(io::Error::other(format!("{name} was recorded twice")));
+            }
         }
-        Ok(())
+        Ok(Self(values))
     }
 }
 

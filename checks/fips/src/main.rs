@@ -10,7 +10,7 @@
 use countersign::{Secret, Signature, Verifier};
 
 fn main() {
-    aws_lc_rs::try_fips_mode().expect("the module is a validated one, and has passed its own tests");
+    aws_lc_rs::try_fips_mode().expect("the FIPS module runs, and has passed its own tests");
     let secret = Secret::new("It's a Secret to Everybody").expect("long enough");
     // GitHub documents this vector.
     let signature = b"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";

@@ -31,6 +31,13 @@ fn numbers(most: u64) -> Vec<u64> {
     (3..=9).map(|power| 10_u64.pow(power)).take_while(|number| *number <= most).collect()
 }
 
+async fn claim_and_complete<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) {
+    let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else {
+        unreachable!("the key is new")
+    };
+    let _ = store.complete(&lease, RETENTION).await.unwrap();
+}
+
 async fn claimed<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) -> Duration {
     let start = Instant::now();
     let claim = store.claim(key, LEASE).await.unwrap();
@@ -149,8 +156,7 @@ async fn postgres(most: u64) {
     let largest = store(&pool, *numbers(most).last().unwrap());
     let deliveries = fresh.take(1_000);
     for key in &deliveries {
-        let Claim::Acquired(lease) = largest.claim(key, LEASE).await.unwrap() else { unreachable!() };
-        let _ = largest.complete(&lease, RETENTION).await.unwrap();
+        claim_and_complete(&largest, key).await;
     }
     put("bytes of log a delivery/postgres", (lsn().await - before) as f64 / deliveries.len() as f64);
     let kept = KEPT.min(most);
@@ -258,8 +264,7 @@ async fn memory(most: u64) {
         let store = MemoryStore::new().with_capacity(usize::MAX);
         for from in (0..number).step_by(10_000) {
             for key in keys(from..number.min(from + 10_000)) {
-                let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { unreachable!() };
-                let _ = store.complete(&lease, RETENTION).await.unwrap();
+                claim_and_complete(&store, &key).await;
             }
         }
         stores.push((number, store));
@@ -269,19 +274,18 @@ async fn memory(most: u64) {
 
 #[tokio::main]
 async fn main() {
-    let most = std::env::args().nth(1).map_or(10_000_000, |most| most.parse().unwrap());
-    let named: Vec<_> = std::env::args().skip(2).collect();
-    let is_wanted = |store: &str| named.is_empty() || named.iter().any(|name| name == store);
-    if is_wanted("postgres") {
-        postgres(most).await;
-    }
-    if is_wanted("sqlite") {
-        sqlite(most).await;
-    }
-    if is_wanted("redis") {
-        redis(most).await;
-    }
-    if is_wanted("memory") {
-        memory(most).await;
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let most: u64 = arguments.first().map_or(10_000_000, |most| most.parse().unwrap());
+    assert!(numbers(most).contains(&most), "MOST has to be a power of ten from 1,000 on");
+    let stores = arguments.get(1..).filter(|stores| !stores.is_empty());
+    let all = ["postgres", "sqlite", "redis", "memory"].map(str::to_owned);
+    for store in stores.unwrap_or(&all) {
+        match &**store {
+            "postgres" => postgres(most).await,
+            "sqlite" => sqlite(most).await,
+            "redis" => redis(most).await,
+            "memory" => memory(most).await,
+            unknown => panic!("no store is called {unknown}"),
+        }
     }
 }

@@ -1,35 +1,35 @@
-//! The figures with their targets, of the records that are named, as a table; and the plots, into the
-//! directory that `--plots` names. Fails if a target is missed or, without `--quick`, a figure not measured.
+//! The figures of a record with their targets, as a table. Fails if a target is missed or, without
+//! `--quick`, something was not measured.
+//!
+//! `report RECORD --quick`, or `report RECORD MACHINE DIRECTORY` with a file that says in words what it was
+//! measured on, and where the plots go.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use compare::figures::{self, Target};
-use compare::plots;
+use compare::plots::Plotter;
 use compare::record::Record;
 
 fn main() -> ExitCode {
-    let mut record = Record::default();
-    let mut directory = None;
-    let mut quick = false;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match &*argument {
-            "--plots" => directory = arguments.next(),
-            "--quick" => quick = true,
-            path => record.read(Path::new(path)).expect("a record is readable"),
-        }
-    }
-    if let Some(directory) = directory {
-        for (name, svg) in
-            [("side_by_side", plots::side_by_side(&record)), ("growth", plots::growth(&record))]
-        {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let (record, plots) = match &arguments[..] {
+        [record, quick] if quick == "--quick" => (record, None),
+        [record, machine, directory] => (record, Some((machine, directory))),
+        _ => panic!("report RECORD --quick, or report RECORD MACHINE DIRECTORY"),
+    };
+    let record = Record::read(Path::new(record)).expect("the record is readable");
+    let (mut missed, mut absent) = (Vec::new(), Vec::new());
+    if let Some((machine, directory)) = plots {
+        let machine = std::fs::read_to_string(machine).expect("the machine is described");
+        let mut plotter = Plotter { record: &record, machine: machine.trim(), absent };
+        for (name, svg) in [("side_by_side", plotter.side_by_side()), ("growth", plotter.growth())] {
             std::fs::write(format!("{directory}/{name}.svg"), svg).expect("the plot can be written");
         }
+        absent = plotter.absent;
     }
 
     println!("{:<64} {:>7}   {:<20} with SHA extensions", "", "target", "figure");
-    let (mut missed, mut absent) = (Vec::new(), Vec::new());
     for figure in figures::all(&record) {
         let target = match figure.target {
             None => String::new(),
@@ -61,7 +61,11 @@ fn main() -> ExitCode {
             println!("{what}: {}", names.join("; "));
         }
     }
-    if missed.is_empty() && (quick || absent.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if missed.is_empty() && (plots.is_none() || absent.is_empty()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn shown(value: f64) -> String {

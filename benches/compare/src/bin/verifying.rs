@@ -9,13 +9,12 @@ use compare::candidates::{self, EVENT};
 use compare::case::{Case, DOCUMENTED};
 use compare::process;
 use compare::record::put;
-use compare::rounds::{Candidate, measure};
+use compare::rounds::{Candidate, Time, measure, spread};
 
 /// Measures for the record of one build.
 struct Recorder<'a> {
     build: &'a str,
-    /// How far each candidate's median was above its least.
-    spreads: Vec<f64>,
+    times: Vec<Time>,
 }
 
 impl Recorder<'_> {
@@ -23,7 +22,7 @@ impl Recorder<'_> {
         let times = measure(&mut candidates, rounds, Duration::from_millis(1));
         for (candidate, time) in candidates.iter().zip(times) {
             put(format_args!("time/{}/{group}/{}", self.build, candidate.name), time.least);
-            self.spreads.push(time.median / time.least);
+            self.times.push(time);
         }
     }
 
@@ -39,7 +38,7 @@ impl Recorder<'_> {
 }
 
 fn record_all(build: &str, quick: bool) {
-    let mut recorder = Recorder { build, spreads: Vec::new() };
+    let mut recorder = Recorder { build, times: Vec::new() };
     let documented = DOCUMENTED.len();
     let sizes: &[usize] =
         if quick { &[documented, 64 << 10] } else { &[300, documented, 4 << 10, 64 << 10, 1 << 20] };
@@ -72,8 +71,7 @@ fn record_all(build: &str, quick: bool) {
         let cases: Vec<_> = (1..=8).map(|secrets| (secrets, Case::new(documented, secrets, false))).collect();
         recorder.record_curve("by secrets", &cases, 200);
     }
-    recorder.spreads.sort_by(f64::total_cmp);
-    put(format_args!("spread/{build}"), recorder.spreads[recorder.spreads.len() / 2]);
+    put(format_args!("spread/{build}"), spread(recorder.times));
 }
 
 fn only<'a>(case: &'a Case, name: &str) -> Candidate<'a> {
