@@ -1,5 +1,5 @@
 //! What a claim and its completion cost in each database, as ratios against the two bare statements. What
-//! a key takes there, `benches/figures` says.
+//! a key takes once it is vacuumed, `benches/figures` says.
 //!
 //! Run it with `cargo bench --bench stores --features conformance,postgres,redis,sqlite`, where
 //! PostgreSQL and Redis are installed: it starts servers of its own. The two candidates take turns in

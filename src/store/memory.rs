@@ -30,7 +30,7 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// ([`MemoryStoreError::Full`], which a receiver answers with 503): to forget a claim or a done key
 /// early would be to handle an event twice. What has expired makes place at once when place is
 /// needed, and an hour after otherwise. A key takes some 200 bytes (188 to 216 if it is a body's hash, by how
-/// full the tables are, and 60 fewer with a short id), so that the default of a million
+/// full the tables are, and 56 fewer with an id of 12 characters), so that the default of a million
 /// keys is 250 MB at the most, and suffices for 1.6 events a second at a retention of a week. Threads
 /// seldom wait for each other: the keys are spread over several locks.
 ///
