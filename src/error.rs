@@ -42,7 +42,9 @@ pub enum Error {
     #[error("the signature does not match the body")]
     SignatureMismatch,
 
-    /// The body is signed, and is not an event's envelope: a JSON object with a string `event`.
+    /// The body is signed, and is not an event's envelope: a JSON object with a string `event`, in which
+    /// `id` and `timestamp` are strings or null, if they are there, and no key stands twice. The source says
+    /// what is wrong.
     #[error("the body is signed, but is not an event envelope")]
     #[non_exhaustive]
     MalformedPayload {

@@ -124,10 +124,12 @@ impl<'de> Deserialize<'de> for UnknownEvent {
 /// Declares a provider's events: an enum with one variant for each event's name, which holds its
 /// payload, and `Unknown` for every other name. It implements [`Event`], `Serialize` and
 /// `Deserialize`, and has [`name`](Event::name) and [`variant`](Event::variant) as methods of its
-/// own, so that the trait need not be imported.
+/// own, so that the trait need not be imported. It is `#[non_exhaustive]`: outside of your crate, as in
+/// its `tests` or a program beside the library, a `match` needs a last arm `_`.
 ///
 /// A payload is any type that is `Serialize`, `DeserializeOwned`, `Debug`, `Clone` and
-/// `PartialEq`; [`payload!`](crate::payload) declares one that loses nothing.
+/// `PartialEq`; [`payload!`](crate::payload) declares one that loses nothing, and with no field at all
+/// (`optional {}`) one for an event that has no data. Each variant has a payload.
 ///
 /// ```
 /// countersign::payload! {

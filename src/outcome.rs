@@ -39,10 +39,12 @@ pub enum Outcome {
     },
     /// The delivery was refused; the store was not asked.
     Rejected(Error),
-    /// The handler failed, and the key was given back, so that the provider's retry is handled.
+    /// The handler failed, and the key was given back, so that the provider's retry is handled. (If
+    /// the store could not take it back, a retry is [`InFlight`](Outcome::InFlight) until the lease lapses.)
     Failed(Box<dyn std::error::Error + Send + Sync>),
     /// The store failed, or its policy is impossible. If it failed after the handler had run, the
-    /// retry runs the handler again.
+    /// first retry after the lease has lapsed runs the handler again; those before are
+    /// [`InFlight`](Outcome::InFlight).
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -22,8 +22,9 @@ pub use threeqpr::ThreeQpr;
 /// crate are declared just as yours would be.
 ///
 /// What has to hold of a provider is the scheme: the signature header is `sha256=` and the hex
-/// HMAC-SHA256 of the raw body, and the body is a JSON object with a string `event`, perhaps an
-/// `id`, a `timestamp` and `data`. For a provider that signs so but has other bodies, take
+/// HMAC-SHA256 of the raw body, and the body is a JSON object with a string `event`, perhaps an `id`
+/// and a `timestamp`, which are strings or null, and `data`, which is anything. For a provider that signs
+/// so but has other bodies (a `type` instead of an `event`, a number for an `id`), take
 /// [`Webhook::verify_signature`](crate::Webhook::verify_signature).
 ///
 /// ```
@@ -64,6 +65,9 @@ pub trait Provider: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// The header with the signature. Asked once, when the webhook is made.
+    ///
+    /// `HeaderName::from_static` takes lower case alone, and panics otherwise; in a `const`, it does so when
+    /// your program is compiled.
     fn signature_header(&self) -> HeaderName;
 
     /// The header with the event's name, if there is one. It then has to be there, once, and equal

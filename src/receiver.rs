@@ -34,7 +34,10 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 ///
 /// If the future is dropped (the client has hung up), the key stays claimed until its lease lapses,
 /// since nobody knows how far the handler came; the provider's next retry after that handles it. A
-/// handler that takes longer than the provider waits is better run in a task of its own.
+/// handler that takes longer than the provider waits is better run in a task of its own. The same holds
+/// for a handler that **panics**: nothing is answered, and the key stays claimed. Where that may happen,
+/// spawn its work with [`into_owned`](Delivery::into_owned) and await it: the runtime makes an error of the panic,
+/// which gives the key back and answers 500.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -12,7 +12,8 @@ use crate::provider::Provider;
 /// Take it apart where it comes in, as in `async fn scan(Verified(delivery): Verified<ThreeQpr>)`.
 ///
 /// **In axum**, the state is the [`Webhook<P>`], or the [`Receiver`] (in an `Arc` or not), or a type of
-/// yours for which `Webhook<P>` is `FromRef`; without that, axum says that the handler is none. With
+/// yours for which `Webhook<P>` is `FromRef`; without that, axum says that the handler is none. Such a type
+/// is `Clone` and has its `Arc`s inside: Rust lets no crate but ours implement it for an `Arc` around it. With
 /// several providers, give each route its own state: `post(handler).with_state(receiver)`. axum's
 /// `DefaultBodyLimit` does not apply.
 ///

@@ -29,7 +29,7 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_re
 /// It holds at most its capacity in keys, and **refuses** a new one when full
 /// ([`MemoryStoreError::Full`], which a receiver answers with 503): to forget a claim or a done key
 /// early would be to handle an event twice. What has expired makes place at once when place is
-/// needed, and an hour after otherwise. A key takes some 200 bytes (188 to 216 if it is a body's hash, by how
+/// needed, and an hour after otherwise. A key takes some 200 bytes (188 to 214 if it is a body's hash, by how
 /// full the tables are, and 56 fewer with an id of 12 characters), so that the default of a million
 /// keys is 250 MB at the most, and suffices for 1.6 events a second at a retention of a week. Threads
 /// seldom wait for each other: the keys are spread over several locks.
@@ -131,7 +131,7 @@ impl MemoryStore {
     const LINGER: Duration = Duration::from_secs(3600);
 
     /// Many times the cores of most machines: a thread that finds its lock taken waits for longer than
-    /// the work takes. loom would try all orders in which they can be locked.
+    /// the work takes. Fewer under loom, which tries every order of locking.
     const SHARDS: u64 = if cfg!(countersign_loom) { 32 } else { 256 };
 
     /// An empty store of [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY).

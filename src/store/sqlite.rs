@@ -88,7 +88,8 @@ impl SqliteStore {
     ///
     /// The file is put into WAL mode with `synchronous = FULL`, so that an acknowledged event
     /// survives a power cut, and read and written over one connection: SQLite has one writer at a
-    /// time. A statement waits 5 seconds for another process's.
+    /// time. A statement waits 5 seconds for another process's, and what this process does meanwhile waits
+    /// for that statement as well, so that 10 seconds may pass.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`], when the file cannot be opened or is no database.

@@ -90,6 +90,11 @@ impl Figures<'_> {
         self.push("verify, instructions more than bare hmac", Some(Target::AtMost(1_000.0)), more);
         let allocations = self.record.get(&format!("allocations/{SIGNATURE}"));
         self.push("verify, allocations", Some(Target::AtMost(0.0)), allocations);
+        for name in [BARE, SIGNATURE, EVENT] {
+            for what in ["instructions", "allocations"] {
+                self.push(format!("{name}, {what}"), None, self.record.get(&format!("{what}/{name}")));
+            }
+        }
         for (kind, most) in [("forged", 1.02), ("malformed", 0.02), ("upper case", 0.02), ("missing", 0.02)] {
             self.push_builds(format!("{kind} / accepted"), Target::AtMost(most), SHA2, |all, build| {
                 let time = |kind: &str| format!("time/{build}/refusal/{kind}");
