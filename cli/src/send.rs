@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use countersign::http::{HeaderMap, HeaderName, header};
+use countersign::http::{HeaderMap, header};
 use futures_util::{StreamExt, stream};
 
 use crate::client::{self, Answer, Target, Unreachable};
@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::provider::ProviderName;
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
-use crate::signed::{Request, Signer, event_of};
+use crate::signed::{Request, Signer, SigningArgs, event_of};
 use crate::summary::{Outcome, Summary};
 use crate::terminal::{self, Colour, milliseconds, paint};
 
@@ -71,12 +71,8 @@ pub(crate) struct SendArgs {
     /// How long to wait for an answer [default: 5 for 3qpr, as it documents, else 30]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     timeout: Option<u64>,
-    /// Sign with the secret in …_PREVIOUS, as during a rotation
-    #[arg(long)]
-    previous_secret: bool,
-    /// The header of the signature, if it is not the provider's own
-    #[arg(long, value_name = "NAME")]
-    signature_header: Option<HeaderName>,
+    #[command(flatten)]
+    signing: SigningArgs,
     /// Print a JSON object for each answer, and one for the summary
     #[arg(long)]
     json: bool,
@@ -102,12 +98,7 @@ pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
     let target = Target::parse(&arguments.url)?;
     let retries = retries(&arguments)?;
     let keyring = Keyring::open(&arguments.secrets)?;
-    let secret = if arguments.previous_secret {
-        keyring.previous(arguments.provider)?
-    } else {
-        keyring.newest(arguments.provider)?
-    };
-    let signer = Signer::new(arguments.provider, secret, arguments.signature_header.clone());
+    let signer = Signer::new(arguments.provider, &keyring, &arguments.signing)?;
     let Payload { body, note } = match &arguments.data {
         Some(file) => Payload { body: sign::body(Some(file))?, note: None },
         None => {

@@ -11,7 +11,7 @@ use crate::curl;
 use crate::failure::Failure;
 use crate::provider::ProviderName;
 use crate::secrets::{Keyring, SecretArgs};
-use crate::signed::Signer;
+use crate::signed::{Signer, SigningArgs};
 use crate::terminal;
 
 /// Sign a body as its provider would, and print the headers
@@ -34,12 +34,8 @@ pub(crate) struct SignArgs {
     /// Print a curl command that sends it there, to be pasted into a shell
     #[arg(long, value_name = "URL")]
     curl: Option<String>,
-    /// Sign with the secret in …_PREVIOUS, as during a rotation
-    #[arg(long)]
-    previous_secret: bool,
-    /// The header of the signature, if it is not the provider's own
-    #[arg(long, value_name = "NAME")]
-    signature_header: Option<HeaderName>,
+    #[command(flatten)]
+    signing: SigningArgs,
     /// Print a JSON object, which `countersign verify --lines` reads
     #[arg(long, conflicts_with = "curl")]
     json: bool,
@@ -50,13 +46,8 @@ pub(crate) struct SignArgs {
 pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
     let target = arguments.curl.as_deref().map(Target::parse).transpose()?;
     let keyring = Keyring::open(&arguments.secrets)?;
-    let secret = if arguments.previous_secret {
-        keyring.previous(arguments.provider)?
-    } else {
-        keyring.newest(arguments.provider)?
-    };
+    let signer = Signer::new(arguments.provider, &keyring, &arguments.signing)?;
     let body = body(arguments.data.as_deref())?;
-    let signer = Signer::new(arguments.provider, secret, arguments.signature_header.clone());
     let request = signer.sign(body)?;
     let headers = request.headers.iter().map(|(name, value)| (name, value));
     let text = if let Some(target) = target {

@@ -1,12 +1,14 @@
 //! A delivery as its provider would send it.
 
 use bytes::Bytes;
+use clap::Args;
 use countersign::http::{HeaderName, HeaderValue, header};
 use countersign::{Secret, Signature};
 use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::provider::ProviderName;
+use crate::secrets::Keyring;
 
 /// Headers in the order in which they are sent; one may occur more than once.
 pub(crate) type HeaderList = Vec<(HeaderName, HeaderValue)>;
@@ -19,6 +21,16 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct SigningArgs {
+    /// Sign with the secret in …_PREVIOUS, as during a rotation
+    #[arg(long)]
+    previous_secret: bool,
+    /// The header of the signature, if it is not the provider's own
+    #[arg(long, value_name = "NAME")]
+    signature_header: Option<HeaderName>,
+}
+
 /// Who signs, and in which header.
 pub(crate) struct Signer {
     pub(crate) provider: ProviderName,
@@ -27,9 +39,16 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    pub(crate) fn new(provider: ProviderName, secret: Secret, signature_header: Option<HeaderName>) -> Self {
-        let signature_header = signature_header.unwrap_or_else(|| provider.signature_header());
-        Self { provider, secret, signature_header }
+    pub(crate) fn new(
+        provider: ProviderName,
+        keyring: &Keyring,
+        arguments: &SigningArgs,
+    ) -> Result<Self, Failure> {
+        let secret =
+            if arguments.previous_secret { keyring.previous(provider)? } else { keyring.newest(provider)? };
+        let signature_header =
+            arguments.signature_header.clone().unwrap_or_else(|| provider.signature_header());
+        Ok(Self { provider, secret, signature_header })
     }
 
     /// Signs a body; the event's name, where a header tells it, is the body's own.
