@@ -4,7 +4,7 @@ use crate::candidates::{
     BARE, BARE_VALUE, DATA_VALUE, EVENT, OCTOCRAB_VALUE, STANDARDWEBHOOKS_VALUE, WEBHOOK_VERIFY_VALUE,
 };
 use crate::case::DOCUMENTED;
-use crate::figures::{ACCELERATED, AWS_ACCELERATED, AWS_PORTABLE, PORTABLE};
+use crate::figures::{ACCELERATED, AWS_ACCELERATED, AWS_PORTABLE, PORTABLE, accepted};
 use crate::process::{NODE, PYTHON};
 use crate::record::Record;
 use crate::svg::{Anchor, COLOURS, FAINT, Svg};
@@ -57,7 +57,7 @@ impl Plotter<'_> {
         for (label, builds, name) in rows {
             let mut row = Vec::new();
             for (kind, build) in builds.into_iter().enumerate() {
-                let name = |build| format!("time/{build}/{}/1/accepted/{name}", DOCUMENTED.len());
+                let name = |build| accepted(build, DOCUMENTED.len(), name);
                 if let Some(time) = build.and_then(|build| self.time(&name(build))) {
                     words += &format!(" {label}, {}: {time:.1}.", KINDS[kind]);
                     row.push((kind, time));

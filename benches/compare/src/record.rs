@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 /// Values by name.
-#[derive(Debug, Clone, Default)]
 pub struct Record(BTreeMap<String, f64>);
 
 impl Record {
@@ -14,15 +13,11 @@ impl Record {
         self.0.get(name).copied()
     }
 
-    /// All values whose names begin so, by the rest of the name.
-    pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
-        self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, *value)))
-    }
-
-    /// Those among them whose rest is a number, in its order.
+    /// All values whose names begin and end so, with a number between, in its order.
     pub fn curve(&self, prefix: &str, suffix: &str) -> Vec<(f64, f64)> {
-        let point = |(name, value): (&str, f64)| Some((name.strip_suffix(suffix)?.parse().ok()?, value));
-        let mut points: Vec<(f64, f64)> = self.under(prefix).filter_map(point).collect();
+        let number = |name: &str| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok();
+        let mut points: Vec<(f64, f64)> =
+            self.0.iter().filter_map(|(name, value)| Some((number(name)?, *value))).collect();
         points.sort_by(|one, other| one.0.total_cmp(&other.0));
         points
     }
