@@ -3,9 +3,9 @@
 
 pub mod candidates;
 pub mod case;
+pub mod claims;
 pub mod figures;
 pub mod keys;
-pub mod memory;
 pub mod plots;
 pub mod process;
 pub mod record;

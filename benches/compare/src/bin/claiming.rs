@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
+use compare::claims::claim_and_complete_at_once;
 use compare::keys::keys;
-use compare::memory::claim_and_complete;
 use compare::record::put;
 use compare::rounds::{Candidate, measure, spread};
 use countersign::{IdempotencyKey, MemoryStore, Secret, Signature};
@@ -73,15 +73,15 @@ fn main() {
         candidate("Mutex<HashMap>, keys borrowed", || insert_and_update(one, IdempotencyKey::as_str)),
         candidate("MemoryStore", || {
             let store = MemoryStore::new();
-            timed(one, |key| claim_and_complete(&store, key))
+            timed(one, |key| claim_and_complete_at_once(&store, key))
         }),
         candidate("MemoryStore, two threads", || {
             let store = MemoryStore::new();
-            by_two([one, other], |_, key| claim_and_complete(&store, key))
+            by_two([one, other], |_, key| claim_and_complete_at_once(&store, key))
         }),
         candidate("MemoryStore, two threads with a store each", || {
             let stores = [MemoryStore::new(), MemoryStore::new()];
-            by_two([one, other], |which, key| claim_and_complete(&stores[which], key))
+            by_two([one, other], |which, key| claim_and_complete_at_once(&stores[which], key))
         }),
         candidate("hashing", || timed(one, hash)),
         candidate("hashing, two threads", || by_two([one, other], |_, key| hash(key))),

@@ -7,8 +7,8 @@ use std::process::Command;
 use allocation_counter::measure;
 use compare::candidates;
 use compare::case::{Case, DOCUMENTED};
+use compare::claims::claim_and_complete_at_once;
 use compare::keys::{keys, short_keys};
-use compare::memory::claim_and_complete;
 use compare::record::put;
 use countersign::{IdempotencyKey, MemoryStore};
 
@@ -48,7 +48,7 @@ fn main() {
         // The keys are made in here too: the store keeps what they are made of.
         let allocations = measure(|| {
             for from in (0..number).step_by(1_000) {
-                keys(from..from + 1_000).iter().for_each(|key| claim_and_complete(&store, key));
+                keys(from..from + 1_000).iter().for_each(|key| claim_and_complete_at_once(&store, key));
             }
         });
         allocations.bytes_current as f64 / number as f64

@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use compare::claims::{LEASE, claim_and_complete};
 use compare::keys::keys;
-use compare::memory::{LEASE, RETENTION};
 use compare::record::put;
 use compare::servers::Server;
 use countersign::redis::{self, Client};
@@ -29,13 +29,6 @@ const PURGED: u64 = 200_000;
 
 fn numbers(most: u64) -> Vec<u64> {
     (3..=9).map(|power| 10_u64.pow(power)).take_while(|number| *number <= most).collect()
-}
-
-async fn claim_and_complete<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) {
-    let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else {
-        unreachable!("the key is new")
-    };
-    let _ = store.complete(&lease, RETENTION).await.unwrap();
 }
 
 async fn claimed<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) -> Duration {

@@ -1,4 +1,4 @@
-//! The store in memory, without an async runtime.
+//! A claim of a new key and its completion.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -8,7 +8,7 @@ use countersign::store::Claim;
 use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
 
 pub const LEASE: Duration = Duration::from_secs(60);
-pub const RETENTION: Duration = Duration::from_secs(7 * 86_400);
+const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 /// A future of a store in memory, which is ready at once.
 fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -19,9 +19,14 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Claims a new key and completes it.
-pub fn claim_and_complete(store: &MemoryStore, key: &IdempotencyKey) {
-    let Claim::Acquired(lease) = ready(store.claim(key, LEASE)).unwrap() else {
+pub async fn claim_and_complete<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) {
+    let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else {
         unreachable!("the key is new")
     };
-    let _ = ready(store.complete(&lease, RETENTION)).unwrap();
+    let _ = store.complete(&lease, RETENTION).await.unwrap();
+}
+
+/// The same in memory, without an async runtime.
+pub fn claim_and_complete_at_once(store: &MemoryStore, key: &IdempotencyKey) {
+    ready(claim_and_complete(store, key));
 }
