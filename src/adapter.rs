@@ -5,6 +5,8 @@ pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(feature = "tower")]
+mod discard;
+#[cfg(feature = "tower")]
 pub mod tower;
 #[cfg(any(feature = "tower", feature = "actix-web"))]
 mod verified;

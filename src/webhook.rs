@@ -261,10 +261,17 @@ impl<P: Provider> Webhook<P> {
         error
     }
 
-    /// Begins to check a body, unless there is not one well-formed signature.
-    pub(crate) fn start_check(&self, values: &HeaderValues<'_>) -> Result<Verification, Error> {
+    /// What a request's head has to be for its body to be read: one well-formed signature, and no more
+    /// announced than the limit.
+    pub(crate) fn check_head(&self, values: &HeaderValues<'_>) -> Result<Signature, Error> {
         let signature = values.signature().inspect_err(|error| self.refuse(error))?;
-        Ok(self.verifier.start(signature))
+        values.content_length().map_or(Ok(()), |bytes| self.check_length(bytes))?;
+        Ok(signature)
+    }
+
+    /// Begins to check a body.
+    pub(crate) fn start_check(&self, signature: Signature) -> Verification {
+        self.verifier.start(signature)
     }
 
     /// Tells the log. A tenant that does not exist is only what a stranger has called it.
