@@ -125,12 +125,7 @@ impl<P: Provider> Diagnoser<P> {
         on_wiped_stack(|stack| self.look_into(stack, &headers, body))
     }
 
-    fn look_into<N: AsRef<str>>(
-        &self,
-        stack: &WipedStack,
-        headers: &[(N, &[u8])],
-        body: &[u8],
-    ) -> Diagnosis {
+    fn look_into<N: AsRef<str>>(&self, stack: &WipedStack, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
         let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, *value)));
         let mut found = Found::default();
         for (name, value) in headers {

@@ -45,8 +45,7 @@ use crate::webhook::{Webhook, announced};
 /// # use countersign::Secret;
 /// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
-/// # let signature = http::HeaderValue::from_str(&webhook.sign(body).to_string())?;
-/// # let headers = http::HeaderMap::from_iter([(webhook.signature_header().clone(), signature)]);
+/// # let headers = webhook.signed_headers(body);
 /// # assert_eq!(receive(&webhook, &headers, &body[..])?.id(), Some("evt_1"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

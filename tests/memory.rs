@@ -396,14 +396,17 @@ mod adapters {
             search.report("a dropped VerifyLayer");
             for whole in [false, true] {
                 let webhook = new();
-                assert!(run(webhook.verify_request(request(whole)), whole).is_none_or(|result| result.is_err()));
+                assert!(
+                    run(webhook.verify_request(request(whole)), whole).is_none_or(|result| result.is_err())
+                );
             }
             search.report("a dropped verify_request");
             for whole in [false, true] {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 let webhook = new();
                 runtime.block_on(async {
-                    let task = tokio::spawn(async move { webhook.verify_request(request(whole)).await.is_err() });
+                    let task =
+                        tokio::spawn(async move { webhook.verify_request(request(whole)).await.is_err() });
                     if whole {
                         assert!(task.await.unwrap());
                     } else {

@@ -216,7 +216,8 @@ mod bodies {
                 }
                 Ok::<_, http_body_util::channel::SendError>(())
             });
-            let request = Request::post("/").version(version).header(header, "100-continue").body(body).unwrap();
+            let request =
+                Request::post("/").version(version).header(header, "100-continue").body(body).unwrap();
             let error = webhook::<ThreeQpr>().verify_request(request).await.unwrap_err();
             assert_eq!(error.code(), "missing_signature");
             sent.await.unwrap().is_ok()

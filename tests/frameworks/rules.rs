@@ -134,8 +134,14 @@ pub async fn a_client_that_writes_its_whole_body_first_sees_the_refusal(Server {
             forms.map(|form| (0..tries).map(|_| send_all_then_read(address, form)).collect::<Vec<_>>())
         });
         for seen in seen.await.unwrap() {
-            let others: Vec<_> = seen.iter().filter(|seen| !matches!(seen, Ok(status) if *status == expected)).collect();
-            assert!(others.is_empty(), "{length}: {} of {tries} did not see {expected}: {:?}", others.len(), others[0]);
+            let others: Vec<_> =
+                seen.iter().filter(|seen| !matches!(seen, Ok(status) if *status == expected)).collect();
+            assert!(
+                others.is_empty(),
+                "{length}: {} of {tries} did not see {expected}: {:?}",
+                others.len(),
+                others[0]
+            );
         }
     }
     assert_eq!(app.handled(), 0);
@@ -146,7 +152,9 @@ fn unsigned(length: u64) -> String {
     head("/3qpr", &[("Content-Length", &length.to_string())])
 }
 
-pub async fn a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds(Server { address, .. }: Server) {
+pub async fn a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds(
+    Server { address, .. }: Server,
+) {
     for sent in [0, 10, 500_000] {
         let mut client = Client::connect(address).await;
         client.write(unsigned(1_000_000).as_bytes()).await;
@@ -158,7 +166,9 @@ pub async fn a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds
     }
 }
 
-pub async fn a_sender_that_dribbles_after_a_refusal_is_answered_within_six_seconds(Server { address, .. }: Server) {
+pub async fn a_sender_that_dribbles_after_a_refusal_is_answered_within_six_seconds(
+    Server { address, .. }: Server,
+) {
     let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
     write.write_all(unsigned(1_000_000).as_bytes()).await.unwrap();
     let dribble = tokio::spawn(async move {

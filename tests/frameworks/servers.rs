@@ -191,7 +191,8 @@ pub async fn actix_web() -> Server {
         request: HttpRequest,
         payload: web::Payload,
     ) -> Result<String, Error> {
-        let delivery = verify_request_with(&app.tenants, &request, payload, async || app.tenant(&tenant).await).await?;
+        let delivery =
+            verify_request_with(&app.tenants, &request, payload, async || app.tenant(&tenant).await).await?;
         Ok(app.of_a_tenant(&delivery))
     }
 
