@@ -13,7 +13,7 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::hint::black_box;
 use std::io::{Read, Seek, SeekFrom};
 use std::process::Command;
@@ -220,6 +220,8 @@ fn child() {
 struct Search {
     patterns: Vec<(&'static str, Vec<u8>)>,
     page: Vec<u8>,
+    /// Has its room from the start: a new one would lie where something was freed, and overwrite it.
+    maps: String,
 }
 
 impl Search {
@@ -227,7 +229,11 @@ impl Search {
         let names = ["secret", "key", "ipad", "opad", "inner state", "outer state"];
         let pattern =
             |name| hex::decode(std::env::var(format!("COUNTERSIGN_PATTERN_{name}")).unwrap()).unwrap();
-        Self { patterns: names.map(|name| (name, pattern(name))).into(), page: vec![0; 1 << 16] }
+        Self {
+            patterns: names.map(|name| (name, pattern(name))).into(),
+            page: vec![0; 1 << 16],
+            maps: String::with_capacity(1 << 16),
+        }
     }
 
     /// Prints what is found of the patterns, but for states on the stack.
@@ -237,7 +243,10 @@ impl Search {
         let stack = (&raw const local).addr() as u64;
         let mut found = BTreeSet::new();
         let mut memory = File::open("/proc/self/mem").unwrap();
-        for map in fs::read_to_string("/proc/self/maps").unwrap().lines() {
+        let mut maps = std::mem::take(&mut self.maps);
+        maps.clear();
+        File::open("/proc/self/maps").unwrap().read_to_string(&mut maps).unwrap();
+        for map in maps.lines() {
             let (range, access) = map.split_once(' ').unwrap();
             if !access.starts_with("rw") {
                 continue;
@@ -261,6 +270,7 @@ impl Search {
                 at += if at + length as u64 == end { length } else { length - PIECE } as u64;
             }
         }
+        self.maps = maps;
         // What was read is a copy of it.
         black_box(&mut self.page).fill(0);
         let names: Vec<_> = found.iter().map(|pattern| self.patterns[*pattern].0).collect();

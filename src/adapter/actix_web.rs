@@ -14,7 +14,8 @@
 //!
 //! A sender that writes its whole request before it reads still sees the refusal: actix-web (from actix-http 3.13
 //! on) answers, and then drops what arrives for as long as `HttpServer::client_disconnect_timeout` says, which
-//! is one second unless told; set it longer for senders far away. A sender that asks with `Expect: 100-continue` is told
+//! is one second unless told; set it longer for senders far away. The rest of a chunked body it reads without a limit,
+//! of bytes or of time: a proxy in front should have one. A sender that asks with `Expect: 100-continue` is told
 //! to continue before this crate sees the request, with a signature or without.
 //!
 //! [`Error`] and [`Outcome`] are responses with their status and the body `{"error": code}`, and no
