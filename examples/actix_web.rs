@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{App, HttpRequest, HttpServer, rt, web};
-use countersign::actix_web::{Verified, endpoint, verify_request};
+use countersign::actix_web::{Verified, endpoint, verify_request_with};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
 use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
 
@@ -70,7 +70,8 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
 
 struct Tenants {
     secrets: HashMap<&'static str, Secrets>,
-    store: Store,
+    /// What all tenants have in common, which is all but the secrets: a delivery's key names its tenant.
+    receiver: Receiver<ThreeQpr, Store>,
 }
 
 impl Tenants {
@@ -86,12 +87,15 @@ async fn threeqpr(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Outcome, Error> {
-    let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
-    // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
-    let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
-    let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(tenant.into_inner());
-    let delivery = verify_request(&webhook, &request, payload).await?;
-    Ok(Receiver::new(webhook, Arc::clone(&tenants.store)).handle(delivery, scan).await)
+    // It is called only for a request with a well-formed signature: a flood without does not reach your database.
+    let lookup = async || {
+        let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
+        // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
+        let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+        Ok(Webhook::new(secrets).with_tenant(tenant.as_str()))
+    };
+    let delivery = verify_request_with(tenants.receiver.webhook(), &request, payload, lookup).await?;
+    Ok(tenants.receiver.handle(delivery, scan).await)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -107,7 +111,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?),
         ("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?),
     ]);
-    let tenants = Data::new(Tenants { secrets, store });
+    let receiver = Receiver::new(Webhook::new(Secrets::of_nobody()), store);
+    let tenants = Data::new(Tenants { secrets, receiver });
     let app = move || {
         App::new()
             .app_data(webhook.clone()) // for the extractor

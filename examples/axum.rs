@@ -75,7 +75,8 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
 
 struct Tenants {
     secrets: HashMap<&'static str, Secrets>,
-    store: Store,
+    /// What all tenants have in common, which is all but the secrets: a delivery's key names its tenant.
+    receiver: Receiver<ThreeQpr, Store>,
 }
 
 impl Tenants {
@@ -90,12 +91,15 @@ async fn threeqpr(
     Path(tenant): Path<String>,
     request: Request,
 ) -> Result<Outcome, Error> {
-    let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
-    // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
-    let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
-    let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(tenant);
-    let receiver = Receiver::new(webhook, Arc::clone(&tenants.store));
-    Ok(receiver.receive_request(request, scan).await)
+    // It is called only for a request with a well-formed signature: a flood without does not reach your database.
+    let lookup = async || {
+        let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
+        // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
+        let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+        Ok(Webhook::new(secrets).with_tenant(&*tenant))
+    };
+    let delivery = tenants.receiver.webhook().verify_request_with(request, lookup).await?;
+    Ok(tenants.receiver.handle(delivery, scan).await)
 }
 
 #[tokio::main]
@@ -108,10 +112,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?),
         ("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?),
     ]);
+    let receiver = Receiver::new(Webhook::new(Secrets::of_nobody()), store);
     let app = Router::new()
         .route("/webhooks/quote3d", post_service(Endpoint::new(of_quote3d, quote)))
         .route("/webhooks/nowtoprint", post(nowtoprint).with_state(Arc::new(of_nowtoprint)))
-        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(Arc::new(Tenants { secrets, store })))
+        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(Arc::new(Tenants { secrets, receiver })))
         // A sender of whose body nothing comes for so long is given up.
         .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(5)));
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());

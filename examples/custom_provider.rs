@@ -37,8 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A body with an envelope becomes a typed event.
     let body = br#"{"event":"deployment.created","id":"evt_1","data":{"environment":"production"}}"#;
-    headers.insert(webhook.signature_header().clone(), webhook.sign(body).to_string().parse()?);
-    let delivery = webhook.verify(&headers, body)?;
+    let delivery = webhook.verify(&webhook.signed_headers(body), body)?;
     match delivery.event()? {
         Event::DeploymentCreated(deployment) => {
             println!("{}: to {}", delivery.event_name(), deployment.environment);

@@ -99,6 +99,17 @@ fn an_accepted_delivery_is_verified_in_one_allocation_at_most() {
     assert!(allocations.count_total <= 1, "{allocations:?}");
 }
 
+#[test]
+fn a_delivery_whose_body_arrives_allocates_once_its_headers_have_passed() {
+    let webhook = rotating::<Quote3d>();
+    let right = signed(&webhook, QUOTE3D.as_bytes());
+    let malformed = headers(&[("x-webhook-signature", "sha256=00")]);
+    for (headers, expected) in [(malformed, 0), (right, 2)] {
+        // The states of the MACs, which must stay where they are, and the event header.
+        assert_eq!(measure(|| drop(webhook.start(&headers))).count_total, expected);
+    }
+}
+
 /// 64 KiB of body that is signed, but no envelope.
 fn large_body() -> Vec<u8> {
     vec![b'x'; 64 << 10]

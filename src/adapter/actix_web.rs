@@ -4,12 +4,19 @@
 //! |---|---|
 //! | a secret, a store and a handler | [`endpoint`], a route |
 //! | a handler of your own | [`Verified`], an extractor |
-//! | a secret that depends on the request, as with tenants | [`verify_request`] or [`receive_request`] |
+//! | a request in hand | [`verify_request`] or [`receive_request`] |
+//! | secrets that depend on the request, as with tenants | [`verify_request_with`] |
 //!
 //! All three feed the MAC with each piece of the body as it arrives. A request without one well-formed
 //! signature, or whose Content-Length is over the webhook's [limit](Webhook::with_body_limit), is
 //! refused before any of its body is read; a body of unknown length is read up to the limit and no
 //! further. actix-web's `PayloadConfig` does not apply.
+//!
+//! A sender that writes its whole request before it reads still sees the refusal: actix-web (from actix-http 3.13
+//! on) answers, and then drops what arrives for as long as `HttpServer::client_disconnect_timeout` says, which
+//! is one second unless told; set it longer for senders far away. The rest of a chunked body it reads without a limit,
+//! of bytes or of time: a proxy in front should have one. A sender that asks with `Expect: 100-continue` is told
+//! to continue before this crate sees the request, with a signature or without.
 //!
 //! [`Error`] and [`Outcome`] are responses with their status and the body `{"error": code}`, and no
 //! detail beyond.
@@ -32,6 +39,7 @@ use crate::receiver::Outcome;
 use crate::receiver::Receiver;
 use crate::store::IdempotencyStore;
 use crate::webhook::Delivery;
+use crate::webhook::HeaderValues;
 use crate::webhook::Incoming;
 use crate::webhook::Webhook;
 
@@ -42,7 +50,8 @@ impl<P: Provider> FromRequest for Verified<P> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let incoming = webhook_of(request).and_then(|webhook| start(webhook, request));
+        let incoming = webhook_of(request)
+            .and_then(|webhook: &Webhook<P>| webhook.start_values(&head_of(webhook, request)));
         let payload = payload.take();
         Box::pin(async { read(incoming?, payload).await.map(Self) })
     }
@@ -110,19 +119,13 @@ where
 /// ```
 /// use actix_web::{HttpRequest, web};
 /// use countersign::actix_web::verify_request;
-/// use countersign::{Error, Secrets, Webhook, provider::ThreeQpr};
-/// # async fn lookup(tenant: &str) -> Result<Option<Secrets>, std::io::Error> { Ok(None) }
+/// use countersign::{Error, Webhook, provider::ThreeQpr};
 ///
-/// /// `/webhooks/{tenant}/3qpr`
 /// async fn scan(
-///     tenant: web::Path<String>,
+///     webhook: web::Data<Webhook<ThreeQpr>>,
 ///     request: HttpRequest,
 ///     payload: web::Payload,
 /// ) -> Result<&'static str, Error> {
-///     let secrets = lookup(&tenant).await.map_err(Error::secret_unavailable)?;
-///     // A tenant that does not exist is refused like any forged delivery.
-///     let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
-///     let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(tenant.as_str());
 ///     let delivery = verify_request(&webhook, &request, payload).await?;
 ///     println!("{:?}", delivery.event()?);
 ///     Ok("")
@@ -137,7 +140,62 @@ where
     P: Provider,
     B: Stream<Item = Result<Bytes, PayloadError>>,
 {
-    read(start(webhook, request)?, payload).await
+    read(webhook.start_values(&head_of(webhook, request))?, payload).await
+}
+
+/// [`verify_request`] where the secrets depend on the request, as with tenants: `lookup` finds the webhook to
+/// verify with.
+///
+/// `lookup` runs once, and only after the request's head has passed this webhook's provider and
+/// [limit](Webhook::with_body_limit), so that requests without one well-formed signature cost you no query. This
+/// webhook's own secrets are not used: [`Secrets::of_nobody`](crate::Secrets::of_nobody) will do.
+///
+/// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants.
+///
+/// # Errors
+/// Those of [`verify_request`], and what `lookup` returns: [`Error::secret_unavailable`] if it fails.
+///
+/// ```
+/// use actix_web::{App, HttpRequest, web};
+/// use countersign::actix_web::verify_request_with;
+/// use countersign::{Error, Secrets, Webhook, provider::ThreeQpr};
+/// # async fn secrets_of(tenant: &str) -> Result<Option<Secrets>, std::io::Error> { Ok(None) }
+///
+/// async fn scan(
+///     webhook: web::Data<Webhook<ThreeQpr>>,
+///     tenant: web::Path<String>,
+///     request: HttpRequest,
+///     payload: web::Payload,
+/// ) -> Result<&'static str, Error> {
+///     let lookup = async || {
+///         let secrets = secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
+///         // A tenant that does not exist is refused like any forged delivery.
+///         let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+///         Ok(Webhook::new(secrets).with_tenant(tenant.as_str()))
+///     };
+///     let delivery = verify_request_with(&webhook, &request, payload, lookup).await?;
+///     println!("{:?}", delivery.event()?);
+///     Ok("")
+/// }
+///
+/// // The provider and the limit, and no secret.
+/// let webhook = web::Data::new(Webhook::<ThreeQpr>::new(Secrets::of_nobody()));
+/// let app = move || App::new().app_data(webhook.clone()).route("/webhooks/{tenant}/3qpr", web::post().to(scan));
+/// # app();
+/// ```
+pub async fn verify_request_with<P, B>(
+    webhook: &Webhook<P>,
+    request: &HttpRequest,
+    payload: B,
+    lookup: impl AsyncFnOnce() -> Result<Webhook<P>, Error>,
+) -> Result<Delivery<'static, P>, Error>
+where
+    P: Provider,
+    B: Stream<Item = Result<Bytes, PayloadError>>,
+{
+    webhook.check_head(&head_of(webhook, request))?;
+    let webhook = lookup().await?;
+    read(webhook.start_values(&head_of(&webhook, request))?, payload).await
 }
 
 /// [`Receiver::receive`] for a request whose body is yet to be read.
@@ -184,9 +242,10 @@ fn webhook_of<P: Provider>(request: &HttpRequest) -> Result<&Webhook<P>, Error> 
     request.app_data::<web::Data<Webhook<P>>>().map(|data| &***data).ok_or_else(missing)
 }
 
-fn start<P: Provider>(webhook: &Webhook<P>, request: &HttpRequest) -> Result<Incoming<P>, Error> {
+/// What the webhook looks at of a request's head.
+fn head_of<'r, P: Provider>(webhook: &Webhook<P>, request: &'r HttpRequest) -> HeaderValues<'r> {
     let headers = request.headers().iter().map(|(name, value)| (name, value.as_bytes()));
-    webhook.start_values(&webhook.header_values(headers))
+    webhook.header_values(headers)
 }
 
 /// Reads a body to its end, or to the first reason to refuse it.

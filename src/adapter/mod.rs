@@ -4,6 +4,8 @@
 pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "tower")]
+mod discard;
 mod response;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -3,14 +3,30 @@
 //! | you have | take |
 //! |---|---|
 //! | a request in hand | [`Webhook::verify_request`] or [`Receiver::receive_request`] |
+//! | secrets that depend on the request, as with tenants | [`Webhook::verify_request_with`] |
 //! | a secret, a store and a handler | [`Endpoint`], a whole service |
 //! | a service of deliveries | [`VerifyLayer`], which lets nothing else reach it |
 //!
 //! All three feed the MAC with each frame as it arrives, so that the signature's verdict is due right
 //! after the last one. A request without one well-formed signature, or whose Content-Length is over the
-//! webhook's [limit](Webhook::with_body_limit), is refused before any of its body is read; a body of
-//! unknown length is read up to the limit and no further. How long a slow sender may take is for the
-//! server to say, or a timeout around the service.
+//! webhook's [limit](Webhook::with_body_limit), is refused before its body is looked at; a body of unknown
+//! length is refused where it passes the limit. How long a slow sender may take is for the server to say, or a
+//! timeout around the service.
+//!
+//! # What is left of a refused body
+//!
+//! A server closes the connection of a request that was not read to its end. Most clients write the whole request
+//! before they read, so they would see a broken pipe in place of the answer. These functions therefore read and drop
+//! what is left of a refused body before they answer, so that the provider's dashboard shows 401 or 413. The bounds:
+//!
+//! - 8 MiB. If more is announced, nothing is read, and the answer comes at once.
+//! - One second in which nothing arrives, and five seconds in all. A thread of this crate keeps the time, whatever
+//!   the runtime; it starts with the first refusal that has to wait.
+//! - Nothing is read if the sender waits for `100 Continue` (hyper sends that only when a body is read), or over
+//!   HTTP/2, where a stream ends without its connection.
+//!
+//! A sender that writes the head alone and waits, without `Expect`, gets its answer after that second. If a sender has
+//! sent more than was read, the server closes the connection.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,11 +36,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
-use http::{Request, Response};
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::adapter::discard::{self, discard};
 use crate::error::{BoxError, Error};
 use crate::provider::Provider;
 use crate::receiver::Outcome;
@@ -36,7 +55,7 @@ use crate::webhook::Webhook;
 
 /// The `http-body` crate, whose [`Body`](http_body::Body) a request's body has to be.
 pub use http_body;
-use http_body::Body;
+use http_body::{Body, Frame};
 
 pub use crate::adapter::verified::Verified;
 
@@ -65,8 +84,63 @@ impl<P: Provider> Webhook<P> {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let incoming = self.start(request.headers())?;
-        read(incoming, request.into_body()).await
+        let (head, body) = request.into_parts();
+        read(self.start(&head.headers), &head, body).await
+    }
+
+    /// [`verify_request`](Webhook::verify_request) where the secrets depend on the request, as with tenants: `lookup`
+    /// finds the webhook to verify with.
+    ///
+    /// `lookup` runs once, and only after the request's head has passed this webhook's provider and
+    /// [limit](Webhook::with_body_limit), so that requests without one well-formed signature cost you no query. This
+    /// webhook's own secrets are not used: [`Secrets::of_nobody`](crate::Secrets::of_nobody) will do.
+    ///
+    /// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants.
+    ///
+    /// # Errors
+    /// Those of [`verify_request`](Webhook::verify_request), and what `lookup` returns:
+    /// [`Error::secret_unavailable`] if it fails.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign::{Error, Secrets, Webhook, provider::ThreeQpr};
+    /// # async fn secrets_of(tenant: &str) -> Result<Option<Secrets>, std::io::Error> {
+    /// #     Ok((tenant == "acme").then(|| countersign::Secret::new("whsec_0123456789abcdef").unwrap().into()))
+    /// # }
+    ///
+    /// // At start-up: the provider and the limit, and no secret.
+    /// let webhook = Webhook::<ThreeQpr>::new(Secrets::of_nobody());
+    ///
+    /// // For each request, with the tenant taken from its path:
+    /// # let tenant = "acme";
+    /// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
+    /// # let signature = Webhook::<ThreeQpr>::new(secrets_of(tenant).await?.unwrap()).sign(body.as_bytes());
+    /// # let request = http::Request::post("/").header("x-3qpr-signature", signature.to_string()).body(body)?;
+    /// let lookup = async || {
+    ///     let secrets = secrets_of(tenant).await.map_err(Error::secret_unavailable)?;
+    ///     // A tenant that does not exist is refused like any forged delivery.
+    ///     let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+    ///     Ok(Webhook::new(secrets).with_tenant(tenant))
+    /// };
+    /// let delivery = webhook.verify_request_with(request, lookup).await?;
+    /// assert_eq!(delivery.idempotency_key().as_str(), "3qpr@acme:evt_1");
+    /// # Ok(()) }
+    /// ```
+    pub async fn verify_request_with<B>(
+        &self,
+        request: Request<B>,
+        lookup: impl AsyncFnOnce() -> Result<Webhook<P>, Error>,
+    ) -> Result<Delivery<'static, P>, Error>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let started = match self.check_head(&self.head_of(&head.headers)) {
+            Ok(_) => lookup().await.and_then(|webhook| webhook.start(&head.headers)),
+            Err(error) => Err(error),
+        };
+        read(started, &head, body).await
     }
 }
 
@@ -104,32 +178,73 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 }
 
-/// Reads a body to its end, or to the first reason to refuse it.
-async fn read<P, B>(mut incoming: Incoming<P>, body: B) -> Result<Delivery<'static, P>, Error>
+/// Reads a body to its end, if its head has passed, and verifies it. Of one that is refused before its end it
+/// drops the rest, as far as [`discard`] goes.
+async fn read<P, B>(
+    started: Result<Incoming<P>, Error>,
+    head: &Parts,
+    body: B,
+) -> Result<Delivery<'static, P>, Error>
 where
     P: Provider,
     B: Body,
     B::Error: Into<BoxError>,
 {
     let mut body = pin!(body);
-    incoming.make_room(usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX))?;
+    let refused = match started {
+        Ok(mut incoming) => match collect(&mut incoming, body.as_mut()).await {
+            Ok(()) => return incoming.finish(),
+            Err(Refused::Broken(error)) => return Err(error),
+            Err(Refused::TooLarge(error)) => error,
+        },
+        // Who asks first has sent nothing yet, unless reading tells it to.
+        Err(error) if head.headers.contains_key(EXPECT) => return Err(error),
+        Err(error) => error,
+    };
+    // From HTTP/2 on, a stream is closed without its connection, and after the answer.
+    let is_worth_it = head.version < Version::HTTP_2 && body.size_hint().lower() <= discard::MAX_BYTES;
+    if is_worth_it && !body.is_end_stream() {
+        let length = |frame: Frame<B::Data>| frame.data_ref().map_or(0, Buf::remaining);
+        discard(|context| body.as_mut().poll_frame(context).map(|frame| frame?.ok().map(length))).await;
+    }
+    Err(refused)
+}
+
+/// Why a body was not read to its end.
+enum Refused {
+    /// There is more of it.
+    TooLarge(Error),
+    /// No more can be read.
+    Broken(Error),
+}
+
+/// Reads a body to its end, or to the first reason to refuse it.
+async fn collect<P, B>(incoming: &mut Incoming<P>, mut body: Pin<&mut B>) -> Result<(), Refused>
+where
+    P: Provider,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let hinted = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    incoming.make_room(hinted).map_err(Refused::TooLarge)?;
     while let Some(frame) = body.frame().await {
-        match frame.map(http_body::Frame::into_data) {
+        match frame.map(Frame::into_data) {
             Ok(Ok(mut data)) => {
-                incoming.make_room(data.remaining())?;
-                incoming.update_shared(data.copy_to_bytes(data.remaining()))?;
+                incoming.make_room(data.remaining()).map_err(Refused::TooLarge)?;
+                let piece = data.copy_to_bytes(data.remaining());
+                incoming.update_shared(piece).map_err(Refused::TooLarge)?;
             }
             Ok(Err(_trailers)) => {}
             Err(error) => {
                 let error = error.into();
-                return Err(match is_over_limit(&*error) {
+                return Err(Refused::Broken(match is_over_limit(&*error) {
                     true => incoming.too_large(),
                     false => Error::incomplete_body(error),
-                });
+                }));
             }
         }
     }
-    incoming.finish()
+    Ok(())
 }
 
 /// Whether a layer's limit around this one was passed.
@@ -218,11 +333,7 @@ where
         let (webhook, mut inner) = (self.webhook.clone(), self.inner.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let verified = match webhook.start(&head.headers) {
-                Ok(incoming) => read(incoming, body).await,
-                Err(error) => Err(error),
-            };
-            match verified {
+            match read(webhook.start(&head.headers), &head, body).await {
                 Ok(delivery) => {
                     poll_fn(|context| inner.poll_ready(context)).await?;
                     inner.call(Request::from_parts(head, Verified(delivery))).await

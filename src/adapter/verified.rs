@@ -21,9 +21,9 @@ use crate::webhook::Delivery;
 /// receiver, `Data::new(receiver.webhook().clone())` beside it. Without one it answers 503, since nothing
 /// can be verified. actix-web's `PayloadConfig` does not apply.
 ///
-/// In both, to log a refusal or to answer it otherwise, extract a `Result<Verified<P>, Error>`. Where the
-/// secret depends on the request, as with tenants, take the request instead, and call `verify_request`
-/// with the webhook that you have found.
+/// In both, to log a refusal or to answer it otherwise, extract a `Result<Verified<P>, Error>`. If the
+/// secrets depend on the request, as with tenants, take the request instead, and call
+/// `verify_request_with`, which looks them up only for a request with a well-formed signature.
 ///
 /// ```
 /// # #[cfg(feature = "axum")]

@@ -7,7 +7,7 @@ use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::mac::{Mac, sha256};
+use crate::mac::{WipedStack, sha256};
 
 /// How a tag was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,16 @@ impl Work {
 }
 
 /// Whether the key makes this tag of a message, in a time that does not depend on how much of it is right.
-pub(super) fn makes(algorithm: Algorithm, key: &[u8], message: [&[u8]; 2], tag: &[u8]) -> bool {
+pub(super) fn makes(
+    stack: &WipedStack,
+    algorithm: Algorithm,
+    key: &[u8],
+    message: [&[u8]; 2],
+    tag: &[u8],
+) -> bool {
     let computed = match algorithm {
         Algorithm::Sha256 => {
-            let mut mac = Mac::keyed(key);
+            let mut mac = stack.mac(key);
             mac.update(message[0]);
             mac.update(message[1]);
             Zeroizing::new(mac.finish().to_vec())

@@ -23,7 +23,8 @@ use header::{Claim, Found};
 use secret::Key;
 
 use crate::mac::MatchedSecret;
-use crate::mac::{Secrets, wipe_stack};
+use crate::mac::Secrets;
+use crate::mac::{WipedStack, on_wiped_stack};
 use crate::provider::Provider;
 use crate::webhook::Body;
 use crate::webhook::HeaderValues;
@@ -121,13 +122,10 @@ impl<P: Provider> Diagnoser<P> {
         body: &[u8],
     ) -> Diagnosis {
         let headers: Vec<_> = headers.into_iter().collect();
-        let diagnosis = self.look_into(&headers, body);
-        wipe_stack();
-        diagnosis
+        on_wiped_stack(|stack| self.look_into(stack, &headers, body))
     }
 
-    #[inline(never)]
-    fn look_into<N: AsRef<str>>(&self, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
+    fn look_into<N: AsRef<str>>(&self, stack: &WipedStack, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
         let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, *value)));
         let mut found = Found::default();
         for (name, value) in headers {
@@ -142,7 +140,7 @@ impl<P: Provider> Diagnoser<P> {
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         let keys = self.keys();
         let mut search =
-            Search { pairs: Pair::all(&keys, &claims), tried: HashMap::new(), work, proof: None };
+            Search { stack, pairs: Pair::all(&keys, &claims), tried: HashMap::new(), work, proof: None };
         let is_looked_into = body.len() <= body::MAX_LEN;
         let is_finished = is_looked_into && search.run(body).is_continue();
         let (work, proof) = (search.work, search.proof);
@@ -257,6 +255,7 @@ fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
 
 /// The search for the fewest accidents that explain a claim.
 struct Search<'s> {
+    stack: &'s WipedStack,
     pairs: Vec<Pair<'s>>,
     /// Each body that was tried, by its hash, and how many accidents it took; of it, and of all.
     tried: HashMap<u64, (usize, usize)>,
@@ -306,7 +305,7 @@ impl Search<'_> {
             if !self.work.spend(claim.before.len() + body.len()) {
                 return ControlFlow::Break(());
             }
-            if hash::makes(claim.algorithm, &key.bytes, [&claim.before, body], &claim.tag) {
+            if hash::makes(self.stack, claim.algorithm, &key.bytes, [&claim.before, body], &claim.tag) {
                 let is_keyed = claim.algorithm != Algorithm::PlainSha256;
                 self.proof = Some(([causes, of_body].concat(), key.label.clone().filter(|_| is_keyed)));
                 return ControlFlow::Break(());

@@ -8,8 +8,7 @@ mod secret;
 mod signature;
 mod verifier;
 
-pub(crate) use keyed::{Mac, sha256};
-pub(crate) use secret::wipe_stack;
+pub(crate) use keyed::{Mac, WipedStack, on_wiped_stack, sha256};
 pub use secret::{Secret, Secrets};
 pub use signature::Signature;
 pub use verifier::{MatchedSecret, Verification, Verifier};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::error::SecretError;
-use crate::mac::Mac;
+use crate::mac::{Mac, WipedStack};
 
 /// A webhook's signing secret, as its provider issued it.
 ///
@@ -117,9 +117,9 @@ impl Secret {
         Ok(Self { bytes, label: None })
     }
 
-    /// An HMAC-SHA256 under this secret, before any of a body. [`wipe_stack`] has to follow.
-    pub(crate) fn to_mac(&self) -> Mac {
-        Mac::keyed(&self.bytes)
+    /// An HMAC-SHA256 under this secret, before any of a body.
+    pub(crate) fn to_mac(&self, stack: &WipedStack) -> Mac {
+        stack.mac(&self.bytes)
     }
 
     /// What is worked with where there is no secret.
@@ -136,16 +136,6 @@ impl Secret {
     pub(crate) fn label(&self) -> Option<&Arc<str>> {
         self.label.as_ref()
     }
-}
-
-/// Overwrites what the calls before it have left of a secret on the stack: the MAC is keyed in local
-/// variables, which nobody overwrites, and is moved from one to another.
-///
-/// What uses the secret must not be inlined into the caller. No language rule says that this works, but a
-/// test that reads the memory does.
-#[inline(never)]
-pub(crate) fn wipe_stack() {
-    std::hint::black_box(&mut [0_u8; 16 * 1024]);
 }
 
 impl fmt::Debug for Secret {

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
-use crate::mac::{Secret, wipe_stack};
+use crate::mac::Secret;
+use crate::mac::on_wiped_stack;
 
 /// A signature: `sha256=` and 64 lower-case hex digits, the HMAC-SHA256 of a body.
 ///
@@ -64,14 +65,7 @@ impl Signature {
     /// ```
     #[must_use]
     pub fn sign(secret: &Secret, body: &[u8]) -> Self {
-        #[inline(never)]
-        fn tag(secret: &Secret, body: &[u8]) -> [u8; Signature::TAG_LEN] {
-            secret.to_mac().tag_with(body)
-        }
-
-        let signature = Self(tag(secret, body));
-        wipe_stack();
-        signature
+        on_wiped_stack(|stack| Self(secret.to_mac(stack).tag_with(body)))
     }
 
     pub(crate) fn from_tag(tag: [u8; Self::TAG_LEN]) -> Self {

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::mac::Mac;
 use crate::mac::Signature;
-use crate::mac::{Secret, Secrets, wipe_stack};
+use crate::mac::{Mac, WipedStack, on_wiped_stack};
+use crate::mac::{Secret, Secrets};
 
 struct Key {
     mac: Mac,
@@ -52,15 +52,16 @@ impl Verifier {
     /// Keys the MAC for each secret, newest first.
     #[must_use]
     pub fn new(secrets: impl Into<Secrets>) -> Self {
-        let verifier = Self::keyed(secrets.into());
-        wipe_stack();
-        verifier
+        let secrets = secrets.into();
+        on_wiped_stack(|stack| Self::keyed(&secrets, stack))
     }
 
-    #[inline(never)]
-    fn keyed(secrets: Secrets) -> Self {
-        let key =
-            |secret: &Secret, refuses| Key { mac: secret.to_mac(), label: secret.label().cloned(), refuses };
+    fn keyed(secrets: &Secrets, stack: &WipedStack) -> Self {
+        let key = |secret: &Secret, refuses| Key {
+            mac: secret.to_mac(stack),
+            label: secret.label().cloned(),
+            refuses,
+        };
         // Collected where they stay: a `Vec` that became the `Arc` would leave a copy of each in freed memory.
         let keys: Arc<[Key]> = secrets.iter().map(|secret| key(secret, false)).collect();
         if keys.is_empty() {
@@ -94,8 +95,8 @@ impl Verifier {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn start(&self, signature: Signature) -> Verification {
-        let older = self.keys[1..].iter().map(|key| key.mac.clone()).collect();
-        Verification { newest: self.keys[0].mac.clone(), older, keys: Arc::clone(&self.keys), signature }
+        let macs = self.keys.iter().map(|key| key.mac.clone()).collect();
+        Verification { keys: Arc::clone(&self.keys), macs, signature }
     }
 
     /// Whether there is no secret, so that nothing passes.
@@ -123,17 +124,17 @@ impl fmt::Debug for Verifier {
 #[must_use = "nothing is verified before `finish`"]
 pub struct Verification {
     keys: Arc<[Key]>,
-    /// Apart from the others, of which there are most often none, so that nothing is allocated.
-    newest: Mac,
-    older: Vec<Mac>,
+    /// One for each key. They stay where they are when this is moved, which would leave a copy behind that
+    /// nobody wipes: a future is moved as often as it likes. (As many as the keys, so that collecting them
+    /// allocates once, in the right size.)
+    macs: Box<[Mac]>,
     signature: Signature,
 }
 
 impl Verification {
     /// Takes the next piece, of any length.
     pub fn update(&mut self, chunk: &[u8]) {
-        self.newest.update(chunk);
-        for mac in &mut self.older {
+        for mac in &mut self.macs {
             mac.update(chunk);
         }
     }
@@ -143,9 +144,8 @@ impl Verification {
     /// # Errors
     /// [`Error::SignatureMismatch`] if no secret made the signature.
     pub fn finish(self) -> Result<MatchedSecret, Error> {
-        // Borrowed, since a `Vec` that is moved out of piece by piece is freed without being overwritten.
-        let macs = std::iter::once(&self.newest).chain(&self.older);
-        let mut judged = self.keys.iter().zip(macs).enumerate();
+        // Borrowed, since what is moved out of a box is freed without being overwritten.
+        let mut judged = self.keys.iter().zip(&self.macs).enumerate();
         judged
             .find_map(|(position, (key, mac))| key.judge(position, mac.clone().finish(), &self.signature))
             .ok_or(Error::SignatureMismatch)

@@ -29,7 +29,7 @@ pub use threeqpr::ThreeQpr;
 ///
 /// ```
 /// use countersign::{Provider, Secret, UnknownEvent, Webhook};
-/// use http::{HeaderMap, HeaderName, HeaderValue};
+/// use http::HeaderName;
 ///
 /// #[derive(Debug, Default)]
 /// struct Acme;
@@ -45,12 +45,7 @@ pub use threeqpr::ThreeQpr;
 ///
 /// let webhook = Webhook::<Acme>::new(Secret::new("a-secret-of-sixteen-bytes-or-more")?);
 /// let body = br#"{"event":"door.opened","id":"evt_1","data":{"door":7}}"#;
-/// let headers = HeaderMap::from_iter([(
-///     HeaderName::from_static("x-acme-signature"),
-///     HeaderValue::from_str(&webhook.sign(body).to_string())?,
-/// )]);
-///
-/// let delivery = webhook.verify(&headers, body)?;
+/// let delivery = webhook.verify(&webhook.signed_headers(body), body)?;
 /// assert_eq!(delivery.idempotency_key().as_str(), "acme:evt_1");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -16,14 +16,10 @@ use crate::provider::Provider;
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::{Quote3d, quote3d}};
-/// # use http::{HeaderMap, HeaderName, HeaderValue};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let body = include_bytes!("../../tests/data/quote3d_quote_completed.json");
 /// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
-/// # let headers = HeaderMap::from_iter([
-/// #     (HeaderName::from_static("x-webhook-event"), HeaderValue::from_static("quote.completed")),
-/// #     (HeaderName::from_static("x-webhook-signature"), HeaderValue::from_str(&webhook.sign(body).to_string())?),
-/// # ]);
+/// # let headers = webhook.signed_headers(body);
 /// match webhook.verify(&headers, body)?.event()? {
 ///     quote3d::Event::QuoteCompleted(quote) => {
 ///         assert_eq!(quote.result.total_price.as_str(), "25.5");

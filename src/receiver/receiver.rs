@@ -43,11 +43,10 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 /// use countersign::{MemoryStore, Outcome, Receiver, Secret, Webhook, provider::ThreeQpr};
-/// # use http::{HeaderMap, HeaderName, HeaderValue};
 ///
 /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
-/// # let headers = HeaderMap::from_iter([(HeaderName::from_static("x-3qpr-signature"), HeaderValue::from_str(&webhook.sign(body).to_string())?)]);
+/// # let headers = webhook.signed_headers(body);
 /// let receiver = Receiver::new(webhook, MemoryStore::new())
 ///     .with_lease(Duration::from_secs(30))
 ///     .with_retention(Duration::from_secs(7 * 86_400));

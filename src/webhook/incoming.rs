@@ -45,8 +45,7 @@ use crate::webhook::webhook::{Webhook, announced};
 /// # use countersign::Secret;
 /// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
-/// # let signature = http::HeaderValue::from_str(&webhook.sign(body).to_string())?;
-/// # let headers = http::HeaderMap::from_iter([(webhook.signature_header().clone(), signature)]);
+/// # let headers = webhook.signed_headers(body);
 /// # assert_eq!(receive(&webhook, &headers, &body[..])?.id(), Some("evt_1"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -72,8 +71,13 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
     /// [`Error::BodyTooLarge`].
     pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
+        self.start_values(&self.head_of(headers))
+    }
+
+    /// All that a webhook looks at of a request's head.
+    pub(crate) fn head_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
         let lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
-        self.start_values(&lengths.fold(self.values_of(headers), announced))
+        lengths.fold(self.values_of(headers), announced)
     }
 
     /// [`start`](Webhook::start) for people on another header type: with what
@@ -82,11 +86,10 @@ impl<P: Provider> Webhook<P> {
     /// # Errors
     /// Those of [`start`](Webhook::start).
     pub fn start_values(&self, values: &HeaderValues<'_>) -> Result<Incoming<P>, Error> {
-        let verification = self.start_check(values)?;
-        values.content_length().map_or(Ok(()), |bytes| self.check_length(bytes))?;
+        let signature = self.check_head(values)?;
         Ok(Incoming {
             webhook: self.clone(),
-            verification,
+            verification: self.start_check(signature),
             event: values.event().map(Into::into),
             piece: Bytes::new(),
             pieces: BytesMut::new(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Error;
+use crate::event::Envelope;
 use crate::mac::Secrets;
 use crate::mac::Signature;
 use crate::mac::{MatchedSecret, Verification, Verifier};
@@ -29,16 +30,13 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::Quote3d};
-/// # use http::{HeaderMap, HeaderValue};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///
 /// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
 /// # let body = br#"{"event":"file.deleted","timestamp":"2026-03-10T14:30:00.000Z","data":{}}"#;
-/// # let mut headers = HeaderMap::new();
-/// # headers.insert("x-webhook-event", HeaderValue::from_static("file.deleted"));
-/// # headers.insert("x-webhook-signature", webhook.sign(body).to_string().parse()?);
+/// # let headers = &webhook.signed_headers(body);
 ///
-/// let delivery = webhook.verify(&headers, body)?; // on an error, answer `error.status()`
+/// let delivery = webhook.verify(headers, body)?; // on an error, answer `error.status()`
 /// println!("{} {}", delivery.event_name(), delivery.idempotency_key());
 /// # Ok(())
 /// # }
@@ -84,7 +82,9 @@ impl<P: Provider> Webhook<P> {
     /// another's events. It may be any text that never changes: the one name by which your service
     /// knows the tenant, and not whatever spelling of it stands in the request's path.
     ///
-    /// For a tenant that does not exist, take [`Secrets::of_nobody`].
+    /// For a tenant that does not exist, take [`Secrets::of_nobody`]. To look the secrets up only for a request with a
+    /// well-formed signature, verify with the adapters' `verify_request_with`; without an adapter, call
+    /// [`start`](Webhook::start) of a webhook of nobody before the lookup: it checks the head alone.
     #[must_use]
     pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into().into());
@@ -247,6 +247,39 @@ impl<P: Provider> Webhook<P> {
         self.verifier.sign(body)
     }
 
+    /// The headers that the provider would send with a body, signed with the newest secret: for testing your
+    /// receiver.
+    ///
+    /// They are the signature and, if the provider has an [`event_header`](Webhook::event_header), the event that the
+    /// body names. If the body is not an envelope, there is no event to name, and the signature stands alone.
+    ///
+    /// | your test sends | add them by |
+    /// |---|---|
+    /// | headers and a body to [`verify`](Webhook::verify) or [`receive`](crate::Receiver::receive) | passing them |
+    /// | an `http::Request`: axum, tower, hyper, AWS Lambda | `request.headers_mut().extend(headers)` |
+    /// | an actix-web `TestRequest` | `insert_header((name.as_str(), value.as_bytes()))` for each |
+    /// | a real request: reqwest, hyper | `.headers(headers)`, or as above |
+    ///
+    /// ```
+    /// use countersign::{Secret, Webhook, provider::Quote3d};
+    ///
+    /// let webhook = Webhook::<Quote3d>::new(Secret::new("a-secret-for-the-tests")?);
+    /// let body = br#"{"event":"file.deleted","timestamp":"2026-03-10T14:30:00.000Z","data":{}}"#;
+    /// let headers = webhook.signed_headers(body);
+    /// assert_eq!(headers["x-webhook-event"], "file.deleted");
+    /// assert!(webhook.verify(&headers, body).is_ok());
+    /// assert!(webhook.verify(&headers, b"{}").is_err());
+    /// # Ok::<(), countersign::SecretError>(())
+    /// ```
+    #[must_use]
+    pub fn signed_headers(&self, body: &[u8]) -> HeaderMap {
+        let signature = HeaderValue::try_from(self.sign(body).to_string()).ok();
+        let event = Envelope::parse(body).ok();
+        let event = event.and_then(|envelope| HeaderValue::from_bytes(envelope.event.as_bytes()).ok());
+        let named = [(Some(&self.signature_header), signature), (self.event_header.as_ref(), event)];
+        named.into_iter().filter_map(|(name, value)| Some((name?.clone(), value?))).collect()
+    }
+
     pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
         if length <= self.body_limit as u64 {
             return Ok(());
@@ -261,10 +294,17 @@ impl<P: Provider> Webhook<P> {
         error
     }
 
-    /// Begins to check a body, unless there is not one well-formed signature.
-    pub(crate) fn start_check(&self, values: &HeaderValues<'_>) -> Result<Verification, Error> {
+    /// What a request's head has to be for its body to be read: one well-formed signature, and no more
+    /// announced than the limit.
+    pub(crate) fn check_head(&self, values: &HeaderValues<'_>) -> Result<Signature, Error> {
         let signature = values.signature().inspect_err(|error| self.refuse(error))?;
-        Ok(self.verifier.start(signature))
+        values.content_length().map_or(Ok(()), |bytes| self.check_length(bytes))?;
+        Ok(signature)
+    }
+
+    /// Begins to check a body.
+    pub(crate) fn start_check(&self, signature: Signature) -> Verification {
+        self.verifier.start(signature)
     }
 
     /// Tells the log. A tenant that does not exist is only what a stranger has called it.

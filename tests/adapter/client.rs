@@ -1,5 +1,6 @@
 //! A client that writes requests byte by byte, as no library would.
 
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,6 +38,11 @@ impl Client {
     /// Writes as much as the server takes: it may have answered and closed already.
     pub async fn write(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Waits for the end of the connection, after what is still read of it.
+    pub async fn closed(&mut self) {
+        while self.read_more().await {}
     }
 
     /// Reads more, and says whether there was any.
@@ -85,6 +91,16 @@ pub async fn send(address: SocketAddr, request: &[u8]) -> Answer {
     let mut client = Client::connect(address).await;
     client.write(request).await;
     client.answer().await
+}
+
+/// The status that a client sees who writes all of a request before it reads, or what went wrong for it.
+pub fn send_all_then_read(address: SocketAddr, pieces: &[&[u8]]) -> io::Result<u16> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    pieces.iter().try_for_each(|piece| stream.write_all(piece))?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    String::from_utf8_lossy(&start[9..]).parse().map_err(io::Error::other)
 }
 
 /// The head of a request: its path and header lines.

@@ -24,6 +24,10 @@ in_each_framework! {
     every_refusal_is_its_status_and_its_code_and_no_more
     a_body_is_refused_for_its_length_before_it_has_come
     a_request_without_a_signature_is_refused_before_its_body_is_sent
+    a_client_that_writes_its_whole_body_first_sees_the_refusal
+    a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds
+    a_sender_that_dribbles_after_a_refusal_is_answered_within_six_seconds
+    a_sender_without_end_loses_the_connection
     a_body_may_arrive_in_any_pieces
     a_client_that_expects_to_be_told_to_continue_is
     a_client_that_stalls_or_hangs_up_in_the_body_leaves_nothing
@@ -32,11 +36,25 @@ in_each_framework! {
     headers_without_number_harm_nobody
     requests_after_a_refusal_are_answered_each_by_its_own
     what_stands_in_a_refused_body_is_no_request
+    only_a_request_with_a_well_formed_signature_looks_secrets_up
     a_tenants_secret_is_good_for_its_own_path
     a_tenant_that_does_not_exist_is_answered_like_a_bad_signature
     secrets_that_cannot_be_looked_up_are_503
     a_maximum_age_holds_and_its_end_is_stale
     a_handler_that_fails_is_500_and_a_store_that_fails_503
+}
+
+/// How much of a refused body is read is this crate's to say there. actix-web reads on by itself.
+mod bounds {
+    #[tokio::test]
+    async fn axum_reads_no_more_than_8_mib_of_a_refused_body() {
+        crate::rules::no_more_than_8_mib_of_a_refused_body_are_read(crate::servers::axum().await).await;
+    }
+
+    #[tokio::test]
+    async fn hyper_reads_no_more_than_8_mib_of_a_refused_body() {
+        crate::rules::no_more_than_8_mib_of_a_refused_body_are_read(crate::servers::hyper().await).await;
+    }
 }
 
 mod layers {
@@ -168,7 +186,7 @@ mod bodies {
 
     /// A body that says how long it is before it is read, and must not be.
     #[tokio::test]
-    async fn a_body_that_is_known_to_be_too_long_is_not_read() {
+    async fn a_body_that_is_known_to_be_longer_than_what_is_dropped_is_not_read() {
         struct Long;
 
         impl http_body::Body for Long {
@@ -183,11 +201,33 @@ mod bodies {
             }
 
             fn size_hint(&self) -> http_body::SizeHint {
-                http_body::SizeHint::with_exact((1 << 20) + 1)
+                http_body::SizeHint::with_exact((8 << 20) + 1)
             }
         }
 
         assert_eq!(verify(Body::new(Long)).await, "body_too_large");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_refused_body_is_read_but_for_those_who_ask_first_and_http_2() {
+        let read = async |header: &'static str, version| {
+            let (mut sender, body) = http_body_util::channel::Channel::<bytes::Bytes, io::Error>::new(4);
+            let sent = tokio::spawn(async move {
+                for _ in 0..64 {
+                    sender.send_data(vec![0; 64 << 10].into()).await?;
+                }
+                Ok::<_, http_body_util::channel::SendError>(())
+            });
+            let request =
+                Request::post("/").version(version).header(header, "100-continue").body(body).unwrap();
+            let error = webhook::<ThreeQpr>().verify_request(request).await.unwrap_err();
+            assert_eq!(error.code(), "missing_signature");
+            sent.await.unwrap().is_ok()
+        };
+        assert!(read("x-other", http::Version::HTTP_11).await);
+        assert!(read("x-other", http::Version::HTTP_10).await);
+        assert!(!read("expect", http::Version::HTTP_11).await);
+        assert!(!read("x-other", http::Version::HTTP_2).await);
     }
 
     #[tokio::test]

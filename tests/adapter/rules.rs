@@ -1,12 +1,17 @@
 //! What holds in every framework.
 
+use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use countersign::Signature;
 use countersign::provider::ThreeQpr;
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::client::{Answer, Client, chunk, chunked, head, request, send};
+use crate::client::{Answer, Client, chunk, chunked, head, request, send, send_all_then_read};
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, webhook};
 use crate::servers::{LIMIT, STORE_CAPACITY, Server, tenants_secret};
 
@@ -101,11 +106,122 @@ pub async fn a_request_without_a_signature_is_refused_before_its_body_is_sent(se
         (&[(name, "sha256=00")], "malformed_signature"),
         (&[(name, "a"), (name, "b")], "duplicate_signature"),
     ];
-    for (headers, code) in cases {
-        for length in [("Content-Length", "1000000"), ("Transfer-Encoding", "chunked")] {
-            let head = head("/3qpr", &[headers, &[length]].concat());
-            send(server.address, head.as_bytes()).await.is_error(401, code);
+    let lengths = [("Content-Length", "1000000"), ("Transfer-Encoding", "chunked")];
+    let each = cases.iter().flat_map(|case| lengths.map(|length| (case, length)));
+    join_all(each.map(async |((headers, code), length)| {
+        let head = head("/3qpr", &[headers, &[length][..]].concat());
+        send(server.address, head.as_bytes()).await.is_error(401, code);
+    }))
+    .await;
+}
+
+pub async fn a_client_that_writes_its_whole_body_first_sees_the_refusal(Server { address, app }: Server) {
+    const MIB: usize = 1 << 20;
+    let signed = ("X-3QPR-Signature", &*sign("other"));
+    let cases: [(&[(&str, &str)], usize, u16); 4] =
+        [(&[signed], MIB + 1, 413), (&[signed], 4 * MIB, 413), (&[], 2 * MIB, 401), (&[], 7 * MIB, 401)];
+    for (headers, length, expected) in cases {
+        let announced = head("/3qpr", &[headers, &[("Content-Length", &length.to_string())]].concat());
+        let chunked = head("/3qpr", &[headers, &[("Transfer-Encoding", "chunked")]].concat());
+        let tries = if length > 4 * MIB { 5 } else { 40 };
+        let seen = tokio::task::spawn_blocking(move || {
+            let body = vec![b'x'; length];
+            let chunk = format!("{length:x}\r\n");
+            let forms: [&[&[u8]]; 2] = [
+                &[announced.as_bytes(), &body],
+                &[chunked.as_bytes(), chunk.as_bytes(), &body, b"\r\n0\r\n\r\n"],
+            ];
+            forms.map(|form| (0..tries).map(|_| send_all_then_read(address, form)).collect::<Vec<_>>())
+        });
+        for seen in seen.await.unwrap() {
+            let others: Vec<_> =
+                seen.iter().filter(|seen| !matches!(seen, Ok(status) if *status == expected)).collect();
+            assert!(
+                others.is_empty(),
+                "{length}: {} of {tries} did not see {expected}: {:?}",
+                others.len(),
+                others[0]
+            );
         }
+    }
+    assert_eq!(app.handled(), 0);
+}
+
+/// The head of a request without a signature, of a body of so many bytes.
+fn unsigned(length: u64) -> String {
+    head("/3qpr", &[("Content-Length", &length.to_string())])
+}
+
+pub async fn a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds(
+    Server { address, .. }: Server,
+) {
+    for sent in [0, 10, 500_000] {
+        let mut client = Client::connect(address).await;
+        client.write(unsigned(1_000_000).as_bytes()).await;
+        client.write(&vec![b'x'; sent]).await;
+        let start = Instant::now();
+        client.answer().await.is_error(401, "missing_signature");
+        client.closed().await;
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?} after {sent} bytes", start.elapsed());
+    }
+}
+
+pub async fn a_sender_that_dribbles_after_a_refusal_is_answered_within_six_seconds(
+    Server { address, .. }: Server,
+) {
+    let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
+    write.write_all(unsigned(1_000_000).as_bytes()).await.unwrap();
+    let dribble = tokio::spawn(async move {
+        while write.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let start = Instant::now();
+    let mut answer = [0; 12];
+    read.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    // And its connection is closed.
+    tokio::time::timeout(Duration::from_secs(10), dribble).await.unwrap().unwrap();
+}
+
+/// Writes the head of a request, and then its body until the connection is closed, or for ten seconds. Tells
+/// how many MiB were taken, and whether the connection was closed.
+async fn write_without_end(address: SocketAddr, head: String, piece: Vec<u8>) -> (usize, bool) {
+    let write = move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let (start, mut taken) = (Instant::now(), 0);
+        while start.elapsed() < Duration::from_secs(10) {
+            if stream.write_all(&piece).is_err() {
+                return (taken >> 20, true);
+            }
+            taken += piece.len();
+        }
+        (taken >> 20, false)
+    };
+    tokio::task::spawn_blocking(write).await.unwrap()
+}
+
+pub async fn a_sender_without_end_loses_the_connection(Server { address, .. }: Server) {
+    // What is announced to be longer than what would be dropped is answered at once.
+    let start = Instant::now();
+    let mut client = Client::connect(address).await;
+    client.write(unsigned((8 << 20) + 1).as_bytes()).await;
+    client.answer().await.is_error(401, "missing_signature");
+    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    client.closed().await;
+    let (taken, is_closed) = write_without_end(address, unsigned(1 << 50), vec![b'x'; 1 << 20]).await;
+    assert!(is_closed, "{taken} MiB");
+}
+
+pub async fn no_more_than_8_mib_of_a_refused_body_are_read(Server { address, .. }: Server) {
+    let chunked = head("/3qpr", &[("Transfer-Encoding", "chunked")]);
+    let piece = chunk(&"x".repeat(1 << 20)).into_bytes();
+    // And what is in buffers on the way.
+    for (head, most) in [(unsigned(1 << 50), 16), (chunked, 24)] {
+        let (taken, is_closed) = write_without_end(address, head, piece.clone()).await;
+        assert!(is_closed && taken <= most, "{taken} MiB");
     }
 }
 
@@ -268,6 +384,27 @@ pub async fn what_stands_in_a_refused_body_is_no_request(Server { address, app }
         }
     }
     assert_eq!(app.handled(), app.receiver.store().len(), "only what was sent after");
+}
+
+pub async fn only_a_request_with_a_well_formed_signature_looks_secrets_up(Server { address, app }: Server) {
+    let name = "X-3QPR-Signature";
+    let path = "/tenants/acme/3qpr";
+    let signature = Signature::sign(&tenants_secret("acme"), THREEQPR.as_bytes()).to_string();
+    let too_long = "x".repeat((1 << 20) + 1);
+    for request in [
+        request(path, &[], THREEQPR),
+        request(path, &[(name, "sha256=00")], THREEQPR),
+        request(path, &[(name, &signature), (name, &signature)], THREEQPR),
+        request(path, &[(name, &signature)], &too_long),
+    ] {
+        assert!([401, 413].contains(&send(address, &request).await.0));
+        assert_eq!(app.lookups(), 0);
+    }
+    send(address, &to_tenant("acme", "acme")).await.is(200, "3qpr@acme:evt_01HXYZSCAN");
+    assert_eq!((app.lookups(), app.handled()), (1, 1));
+    // That it is wrong is known only after the lookup.
+    send(address, &to_tenant("acme", "globex")).await.is_error(401, "signature_mismatch");
+    assert_eq!((app.lookups(), app.handled()), (2, 1));
 }
 
 fn to_tenant(tenant: &str, signed_by: &str) -> Vec<u8> {

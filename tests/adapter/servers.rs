@@ -38,6 +38,10 @@ pub struct App {
     pub receiver: Arc<Receiver<NowToPrint, MemoryStore>>,
     /// How many deliveries reached a handler.
     pub handled: AtomicUsize,
+    /// What all tenants have in common: all but the secrets.
+    pub tenants: Webhook<ThreeQpr>,
+    /// How often a tenant's secrets were looked up.
+    pub lookups: AtomicUsize,
 }
 
 impl App {
@@ -47,11 +51,17 @@ impl App {
             threeqpr: webhook(),
             receiver: Arc::new(Receiver::new(webhook(), MemoryStore::new().with_capacity(STORE_CAPACITY))),
             handled: AtomicUsize::new(0),
+            tenants: Webhook::new(Secrets::of_nobody()),
+            lookups: AtomicUsize::new(0),
         })
     }
 
     pub fn handled(&self) -> usize {
         self.handled.load(Ordering::Relaxed)
+    }
+
+    pub fn lookups(&self) -> usize {
+        self.lookups.load(Ordering::Relaxed)
     }
 
     fn quote3d(&self, delivery: &Delivery<'_, Quote3d>) -> Result<String, Error> {
@@ -78,6 +88,7 @@ impl App {
 
     /// A tenant's webhook, from a database that has an outage where the tenant's name is `outage`.
     async fn tenant(&self, tenant: &str) -> Result<Webhook<ThreeQpr>, Error> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
         let secrets = match tenant {
             "outage" => return Err(Error::secret_unavailable(io::Error::other("no database"))),
@@ -129,7 +140,7 @@ pub async fn axum() -> Server {
         Path(tenant): Path<String>,
         request: Request,
     ) -> Result<String, Error> {
-        let delivery = app.tenant(&tenant).await?.verify_request(request).await?;
+        let delivery = app.tenants.verify_request_with(request, async || app.tenant(&tenant).await).await?;
         Ok(app.of_a_tenant(&delivery))
     }
 
@@ -161,7 +172,7 @@ pub async fn axum() -> Server {
 
 pub async fn actix_web() -> Server {
     use actix_web::{App as Application, HttpRequest, HttpServer, web};
-    use countersign::actix_web::{endpoint, verify_request};
+    use countersign::actix_web::{endpoint, verify_request_with};
 
     async fn quote3d(
         app: web::Data<Arc<App>>,
@@ -180,7 +191,8 @@ pub async fn actix_web() -> Server {
         request: HttpRequest,
         payload: web::Payload,
     ) -> Result<String, Error> {
-        let delivery = verify_request(&app.tenant(&tenant).await?, &request, payload).await?;
+        let delivery =
+            verify_request_with(&app.tenants, &request, payload, async || app.tenant(&tenant).await).await?;
         Ok(app.of_a_tenant(&delivery))
     }
 
@@ -266,11 +278,8 @@ where
             Endpoint::new(receiver, handler).oneshot(request).await
         }
         ["", "tenants", tenant, "3qpr"] => {
-            let verified = match app.tenant(tenant).await {
-                Ok(webhook) => webhook.verify_request(request).await,
-                Err(error) => Err(error),
-            };
-            Ok(match verified {
+            let verified = app.tenants.verify_request_with(request, async || app.tenant(tenant).await);
+            Ok(match verified.await {
                 Ok(delivery) => Response::new(app.of_a_tenant(&delivery)),
                 Err(error) => error.to_response(),
             })

@@ -398,6 +398,24 @@ fn a_secret_is_checked_when_it_comes_in() {
 }
 
 #[test]
+fn signed_headers_are_what_the_provider_would_send() {
+    for webhook in [rotating::<Quote3d>(), webhook()] {
+        let made = webhook.signed_headers(QUOTE3D.as_bytes());
+        assert_eq!(made, signed(&webhook, QUOTE3D.as_bytes()));
+        assert!(webhook.verify(&made, QUOTE3D.as_bytes()).unwrap().secret().is_newest());
+    }
+    let made = webhook::<ThreeQpr>().signed_headers(THREEQPR.as_bytes());
+    assert_eq!(made, signed(&webhook::<ThreeQpr>(), THREEQPR.as_bytes()));
+    assert_eq!(made.len(), 1);
+    // Without an event to name, or with one that no header can hold, the signature stands alone.
+    for body in ["", "[]", r#"{"event":7}"#, r#"{"event":"a\u000ab"}"#] {
+        let made = webhook::<Quote3d>().signed_headers(body.as_bytes());
+        assert_eq!(made.keys().collect::<Vec<_>>(), ["x-webhook-signature"], "{body}");
+        assert!(webhook::<Quote3d>().verify_signature(&made, body.as_bytes()).is_ok());
+    }
+}
+
+#[test]
 fn no_debug_shows_a_secret_or_a_tag() {
     let webhook = rotating::<Quote3d>();
     let body = QUOTE3D.as_bytes();

@@ -41,10 +41,8 @@ impl Service {
     }
 
     async fn deliver(&self) -> StatusCode {
-        let request = Request::post("/webhooks/nowtoprint")
-            .header(self.webhook.signature_header(), self.webhook.sign(BODY.as_bytes()).to_string())
-            .body(Body::from(BODY))
-            .unwrap();
+        let mut request = Request::post("/webhooks/nowtoprint").body(Body::from(BODY)).unwrap();
+        request.headers_mut().extend(self.webhook.signed_headers(BODY.as_bytes()));
         self.router.clone().oneshot(request).await.unwrap().status()
     }
 

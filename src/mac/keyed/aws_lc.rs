@@ -7,7 +7,7 @@ use aws_lc_rs::{digest, hmac};
 pub(crate) struct Mac(hmac::Context);
 
 impl Mac {
-    pub(crate) fn keyed(key: &[u8]) -> Self {
+    pub(super) fn keyed(key: &[u8]) -> Self {
         Self(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 

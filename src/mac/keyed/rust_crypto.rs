@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Mac(Hmac<Sha256>);
 
 impl Mac {
-    pub(crate) fn keyed(key: &[u8]) -> Self {
+    pub(super) fn keyed(key: &[u8]) -> Self {
         #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
