@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::SqlStr;
 
 use crate::error::{BoxError, PolicyError};
-use crate::store::{Claim, Lease};
+use crate::store::{Claim, Lease, random_token};
 
 /// Why a SQL store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,13 @@ pub enum SqlStoreError {
         /// The driver's error.
         source: BoxError,
     },
+    /// `SqliteStore::open` was not given the path of a file: a store that ends with the process would handle
+    /// an event again after a restart.
+    #[error(
+        "the path of the store is empty, :memory: or a URI, and so may be no file: give a path, or call \
+         SqliteStore::in_memory in a test"
+    )]
+    NotAFile,
     /// The operating system has no random bytes to give.
     #[error("no random token for a claim")]
     #[non_exhaustive]
@@ -46,6 +53,7 @@ impl SqlStoreError {
         match self {
             Self::Locked { .. } => "store_locked",
             Self::Database { .. } | Self::Random { .. } => "store_failed",
+            Self::NotAFile => "store_not_a_file",
             Self::Policy(error) => error.code(),
         }
     }
@@ -121,6 +129,28 @@ pub(super) fn claimed(lease: Lease, inserted: bool, done: bool, left: Duration) 
         Claim::Done
     } else {
         Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) }
+    }
+}
+
+/// The pauses before and between purges.
+pub(super) struct Pauses {
+    next: Duration,
+    interval: Duration,
+}
+
+impl Pauses {
+    /// The first is a random part of the interval or of a minute, whichever is shorter.
+    pub(super) fn new(interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_secs(1));
+        // Without a random number, the whole of it.
+        let part = random_token().map_or(u8::MAX, |token| token[0]);
+        let first = interval.min(Duration::from_secs(60)).mul_f64(f64::from(part) / f64::from(u8::MAX));
+        Self { next: first, interval }
+    }
+
+    pub(super) async fn pause(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = self.interval;
     }
 }
 
