@@ -31,17 +31,17 @@ type Store = Arc<MemoryStore>;
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
-            println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
+            println!("{:?} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
 
 async fn quote_received(delivery: Delivery<'_, NowToPrint>) -> Result<(), Error> {
     match delivery.event()? {
-        nowtoprint::Event::QuoteReceived(quote) => println!("{} was received", quote.quote_id),
-        other => println!("not ours: {}", other.name()),
+        nowtoprint::Event::QuoteReceived(quote) => println!("{:?} was received", quote.quote_id),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
@@ -63,7 +63,7 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
     let tenant = delivery.tenant().unwrap_or_default();
     match delivery.event()? {
         threeqpr::Event::ScanCreated(scan) => println!("{tenant}'s code: a scan in {:?}", scan.city),
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ async fn threeqpr(
     Ok(Receiver::new(webhook, Arc::clone(&tenants.store)).handle(delivery, scan).await)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Report> {
     // All of it is made before the workers, which share it: one that has a store of its own would
     // handle what another has handled.
     let store = Store::default();

@@ -36,17 +36,17 @@ type Store = Arc<MemoryStore>;
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
-            println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
+            println!("{:?} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
 
 async fn quote_received(delivery: Delivery<'_, NowToPrint>) -> Result<(), Error> {
     match delivery.event()? {
-        nowtoprint::Event::QuoteReceived(quote) => println!("{} was received", quote.quote_id),
-        other => println!("not ours: {}", other.name()),
+        nowtoprint::Event::QuoteReceived(quote) => println!("{:?} was received", quote.quote_id),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
     let tenant = delivery.tenant().unwrap_or_default();
     match delivery.event()? {
         threeqpr::Event::ScanCreated(scan) => println!("{tenant}'s code: a scan in {:?}", scan.city),
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ async fn threeqpr(
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Report> {
     let store = Store::default();
     let of_quote3d = Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?), store.clone());
     let of_nowtoprint =

@@ -24,7 +24,7 @@ impl Provider for HubStyle {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Report> {
     // The secret, the body and the signature of GitHub's documentation ("Validating webhook
     // deliveries"). GitHub's own bodies have no envelope (the event's name is in a header that
     // nobody signs), so the signature alone is verified here.
@@ -41,9 +41,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let delivery = webhook.verify(&headers, body)?;
     match delivery.event()? {
         Event::DeploymentCreated(deployment) => {
-            println!("{}: to {}", delivery.event_name(), deployment.environment);
+            println!("{:?}: to {:?}", delivery.event_name(), deployment.environment);
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     println!("handle it once by {}", delivery.idempotency_key());
     Ok(())

@@ -3,13 +3,9 @@
 //! Nothing of a payload: of what the sender controls, the log has a verified delivery's names, and those
 //! only where they are short and plain. An error's sources, and a handler's error, may quote the payload.
 
-#[cfg(all(feature = "tracing", any(feature = "postgres", feature = "sqlite")))]
-pub(crate) use on::not_purged;
 #[cfg(feature = "tracing")]
 pub(crate) use on::{Span, cause, refused, unreadable, verified};
 
-#[cfg(all(not(feature = "tracing"), any(feature = "postgres", feature = "sqlite")))]
-pub(crate) use off::not_purged;
 #[cfg(not(feature = "tracing"))]
 pub(crate) use off::{Span, cause, refused, unreadable, verified};
 
@@ -96,12 +92,6 @@ mod on {
         tracing::Span::current().record("cause", causes(error));
     }
 
-    /// That expired keys could not be deleted, and will be the next time.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn not_purged(error: &(dyn Error + 'static)) {
-        warn!("expired keys are not deleted yet: {}", causes(error));
-    }
-
     /// The span of a verified delivery.
     pub(crate) struct Span(tracing::Span);
 
@@ -166,10 +156,6 @@ mod off {
 
     #[inline(always)]
     pub(crate) fn cause(_: &(dyn Error + 'static)) {}
-
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    #[inline(always)]
-    pub(crate) fn not_purged(_: &(dyn Error + 'static)) {}
 
     pub(crate) struct Span;
 

@@ -39,7 +39,7 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// # headers.insert("x-webhook-signature", webhook.sign(body).to_string().parse()?);
 ///
 /// let delivery = webhook.verify(&headers, body)?; // on an error, answer `error.status()`
-/// println!("{} {}", delivery.event_name(), delivery.idempotency_key());
+/// println!("{:?} {}", delivery.event_name(), delivery.idempotency_key());
 /// # Ok(())
 /// # }
 /// ```

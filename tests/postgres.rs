@@ -313,12 +313,16 @@ async fn purge_every_deletes_what_has_expired_again_and_again_and_survives_error
     };
     put_done(RETENTION).await;
     put_done(Duration::from_millis(100)).await;
-    let purging = tokio::spawn(store.clone().purge_every(Duration::from_secs(1)));
+    let (errors, mut failed) = tokio::sync::mpsc::unbounded_channel();
+    let report = move |error: countersign::store::SqlStoreError| errors.send(error.code()).unwrap();
+    let purging = tokio::spawn(store.clone().purge_every(Duration::from_secs(1), report));
     keys_become(1).await;
 
     // Without its table, a purge fails.
     sqlx::raw_sql("ALTER TABLE countersign_keys RENAME TO away").execute(store.pool()).await.unwrap();
-    sleep(Duration::from_millis(2_500)).await;
+    for _ in 0..2 {
+        assert_eq!(failed.recv().await, Some("store_failed"));
+    }
     sqlx::raw_sql("ALTER TABLE away RENAME TO countersign_keys").execute(store.pool()).await.unwrap();
     put_done(Duration::from_millis(100)).await;
     keys_become(1).await;

@@ -40,7 +40,6 @@ use crate::store::{
 ///
 /// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
 /// store.migrate().await?;
-/// tokio::spawn(store.clone().purge_every(std::time::Duration::from_secs(3600)));
 /// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
 /// let receiver = Receiver::new(webhook, store);
 /// # Ok(()) }
@@ -172,20 +171,20 @@ impl PostgresStore {
     ///
     /// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
     /// store.migrate().await?;
-    /// tokio::spawn(store.clone().purge_every(Duration::from_secs(3600)));
+    /// let hour = Duration::from_secs(3600);
+    /// tokio::spawn(store.clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
     /// # Ok(()) }
     /// ```
     ///
     /// The first purge comes after a random part of the interval's first minute, so that instances which start
     /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
-    /// fails is logged as a warning (feature `tracing`), and the next one comes after the interval as ever. To handle
-    /// the error yourself, call `purge` in a loop of your own.
-    pub async fn purge_every(self, interval: Duration) -> Infallible {
+    /// fails is passed to `on_error`, and the next one comes after the interval as ever.
+    pub async fn purge_every(self, interval: Duration, mut on_error: impl FnMut(SqlStoreError)) -> Infallible {
         let mut pauses = Pauses::new(interval);
         loop {
             pauses.pause().await;
             if let Err(error) = self.purge().await {
-                crate::trace::not_purged(&error);
+                on_error(error);
             }
         }
     }

@@ -28,9 +28,9 @@ use countersign::{Receiver, RedisStore, Secrets, Webhook};
 async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), countersign::Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
-            println!("{} costs {}", quote.quote_id, quote.result.total_price); // send it to a queue here
+            println!("{:?} costs {}", quote.quote_id, quote.result.total_price); // send it to a queue here
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
