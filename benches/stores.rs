@@ -11,13 +11,15 @@ mod servers;
 
 use std::time::{Duration, Instant};
 
-use countersign::redis::{self, Client, Script};
-use countersign::sqlx::sqlite::{
+use countersign::store::{Claim, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore};
+use countersign_redis::RedisStore;
+use countersign_redis::redis::{self, Client, Script};
+use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use countersign::sqlx::{self, postgres::PgPoolOptions};
-use countersign::store::{Claim, conformance};
-use countersign::{IdempotencyKey, IdempotencyStore, PostgresStore, RedisStore, SqliteStore};
+use countersign_sqlx::sqlx::{self, postgres::PgPoolOptions};
+use countersign_sqlx::{PostgresStore, SqliteStore};
 use servers::Server;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -112,7 +114,7 @@ async fn sqlite() {
     let store =
         SqliteStore::new(SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap());
     store.migrate().await.unwrap();
-    let bare = include_str!("../src/store/sqlite.sql").replace("countersign_keys", "bare");
+    let bare = include_str!("../stores/sqlx/src/sqlite.sql").replace("countersign_keys", "bare");
     sqlx::raw_sql(sqlx::AssertSqlSafe(bare)).execute(store.pool()).await.unwrap();
     compare("SQLite", &store, async |key| {
         let insert = "INSERT INTO bare VALUES (?1, ?2, 0, ?3)";

@@ -1,6 +1,6 @@
 //! A receiver for all three providers, and what it answers to real deliveries over HTTP.
 //!
-//! Run it with `cargo run --example quickstart --features axum,sqlite`. It listens on a free port of
+//! Run it with `cargo run --example quickstart --features axum`. It listens on a free port of
 //! this machine, keeps its keys in a SQLite file that it removes, and exits with 0 only if every
 //! answer is as expected.
 
@@ -16,9 +16,8 @@ use axum::extract::State;
 use axum::routing::{MethodRouter, post};
 use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{
-    Delivery, Event, Outcome, Provider, Receiver, Secret, SecretError, Secrets, SqliteStore, Webhook,
-};
+use countersign::{Delivery, Event, Outcome, Provider, Receiver, Secret, SecretError, Secrets, Webhook};
+use countersign_sqlx::SqliteStore;
 use http::{HeaderName, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};

@@ -6,7 +6,7 @@
 //!          [--lease 30s] [--retain 7d] [--work 0ms] [--effects PATH]
 //! ```
 //!
-//! Run it with `cargo run --example receiver --features axum,postgres,redis,sqlite -- --store sqlite:webhooks.db`.
+//! Run it with `cargo run --example receiver --features axum -- --store sqlite:webhooks.db`.
 //! The secrets are in `QUOTE3D_WEBHOOK_SECRET`, `NOWTOPRINT_WEBHOOK_SECRET` and
 //! `THREEQPR_WEBHOOK_SECRET`, each with an optional `…_PREVIOUS`. A delivery goes to
 //! `/webhooks/quote3d`, `/webhooks/nowtoprint` or `/webhooks/3qpr`.
@@ -27,14 +27,13 @@ use axum::extract::State;
 use axum::routing::{MethodRouter, get, post};
 use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::redis::Client;
-use countersign::redis::aio::ConnectionManagerConfig;
-use countersign::sqlx::{self, postgres::PgPoolOptions};
-use countersign::store::{Fenced, Lease, SqlStoreError};
-use countersign::{
-    Delivery, IdempotencyStore, MemoryStore, Outcome, PostgresStore, Provider, Receiver, RedisStore, Secrets,
-    SqliteStore, Webhook,
-};
+use countersign::store::{Fenced, Lease};
+use countersign::{Delivery, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, Secrets, Webhook};
+use countersign_redis::RedisStore;
+use countersign_redis::redis::Client;
+use countersign_redis::redis::aio::ConnectionManagerConfig;
+use countersign_sqlx::sqlx::{self, postgres::PgPoolOptions};
+use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore};
 use lexopt::{Arg, ValueExt};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};

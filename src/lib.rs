@@ -37,9 +37,6 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `sqlite` | `SqliteStore`, in an embedded SQLite file (Rust 1.94, as sqlx 0.9) |
-//! | `postgres` | `PostgresStore`, in a PostgreSQL table (Rust 1.94, as sqlx 0.9) |
-//! | `redis` | `RedisStore`, in Redis 7 or Valkey, also a cluster |
 //! | `tower` | for hyper, AWS Lambda and all that speaks `http::Request`: a layer, a whole endpoint, and `verify_request` |
 //! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
 //! | `actix-web` | `Verified`, an actix-web 4 extractor, a whole endpoint, and responses |
@@ -72,65 +69,32 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod adapter;
-mod delivery;
 #[cfg(feature = "diagnose")]
 #[cfg_attr(docsrs, doc(cfg(feature = "diagnose")))]
 pub mod diagnose;
-mod envelope;
 mod error;
 mod event;
-mod header;
-mod incoming;
-mod json;
-mod key;
 mod mac;
-#[cfg(countersign_memcheck)]
-#[doc(hidden)]
-pub mod memcheck;
-mod outcome;
-mod payload;
 pub mod provider;
 mod receiver;
-mod renewal;
-mod response;
-mod secret;
-mod signature;
 pub mod store;
-mod strict;
 mod trace;
-mod verifier;
-mod vocabulary;
 mod webhook;
 
-pub use delivery::Delivery;
+pub use error::{Error, PolicyError, SecretError};
+pub use event::{Event, EventData, Extra, Json, Number, UnknownEvent};
 /// The `http` crate, whose header types are part of this crate's interface.
 pub use http;
-/// The `redis` crate, whose connection a Redis store takes.
-#[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-pub use redis;
-/// The `sqlx` crate, whose pool a SQL store takes.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
-pub use sqlx;
-
-pub use error::{Error, PolicyError, SecretError};
-pub use event::{Event, EventData, UnknownEvent};
-pub use header::HeaderValues;
-pub use incoming::Incoming;
-pub use json::{Json, Number};
-pub use key::IdempotencyKey;
-pub use outcome::Outcome;
-pub use payload::Extra;
+#[cfg(countersign_memcheck)]
+#[doc(hidden)]
+pub use mac::memcheck;
+pub use mac::{MatchedSecret, Secret, Secrets, Signature, Verification, Verifier};
 #[doc(inline)]
 pub use provider::Provider;
-pub use receiver::Receiver;
-pub use secret::{Secret, Secrets};
-pub use signature::Signature;
+pub use receiver::{Outcome, Receiver};
 #[doc(inline)]
-pub use store::{IdempotencyStore, MemoryStore};
-pub use verifier::{MatchedSecret, Verification, Verifier};
-pub use webhook::Webhook;
+pub use store::{IdempotencyKey, IdempotencyStore, MemoryStore};
+pub use webhook::{Delivery, HeaderValues, Incoming, Webhook};
 
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
@@ -141,19 +105,6 @@ pub use adapter::axum;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use adapter::tower;
-#[cfg(feature = "postgres")]
-#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
-#[doc(inline)]
-pub use store::PostgresStore;
-#[cfg(feature = "redis")]
-#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
-#[doc(inline)]
-pub use store::RedisStore;
-#[cfg(feature = "sqlite")]
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-#[doc(inline)]
-pub use store::SqliteStore;
-
 /// What the exported macros need to name. Not for use by hand.
 #[doc(hidden)]
 pub mod __private {
@@ -161,12 +112,10 @@ pub mod __private {
 
     pub use serde;
 
-    pub use crate::event::{deserialize, serialize};
-    pub use crate::payload::{Fields, optional, read, unknown};
-    pub use crate::strict::once;
+    pub use crate::event::{Fields, deserialize, once, optional, read, serialize, unknown};
 }
 
-#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

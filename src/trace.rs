@@ -43,7 +43,7 @@ mod on {
     use tracing::{Instrument, debug, error, info, info_span, warn};
 
     use super::{Ended, Named, Severity};
-    use crate::key::is_short_and_plain;
+    use crate::store::is_short_and_plain;
 
     fn plain(text: Option<&str>) -> Option<&str> {
         text.filter(|text| is_short_and_plain(text))

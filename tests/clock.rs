@@ -1,17 +1,10 @@
 //! Instances of the program `receiver` with clocks an hour off, on one store: nothing changes, since
 //! all times are the store's.
 //!
-//! It needs the program: `cargo build --features axum,postgres,redis,sqlite --example receiver`, and
+//! It needs the program: `cargo build --features axum --example receiver`, and
 //! `faketime`, in Debian's package of that name.
 
-#![cfg(all(
-    unix,
-    feature = "axum",
-    feature = "conformance",
-    feature = "postgres",
-    feature = "redis",
-    feature = "sqlite"
-))]
+#![cfg(all(unix, feature = "axum", feature = "conformance"))]
 
 mod common;
 
@@ -26,10 +19,11 @@ use common::instance::Instance;
 use common::servers::{Server, missing};
 use common::{THREEQPR, webhook};
 use countersign::provider::ThreeQpr;
-use countersign::redis::{self, aio::MultiplexedConnection};
-use countersign::sqlx::{self, Connection, PgConnection, PgPool};
 use countersign::store::{Claim, Fenced, conformance::fresh_key};
-use countersign::{IdempotencyStore, MemoryStore, PostgresStore};
+use countersign::{IdempotencyStore, MemoryStore};
+use countersign_redis::redis::{self, aio::MultiplexedConnection};
+use countersign_sqlx::PostgresStore;
+use countersign_sqlx::sqlx::{self, Connection, PgConnection, PgPool};
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};

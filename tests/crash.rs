@@ -1,9 +1,9 @@
 //! Two instances of the program `receiver` on one store, killed and stalled at random under load.
 //!
-//! It needs the program: `cargo build --features axum,postgres,redis,sqlite --example receiver`. The tables
-//! are printed with `cargo test --features axum,postgres,redis,sqlite --test crash -- --nocapture`.
+//! It needs the program: `cargo build --features axum --example receiver`. The tables
+//! are printed with `cargo test --features axum --test crash -- --nocapture`.
 
-#![cfg(all(unix, feature = "axum", feature = "postgres", feature = "redis", feature = "sqlite"))]
+#![cfg(all(unix, feature = "axum"))]
 
 mod common;
 
@@ -21,7 +21,7 @@ use common::instance::Instance;
 use common::servers::Server;
 use common::{THREEQPR, webhook};
 use countersign::provider::ThreeQpr;
-use countersign::sqlx::{self, Connection, PgConnection, SqliteConnection};
+use countersign_sqlx::sqlx::{self, Connection, PgConnection, SqliteConnection};
 use fastrand::Rng;
 use http::Request;
 use http_body_util::{BodyExt, Full};

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use common::servers::Server;
 use common::{signed, webhook};
 use countersign::provider::ThreeQpr;
-use countersign::redis::Client;
-use countersign::redis::aio::ConnectionManagerConfig;
-use countersign::sqlx::postgres::PgPoolOptions;
-use countersign::{Error, IdempotencyStore, Outcome, PostgresStore, Receiver, RedisStore};
+use countersign::{Error, IdempotencyStore, Outcome, Receiver};
+use countersign_redis::RedisStore;
+use countersign_redis::redis::Client;
+use countersign_redis::redis::aio::ConnectionManagerConfig;
+use countersign_sqlx::PostgresStore;
+use countersign_sqlx::sqlx::postgres::PgPoolOptions;
 
 const EVENTS: usize = 600;
 const WORKERS: usize = 16;

@@ -1,6 +1,7 @@
 //! The contract of a store, on this crate's stores, and on stores that break it.
 
-mod common;
+#[path = "common/race.rs"]
+mod race;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -74,7 +75,7 @@ async fn an_erased_error_is_the_stores_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_16_tasks_on_one_key_one_acquires_it_and_none_fails() {
     let store = Arc::new(MemoryStore::new());
-    common::one_wins_each_of_5_000_rounds(&vec![store; common::RACERS]).await;
+    race::one_wins_each_of_5_000_rounds(&vec![store; race::RACERS]).await;
 }
 
 /// A fixed point may be any: the year 1, say, from which on it is more nanoseconds than 64 bits hold.

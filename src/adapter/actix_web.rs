@@ -26,13 +26,13 @@ use ::actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseErr
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::delivery::Delivery;
 use crate::error::{BoxError, Error};
-use crate::incoming::Incoming;
-use crate::outcome::Outcome;
 use crate::provider::Provider;
+use crate::receiver::Outcome;
 use crate::receiver::Receiver;
 use crate::store::IdempotencyStore;
+use crate::webhook::Delivery;
+use crate::webhook::Incoming;
 use crate::webhook::Webhook;
 
 pub use crate::adapter::verified::Verified;

@@ -10,8 +10,8 @@ use axum_core::extract::{FromRef, FromRequest, Request};
 use axum_core::response::{IntoResponse, Response};
 
 use crate::error::Error;
-use crate::outcome::Outcome;
 use crate::provider::Provider;
+use crate::receiver::Outcome;
 use crate::receiver::Receiver;
 use crate::webhook::Webhook;
 

@@ -25,13 +25,13 @@ use http_body_util::{BodyExt, LengthLimitError};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::delivery::Delivery;
 use crate::error::{BoxError, Error};
-use crate::incoming::Incoming;
-use crate::outcome::Outcome;
 use crate::provider::Provider;
+use crate::receiver::Outcome;
 use crate::receiver::Receiver;
 use crate::store::IdempotencyStore;
+use crate::webhook::Delivery;
+use crate::webhook::Incoming;
 use crate::webhook::Webhook;
 
 /// The `http-body` crate, whose [`Body`](http_body::Body) a request's body has to be.

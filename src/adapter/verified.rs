@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::delivery::Delivery;
 use crate::provider::Provider;
+use crate::webhook::Delivery;
 
 /// A verified delivery that owns its body, as the adapters hand it to your code: an extractor in
 /// `axum` and in `actix_web`, the body of the requests that `tower::VerifyLayer` lets pass, and the

@@ -8,9 +8,9 @@
 
 use http::HeaderName;
 
-use crate::json::{Json, Number};
+use crate::event::open_enum;
+use crate::event::{Json, Number};
 use crate::provider::Provider;
-use crate::vocabulary::vocabulary;
 
 /// Quote3D: `X-Webhook-Signature`, and `X-Webhook-Event`, which has to agree with the signed body.
 ///
@@ -206,7 +206,7 @@ crate::payload! {
     }
 }
 
-vocabulary! {
+open_enum! {
     /// A job's or a quote's status, as it came.
     pub struct Status, as
     /// The statuses that Quote3D's jobs API names for a job that has ended. (Its webhooks page

@@ -7,9 +7,9 @@
 
 use http::HeaderName;
 
-use crate::json::{Json, Number};
+use crate::event::open_enum;
+use crate::event::{Json, Number};
 use crate::provider::Provider;
-use crate::vocabulary::vocabulary;
 
 /// 3QPR: `X-3QPR-Signature`. The secret begins with `whsec_`, which is part of it.
 ///
@@ -126,7 +126,7 @@ crate::payload! {
     }
 }
 
-vocabulary! {
+open_enum! {
     /// What a QPR code is for, as it came.
     pub struct Template, as
     /// The templates that 3QPR's API names.

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::key::IdempotencyKey;
+use crate::store::IdempotencyKey;
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease};
 
 /// A lease or a retention that no test outlives.

@@ -20,8 +20,8 @@ use std::sync::{
 };
 
 use crate::error::PolicyError;
-use crate::key::IdempotencyKey;
-use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease, check_retention};
+use crate::store::IdempotencyKey;
+use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
 
 /// A store in the memory of this process: for tests, and for a service of one process for which it
 /// is no harm to handle an event again after a restart.
@@ -331,7 +331,7 @@ impl IdempotencyStore for MemoryStore {
     type Error = MemoryStoreError;
 
     async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, MemoryStoreError> {
-        check_lease(lease)?;
+        check_lease_duration(lease)?;
         loop {
             // First, since a claim of a key that is there needs no place.
             if let Some(claim) = self.try_claim(key, lease) {
@@ -365,7 +365,7 @@ impl IdempotencyStore for MemoryStore {
     }
 
     async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, MemoryStoreError> {
-        check_lease(lease_for)?;
+        check_lease_duration(lease_for)?;
         Ok(self.fenced(lease, |entry, now| {
             if !entry.is_done() {
                 entry.deadline = now.saturating_add(nanos(lease_for));

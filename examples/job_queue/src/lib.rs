@@ -15,9 +15,9 @@ use axum::extract::{FromRef, State};
 use axum::routing::post;
 use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, nowtoprint};
-use countersign::sqlx::PgPool;
-use countersign::store::Recorded;
-use countersign::{Error, IdempotencyKey, Outcome, PostgresStore, Webhook};
+use countersign_sqlx::sqlx::PgPool;
+use countersign::{Error, IdempotencyKey, Outcome, Webhook};
+use countersign_sqlx::{PostgresStore, Recorded};
 use graphile_worker::{
     IntoTaskHandlerResult, JobSpec, TaskHandler, WorkerContext, WorkerOptions, WorkerUtils,
 };

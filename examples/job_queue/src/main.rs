@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use countersign::sqlx::PgPool;
-use countersign::sqlx::postgres::PgPoolOptions;
-use countersign::{PostgresStore, Secrets, Webhook};
+use countersign_sqlx::sqlx::PgPool;
+use countersign_sqlx::sqlx::postgres::PgPoolOptions;
+use countersign::{Secrets, Webhook};
+use countersign_sqlx::PostgresStore;
 use job_queue::{BoxError, Inbox, worker};
 use tokio::net::TcpListener;
 use tokio::time::sleep;

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use countersign::provider::NowToPrint;
-use countersign::sqlx::{self, PgPool, query_scalar};
+use countersign_sqlx::sqlx::{self, PgPool, query_scalar};
 use countersign::{Secret, Webhook};
 use graphile_worker::JobComplete;
 use job_queue::{Inbox, worker};

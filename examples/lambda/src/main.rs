@@ -20,10 +20,11 @@
 //! ```
 
 use countersign::provider::{Quote3d, quote3d};
-use countersign::redis::Client;
-use countersign::redis::aio::ConnectionManagerConfig;
+use countersign_redis::redis::Client;
+use countersign_redis::redis::aio::ConnectionManagerConfig;
 use countersign::tower::{Endpoint, Verified};
-use countersign::{Receiver, RedisStore, Secrets, Webhook};
+use countersign::{Receiver, Secrets, Webhook};
+use countersign_redis::RedisStore;
 
 async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), countersign::Error> {
     match delivery.event()? {

@@ -11,14 +11,16 @@ use compare::claims::{LEASE, claim_and_complete};
 use compare::keys::keys;
 use compare::record::put;
 use compare::servers::Server;
-use countersign::redis::{self, Client};
-use countersign::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use countersign::sqlx::sqlite::{
+use countersign_redis::redis::{self, Client};
+use countersign_sqlx::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use countersign::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection};
-use countersign::store::{Claim, TableName};
-use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PostgresStore, RedisStore, SqliteStore};
+use countersign_sqlx::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection};
+use countersign::store::Claim;
+use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
+use countersign_redis::RedisStore;
+use countersign_sqlx::{PostgresStore, SqliteStore, TableName};
 
 const ROUNDS: usize = 45;
 /// The claims of a turn. All rounds' together, twice, are fewer than the fewest keys.

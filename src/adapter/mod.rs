@@ -1,0 +1,11 @@
+//! Framework adapters: each reads a request's body within its limit, and verifies it.
+
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
+#[cfg(feature = "axum")]
+pub mod axum;
+mod response;
+#[cfg(feature = "tower")]
+pub mod tower;
+#[cfg(any(feature = "tower", feature = "actix-web"))]
+mod verified;

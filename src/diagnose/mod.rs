@@ -1,0 +1,317 @@
+//! For operators, with the feature `diagnose`: what would have made a delivery verify, by a [`Diagnoser`].
+
+mod body;
+mod cause;
+mod diagnosis;
+mod hash;
+mod header;
+mod json;
+mod secret;
+mod style;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use cause::{Cause, JsonLayout};
+pub use diagnosis::{Diagnosis, Hint};
+use hash::{Algorithm, Work};
+use header::{Claim, Found};
+use secret::Key;
+
+use crate::mac::MatchedSecret;
+use crate::mac::{Secrets, wipe_stack};
+use crate::provider::Provider;
+use crate::webhook::Body;
+use crate::webhook::HeaderValues;
+use crate::webhook::Webhook;
+
+/// Says why a delivery was refused as unsigned: given the headers, the body and the secrets that failed, it
+/// tries what is known to happen on the way, and names what **would have** verified, and the cure.
+///
+/// It is for operators, in a log or a program: what it finds is not for whoever sent the delivery, who must
+/// learn no more than 401. It never accepts a delivery.
+///
+/// ```
+/// use countersign::{Secret, Signature, diagnose::Diagnoser, provider::ThreeQpr};
+///
+/// let secret = Secret::new("whsec_0123456789abcdef")?;
+/// let signature = Signature::sign(&secret, b"{\"event\": \"scan.created\"}").to_string();
+/// let headers = [("X-3QPR-Signature", signature.as_bytes())];
+///
+/// let diagnosis = Diagnoser::<ThreeQpr>::new(secret).diagnose(headers, b"{\"event\":\"scan.created\"}");
+/// assert_eq!(diagnosis.code(), "body_reserialised");
+/// eprintln!("{diagnosis}");
+/// # Ok::<(), countersign::SecretError>(())
+/// ```
+///
+/// # Limits
+///
+/// | | |
+/// |---|---|
+/// | accidents together | three, of which two of the body |
+/// | hashes | 65,536 ([`MAX_HASHES`](Diagnosis::MAX_HASHES)), whatever it is given |
+/// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); where the search ends for that, [`Hint::Unfinished`] says so |
+/// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnosis::MAX_BODY_LEN)); of a longer one it is only said whether it verifies, for a hash of all of it with each of the webhook's secrets |
+/// | other secrets | eight sets ([`MAX_OTHERS`](Diagnosis::MAX_OTHERS)) |
+/// | headers | four values of the signature's, and four of others that look like a signature's, of 2 KiB each |
+///
+/// For JSON of 1 MiB with 8 secrets and 64 others, that is enough to try each accident alone.
+///
+/// What cannot be undone is not found: sorted names, bytes that were replaced (but one), numbers beyond lost zeros. Of
+/// the first two there is a [`Hint`].
+pub struct Diagnoser<P> {
+    webhook: Webhook<P>,
+    secrets: Secrets,
+    others: Vec<(Arc<str>, Secrets)>,
+    are_too_many: bool,
+}
+
+impl<P: Provider + Default> Diagnoser<P> {
+    /// For a provider that needs no settings, with the secrets that its webhook has.
+    #[must_use]
+    pub fn new(secrets: impl Into<Secrets>) -> Self {
+        Self::for_provider(P::default(), secrets)
+    }
+}
+
+impl<P: Provider> Diagnoser<P> {
+    /// For a provider with settings, with the secrets that its webhook has.
+    #[must_use]
+    pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
+        let secrets = secrets.into();
+        let webhook = Webhook::for_provider(provider, secrets.clone());
+        Self { webhook, secrets, others: Vec::new(), are_too_many: false }
+    }
+
+    /// Adds other secrets to try, such as another provider's, another environment's or an old one's, by a name
+    /// that is safe to show. Beyond [`MAX_OTHERS`](Diagnosis::MAX_OTHERS) they are not tried, and a
+    /// [`Hint`] says so.
+    #[must_use]
+    pub fn with_other(mut self, name: impl Into<String>, secrets: impl Into<Secrets>) -> Self {
+        if self.others.len() < Diagnosis::MAX_OTHERS {
+            self.others.push((name.into().into(), secrets.into()));
+        } else {
+            self.are_too_many = true;
+        }
+        self
+    }
+
+    /// Looks for what would have made the signature verify.
+    ///
+    /// The headers are all that came, every occurrence of each, with names in any case; the body is what
+    /// the verifier was given. It may take seconds for a long body: keep it off the way of requests.
+    ///
+    /// ```
+    /// # use countersign::{Secret, diagnose::Diagnoser, provider::ThreeQpr};
+    /// # let diagnoser = Diagnoser::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// # let (headers, body) = (http::HeaderMap::new(), b"{}");
+    /// // Of a `HeaderMap`:
+    /// let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+    /// let diagnosis = diagnoser.diagnose(headers, body);
+    /// # assert_eq!(diagnosis.hints()[0].code(), "signature_missing");
+    /// # Ok::<(), countersign::SecretError>(())
+    /// ```
+    pub fn diagnose<'h, N: AsRef<str>>(
+        &self,
+        headers: impl IntoIterator<Item = (N, &'h [u8])>,
+        body: &[u8],
+    ) -> Diagnosis {
+        let headers: Vec<_> = headers.into_iter().collect();
+        let diagnosis = self.look_into(&headers, body);
+        wipe_stack();
+        diagnosis
+    }
+
+    #[inline(never)]
+    fn look_into<N: AsRef<str>>(&self, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
+        let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, *value)));
+        let mut found = Found::default();
+        for (name, value) in headers {
+            found.add(self.webhook.signature_header().as_str(), name.as_ref(), value);
+        }
+        // By the very rule that a webhook goes by, but without its log: nobody was answered.
+        if let Ok(matched) = self.webhook.check(&values, body) {
+            return self.of_verified(matched, &values, body);
+        }
+        let claims = found.claims();
+        let hashes = values.signature().map_or(0, |_| self.secrets.iter().count() as u64);
+        let work = Work { hashes, bytes: hashes * body.len() as u64 };
+        let keys = self.keys();
+        let mut search =
+            Search { pairs: Pair::all(&keys, &claims), tried: HashMap::new(), work, proof: None };
+        let is_looked_into = body.len() <= body::MAX_LEN;
+        let is_finished = is_looked_into && search.run(body).is_continue();
+        let (work, proof) = (search.work, search.proof);
+        if let Some((causes, secret_label)) = proof {
+            return Diagnosis { is_verified: false, causes, hints: Vec::new(), secret_label, work };
+        }
+        let mut hints = self.hints(&found, &claims, body);
+        if is_looked_into && !is_finished {
+            hints.push(Hint::Unfinished);
+        }
+        Diagnosis { is_verified: false, causes: Vec::new(), hints, secret_label: None, work }
+    }
+
+    fn of_verified(&self, matched: MatchedSecret, values: &HeaderValues<'_>, body: &[u8]) -> Diagnosis {
+        let hashes = matched.position() as u64 + 1;
+        let secret_label = matched.label().map(Into::into);
+        // The time is not looked at, since the webhook has no greatest age.
+        let now = || SystemTime::UNIX_EPOCH;
+        let verdict = self.webhook.judge(Ok(matched), values.event(), Body::Borrowed(body), now);
+        let hints = verdict.err().map(|error| Hint::RefusedAfterwards { code: error.code() });
+        Diagnosis {
+            is_verified: true,
+            causes: Vec::new(),
+            hints: hints.into_iter().collect(),
+            secret_label,
+            work: Work { hashes, bytes: hashes * body.len() as u64 },
+        }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let own = self.secrets.iter().map(|secret| Key::new(secret, None));
+        let others = self
+            .others
+            .iter()
+            .flat_map(|(name, secrets)| secrets.iter().map(move |secret| Key::new(secret, Some(name))));
+        own.chain(others).flat_map(Key::with_variants).collect()
+    }
+
+    fn hints(&self, found: &Found<'_>, claims: &[Claim], body: &[u8]) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        let mut add = |hint, is_so| {
+            if is_so {
+                hints.push(hint);
+            }
+        };
+        add(Hint::NoSecret, self.secrets.iter().next().is_none());
+        add(Hint::SignatureMissing, found.own.is_empty());
+        add(Hint::SignatureMalformed, !found.own.is_empty() && claims.is_empty());
+        for (name, _) in &found.other {
+            add(Hint::OtherSignatureHeader { name: name.clone() }, true);
+        }
+        add(Hint::BodyEmpty, body.is_empty());
+        add(Hint::BodyTooLong, body.len() > body::MAX_LEN);
+        add(Hint::BodyStringified, body == b"[object Object]");
+        add(Hint::BodyLossy, body.windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()));
+        let differs = found.content_length.is_some_and(|length| length != body.len() as u64);
+        add(Hint::BodyLengthDiffers, differs && !found.is_encoded);
+        add(Hint::BodyCompressed, found.is_encoded);
+        add(Hint::BodyKeysSorted, body.len() <= body::MAX_LEN && json::are_names_sorted(body));
+        add(Hint::TooManyOthers, self.are_too_many);
+        hints
+    }
+}
+
+/// Redacted: names alone.
+impl<P: Provider> fmt::Debug for Diagnoser<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = self.others.iter().map(|(name, _)| name);
+        f.debug_struct("Diagnoser")
+            .field("provider", &P::NAME)
+            .field("signature_header", self.webhook.signature_header())
+            .field("secrets", &self.secrets)
+            .field("others", &others.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key and a claim to be tried together, with what happened to both.
+struct Pair<'s> {
+    key: &'s Key,
+    claim: &'s Claim,
+    causes: Vec<Cause>,
+}
+
+impl<'s> Pair<'s> {
+    fn all(keys: &'s [Key], claims: &'s [Claim]) -> Vec<Self> {
+        let with = |claim: &'s Claim| {
+            // A hash without a key needs but one.
+            let keys =
+                if claim.algorithm == Algorithm::PlainSha256 { &keys[..keys.len().min(1)] } else { keys };
+            keys.iter().map(move |key| Self {
+                key,
+                claim,
+                causes: [&*claim.causes, &*causes_of(key, claim)].concat(),
+            })
+        };
+        claims.iter().flat_map(with).filter(|pair| pair.causes.len() <= MAX_ACCIDENTS).collect()
+    }
+}
+
+/// What happened to the secret. Standard Webhooks decode it themselves, which is no accident, and a plain
+/// hash has none.
+fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
+    let is_theirs = claim.causes.contains(&Cause::SignatureOfStandardWebhooks);
+    let is_accident = |cause: &&Cause| match cause {
+        _ if claim.algorithm == Algorithm::PlainSha256 => false,
+        Cause::SecretPrefixDropped | Cause::SecretBase64Decoded => !is_theirs,
+        _ => true,
+    };
+    key.causes.iter().filter(is_accident).cloned().collect()
+}
+
+/// The search for the fewest accidents that explain a claim.
+struct Search<'s> {
+    pairs: Vec<Pair<'s>>,
+    /// Each body that was tried, by its hash, and how many accidents it took; of it, and of all.
+    tried: HashMap<u64, (usize, usize)>,
+    work: Work,
+    proof: Option<(Vec<Cause>, Option<Arc<str>>)>,
+}
+
+/// How many accidents together are looked for.
+const MAX_ACCIDENTS: usize = 3;
+/// How many of them of the body.
+const MAX_BODY_ACCIDENTS: usize = 2;
+
+impl Search<'_> {
+    /// Breaks off with a proof, or at the limit.
+    fn run(&mut self, body: &[u8]) -> ControlFlow<()> {
+        for accidents in 1..=MAX_ACCIDENTS {
+            for of_body in 0..=accidents.min(MAX_BODY_ACCIDENTS) {
+                let elsewhere = accidents - of_body;
+                if self.pairs.iter().any(|pair| pair.causes.len() == elsewhere) {
+                    body::visit_each(body, of_body, &mut |body, causes| {
+                        if self.is_tried(body, (of_body, accidents)) {
+                            return ControlFlow::Continue(());
+                        }
+                        self.try_body(body, causes, elsewhere)
+                    })?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether fewer accidents lead to the same body, or as many in another way.
+    fn is_tried(&mut self, body: &[u8], accidents: (usize, usize)) -> bool {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(body);
+        let hash = hasher.finish();
+        let is_tried = |before: &(usize, usize)| before.0 < accidents.0 || *before == accidents;
+        self.tried.get(&hash).is_some_and(is_tried) || {
+            self.tried.insert(hash, accidents);
+            false
+        }
+    }
+
+    /// Tries a body with every key and claim that have so many accidents together.
+    fn try_body(&mut self, body: &[u8], of_body: &[Cause], accidents: usize) -> ControlFlow<()> {
+        for Pair { key, claim, causes } in self.pairs.iter().filter(|pair| pair.causes.len() == accidents) {
+            if !self.work.spend(claim.before.len() + body.len()) {
+                return ControlFlow::Break(());
+            }
+            if hash::makes(claim.algorithm, &key.bytes, [&claim.before, body], &claim.tag) {
+                let is_keyed = claim.algorithm != Algorithm::PlainSha256;
+                self.proof = Some(([causes, of_body].concat(), key.label.clone().filter(|_| is_keyed)));
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

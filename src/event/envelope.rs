@@ -1,0 +1,209 @@
+//! The strict reading of a signed body: a JSON object that names an event.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::Error;
+use crate::event::json_object::{Text, once};
+
+/// What every provider's body has in common, borrowed from it where no escape stands in the way.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) event: Cow<'a, str>,
+    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) timestamp: Option<Cow<'a, str>>,
+    /// The text of `data` as it stands in the body; none where it is absent.
+    pub(crate) data: Option<&'a str>,
+}
+
+impl<'a> Envelope<'a> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        // First the whole body, since the parser does not look into what it skips.
+        let text =
+            std::str::from_utf8(body).map_err(|error| Error::MalformedPayload { source: error.into() })?;
+        serde_json::from_str(text).map_err(|error| Error::MalformedPayload { source: error.into() })
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, since a derived struct would take an array as well.
+        deserializer.deserialize_map(EnvelopeVisitor)
+    }
+}
+
+struct EnvelopeVisitor;
+
+impl<'de> Visitor<'de> for EnvelopeVisitor {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a string `event`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut event: Option<Text<'de>> = None;
+        let mut id: Option<Option<Text<'de>>> = None;
+        let mut timestamp: Option<Option<Text<'de>>> = None;
+        let mut data: Option<&'de RawValue> = None;
+        let mut ignored = HashSet::new();
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match &*key.0 {
+                "event" => once("event", &mut event, &mut map)?,
+                "id" => once("id", &mut id, &mut map)?,
+                "timestamp" => once("timestamp", &mut timestamp, &mut map)?,
+                "data" => once("data", &mut data, &mut map)?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    if !ignored.insert(key.0) {
+                        return Err(A::Error::custom("repeated field"));
+                    }
+                }
+            }
+        }
+        let text = |field: Option<Option<Text<'de>>>| field.flatten().map(|text| text.0);
+        Ok(Envelope {
+            event: event.ok_or_else(|| A::Error::missing_field("event"))?.0,
+            id: text(id),
+            timestamp: text(timestamp),
+            data: data.map(RawValue::get),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_is_an_object_with_a_string_event() {
+        let accepted = [
+            r#"{"event":"a"}"#,
+            r#" {"event":"a"} "#,
+            r#"{"event":""}"#,
+            r#"{"event":"a","id":null,"timestamp":null,"data":null}"#,
+            r#"{"data":[[]],"timestamp":"yesterday","id":"1","event":"a"}"#,
+            r#"{"event":"a","more":{"event":"b","event":"c"},"and":1e99999}"#,
+            r#"{"ev\u0065nt":"\u0061"}"#,
+        ];
+        for body in accepted {
+            assert!(Envelope::parse(body.as_bytes()).is_ok(), "{body}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_malformed() {
+        let refused = [
+            "",
+            " ",
+            "null",
+            "7",
+            r#""event""#,
+            r#"["a"]"#,
+            r#"["a",null,null,null]"#,
+            "{}",
+            r#"{"id":"1","data":{}}"#,
+            r#"{"event":null}"#,
+            r#"{"event":7}"#,
+            r#"{"event":["a"]}"#,
+            r#"{"event":"a","id":7}"#,
+            r#"{"event":"a","id":{}}"#,
+            r#"{"event":"a","timestamp":1773153000}"#,
+            r#"{"event":"a"}x"#,
+            r#"{"event":"a"}{}"#,
+            r#"{"event":"a""#,
+            r#"{"event":"a",}"#,
+            r#"{'event':'a'}"#,
+            r#"{"event":"a","data":}"#,
+            r#"{"event":"a","data":undefined}"#,
+            r#"{"event":"a","data":NaN}"#,
+            r#"{"event":"a" /* b */}"#,
+            r#"{"event":"\ud800"}"#,
+            "{\"event\":\"a\nb\"}",
+            "\u{feff}{\"event\":\"a\"}",
+            "{\"event\":\"a\"}\0",
+        ];
+        for body in refused {
+            assert!(
+                matches!(Envelope::parse(body.as_bytes()), Err(Error::MalformedPayload { .. })),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_to_the_log_what_was_expected() {
+        let cases = [
+            ("7", "expected an object with a string `event`"),
+            ("{}", "missing field `event`"),
+            (r#"{"event":7}"#, "expected a string"),
+            (r#"{"event":"a","id":null,"id":"1"}"#, "duplicate field `id`"),
+            (r#"{"event":"a","x":1,"x":2}"#, "repeated field"),
+        ];
+        for (body, expected) in cases {
+            let Err(Error::MalformedPayload { source }) = Envelope::parse(body.as_bytes()) else { panic!() };
+            assert!(source.to_string().contains(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_repeated_however_it_is_written() {
+        let refused = [
+            r#"{"event":"a","event":"a"}"#,
+            r#"{"event":"a","ev\u0065nt":"a"}"#,
+            r#"{"event":"a","id":null,"id":null}"#,
+            r#"{"event":"a","id":null,"id":"1"}"#,
+            r#"{"event":"a","timestamp":"t","timestamp":null}"#,
+            r#"{"event":"a","data":null,"data":1}"#,
+            r#"{"event":"a","x":1,"x":2}"#,
+            r#"{"event":"a","x":1,"y":1,"\u0078":2}"#,
+        ];
+        for body in refused {
+            assert!(
+                matches!(Envelope::parse(body.as_bytes()), Err(Error::MalformedPayload { .. })),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_body_is_utf8_throughout() {
+        for body in [
+            &b"{\"event\":\"a\",\"more\":\"\xff\"}"[..],
+            b"{\"event\":\"a\",\"data\":\"\xff\"}",
+            b"{\"event\":\"a\",\"\xc0\x80\":1}",
+            b"{\"event\":\"\xed\xa0\x80\"}",
+        ] {
+            assert!(matches!(Envelope::parse(body), Err(Error::MalformedPayload { .. })));
+        }
+    }
+
+    #[test]
+    fn nesting_of_any_depth_overflows_no_stack() {
+        // Miri, which is some thousand times slower, has a stack of its own.
+        let depth = if cfg!(miri) { 200 } else { 1_000_000 };
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            for body in
+                [format!(r#"{{"event":"a","data":{deep}}}"#), format!(r#"{{"event":"a","more":{deep}}}"#)]
+            {
+                assert!(Envelope::parse(body.as_bytes()).is_ok());
+            }
+            let body = format!(r#"{{"event":{deep}}}"#);
+            assert!(Envelope::parse(body.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn fields_are_borrowed_unless_they_have_escapes() {
+        let envelope = Envelope::parse(br#"{"event":"a","id":"\u0062","data": { "x" : 1 } }"#).unwrap();
+        assert!(matches!(envelope.event, Cow::Borrowed("a")));
+        assert_eq!(envelope.id.as_deref(), Some("b"));
+        assert_eq!(envelope.timestamp, None);
+        assert_eq!(envelope.data, Some(r#"{ "x" : 1 }"#));
+    }
+}

@@ -1,0 +1,317 @@
+//! An event's data: the documented fields by name, and everything else kept.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+
+use crate::event::Json;
+use crate::event::json_object::Text;
+
+/// What came with a payload and stands in none of its typed fields, in the order it came.
+///
+/// Here are the fields that this version does not know, and the optional ones that came with
+/// another type than expected, `null` included. So a payload that is written back as JSON equals
+/// the JSON that came in.
+///
+/// ```
+/// use countersign::provider::nowtoprint::QuoteReceived;
+///
+/// let text = r#"{"rfqId":"rfq_1","quoteId":"quote_1","priority":"rush"}"#;
+/// let quote: QuoteReceived = serde_json::from_str(text)?;
+/// assert_eq!(quote.extra.get("priority").unwrap().as_str(), r#""rush""#);
+/// assert_eq!(serde_json::to_string(&quote)?, text);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extra(Content);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Fields(Vec<(String, Json)>),
+    Whole(Json),
+}
+
+impl Extra {
+    /// The first value under this name, as it stood on the wire.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.iter().find(|field| field.0 == name).map(|field| field.1)
+    }
+
+    /// Every name with its value. A name may stand more than once, if it did on the wire.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        let fields = match &self.0 {
+            Content::Fields(fields) => fields.as_slice(),
+            Content::Whole(_) => &[],
+        };
+        fields.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The whole data, where it cannot be told apart into fields: it is no object (`null` for an event
+    /// without data), has a declared field twice, or a field's name that is not Unicode. Only
+    /// payloads without a required field can be so, and all their fields are `None` then.
+    #[must_use]
+    pub fn as_whole(&self) -> Option<&Json> {
+        match &self.0 {
+            Content::Fields(_) => None,
+            Content::Whole(json) => Some(json),
+        }
+    }
+
+    /// Whether the typed fields hold all that came.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.0, Content::Fields(fields) if fields.is_empty())
+    }
+
+    fn push(&mut self, name: Cow<'_, str>, value: Json) {
+        match &mut self.0 {
+            Content::Fields(fields) => fields.push((name.into_owned(), value)),
+            Content::Whole(_) => {}
+        }
+    }
+
+    /// Writes the fields behind the typed ones.
+    #[doc(hidden)]
+    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        self.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
+    }
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Self(Content::Fields(Vec::new()))
+    }
+}
+
+/// Declares the type of an event's data: a struct with its required and its optional fields, and
+/// with `extra`, which keeps everything else. It is read and written losslessly.
+///
+/// - A **required** field has to be there with its type; without it the event is
+///   [`InvalidEvent`](crate::Error::InvalidEvent).
+/// - An **optional** field is an `Option`, and `None` where it is absent or has another type; what
+///   came then is in `extra`, so that it fails nothing and is not lost.
+/// - Of a declared field that comes twice nobody can say which one is meant: that is an error too.
+/// - With no required field there is no error: data that is no object, or has such a field, is kept as
+///   a whole in `extra`.
+///
+/// `required { … }` stands before `optional { … }`, and either may be left out; no field may be
+/// called `extra`.
+///
+/// ```
+/// countersign::payload! {
+///     /// A release was published.
+///     pub struct Release {
+///         required {
+///             /// The tag that was released.
+///             tag_name: String = "tagName",
+///         }
+///         optional {
+///             /// Its size in bytes.
+///             size: countersign::Number = "size",
+///         }
+///     }
+/// }
+///
+/// let text = r#"{"tagName":"v1.0","size":"unknown","draft":false}"#;
+/// let release: Release = serde_json::from_str(text)?;
+/// assert_eq!(release.tag_name, "v1.0");
+/// assert_eq!(release.size, None);
+/// assert_eq!(release.extra.get("size").unwrap().as_str(), r#""unknown""#);
+/// assert_eq!(serde_json::to_string(&release)?, text);
+/// assert!(serde_json::from_str::<Release>("{}").is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[macro_export]
+macro_rules! payload {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $payload:ident {
+            $(required {
+                $( $(#[$required_meta:meta])* $required:ident: $required_type:ty = $required_name:literal ),+ $(,)?
+            })?
+            $(optional {
+                $( $(#[$optional_meta:meta])* $optional:ident: $optional_type:ty = $optional_name:literal ),* $(,)?
+            })?
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        $vis struct $payload {
+            $($( $(#[$required_meta])* pub $required: $required_type, )+)?
+            $($( $(#[$optional_meta])* pub $optional: ::core::option::Option<$optional_type>, )*)?
+            /// Everything else that came.
+            pub extra: $crate::Extra,
+        }
+
+        const _: () = {
+            #[derive(Default)]
+            struct __CountersignFields {
+                $($( $required: ::core::option::Option<$required_type>, )+)?
+                $($( $optional: ::core::option::Option<$optional_type>, )*)?
+            }
+
+            impl $crate::__private::Fields for __CountersignFields {
+                type Payload = $payload;
+
+                const REQUIRED: &'static [&'static str] = &[$($( $required_name, )+)?];
+
+                fn read<'de, __A: $crate::__private::serde::de::MapAccess<'de>>(
+                    &mut self,
+                    name: $crate::__private::Cow<'_, str>,
+                    extra: &mut $crate::Extra,
+                    map: &mut __A,
+                ) -> ::core::result::Result<(), __A::Error> {
+                    match &*name {
+                        $($( $required_name => $crate::__private::once($required_name, &mut self.$required, map), )+)?
+                        $($( $optional_name => $crate::__private::optional($optional_name, &mut self.$optional, extra, map), )*)?
+                        _ => $crate::__private::unknown(name, extra, map),
+                    }
+                }
+
+                fn finish<__E: $crate::__private::serde::de::Error>(
+                    self,
+                    extra: $crate::Extra,
+                ) -> ::core::result::Result<$payload, __E> {
+                    ::core::result::Result::Ok($payload {
+                        $($( $required: self.$required.ok_or_else(|| __E::missing_field($required_name))?, )+)?
+                        $($( $optional: self.$optional, )*)?
+                        extra,
+                    })
+                }
+            }
+
+            impl<'de> $crate::__private::serde::Deserialize<'de> for $payload {
+                fn deserialize<__D: $crate::__private::serde::Deserializer<'de>>(
+                    deserializer: __D,
+                ) -> ::core::result::Result<Self, __D::Error> {
+                    $crate::__private::read::<__CountersignFields, __D>(deserializer)
+                }
+            }
+
+            impl $crate::__private::serde::Serialize for $payload {
+                fn serialize<__S: $crate::__private::serde::Serializer>(
+                    &self,
+                    serializer: __S,
+                ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                    if let ::core::option::Option::Some(whole) = self.extra.as_whole() {
+                        return $crate::__private::serde::Serialize::serialize(whole, serializer);
+                    }
+                    let mut map = $crate::__private::serde::Serializer::serialize_map(serializer, ::core::option::Option::None)?;
+                    $($( $crate::__private::serde::ser::SerializeMap::serialize_entry(&mut map, $required_name, &self.$required)?; )+)?
+                    $($( if let ::core::option::Option::Some(value) = &self.$optional {
+                        $crate::__private::serde::ser::SerializeMap::serialize_entry(&mut map, $optional_name, value)?;
+                    } )*)?
+                    self.extra.serialize_into(&mut map)?;
+                    $crate::__private::serde::ser::SerializeMap::end(map)
+                }
+            }
+        };
+    };
+}
+
+/// A payload half read, as `payload!` declares it: its fields so far.
+pub trait Fields: Default {
+    /// What it becomes.
+    type Payload;
+
+    /// The names of the required fields.
+    const REQUIRED: &'static [&'static str];
+
+    /// Takes the field's value.
+    ///
+    /// # Errors
+    /// If a declared field comes again, or a required one has another type.
+    fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: Cow<'_, str>,
+        extra: &mut Extra,
+        map: &mut A,
+    ) -> Result<(), A::Error>;
+
+    /// The payload.
+    ///
+    /// # Errors
+    /// If a required field is missing.
+    fn finish<E: serde::de::Error>(self, extra: Extra) -> Result<Self::Payload, E>;
+}
+
+/// Reads a payload.
+///
+/// # Errors
+/// For a payload with required fields, those of [`Fields`], and whatever is no object.
+pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::Payload, D::Error> {
+    if !F::REQUIRED.is_empty() {
+        return deserializer.deserialize_map(FieldsVisitor::<F>(PhantomData));
+    }
+    // Of this event nothing is documented, so nothing that comes may fail it.
+    let json = Json::deserialize(deserializer)?;
+    let fields =
+        serde_json::Deserializer::from_str(json.as_str()).deserialize_map(FieldsVisitor::<F>(PhantomData));
+    match fields {
+        Ok(payload) => Ok(payload),
+        Err(_) => F::default().finish(Extra(Content::Whole(json))),
+    }
+}
+
+/// Reads an optional field into its place if it has the place's type, and into `extra` if not.
+///
+/// # Errors
+/// If it comes again.
+pub fn optional<'de, T, A>(
+    name: &'static str,
+    field: &mut Option<T>,
+    extra: &mut Extra,
+    map: &mut A,
+) -> Result<(), A::Error>
+where
+    T: DeserializeOwned,
+    A: MapAccess<'de>,
+{
+    if field.is_some() || extra.get(name).is_some() {
+        return Err(A::Error::duplicate_field(name));
+    }
+    let json: Json = map.next_value()?;
+    match serde_json::from_str(json.as_str()) {
+        Ok(value) => *field = Some(value),
+        Err(_) => extra.push(Cow::Borrowed(name), json),
+    }
+    Ok(())
+}
+
+/// Keeps a field that the payload does not declare.
+///
+/// # Errors
+/// The deserializer's own.
+pub fn unknown<'de, A: MapAccess<'de>>(
+    name: Cow<'_, str>,
+    extra: &mut Extra,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    let json = map.next_value()?;
+    extra.push(name, json);
+    Ok(())
+}
+
+struct FieldsVisitor<F>(PhantomData<F>);
+
+impl<'de, F: Fields> Visitor<'de> for FieldsVisitor<F> {
+    type Value = F::Payload;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = F::default();
+        let mut extra = Extra::default();
+        while let Some(Text(name)) = map.next_key()? {
+            fields.read(name, &mut extra, &mut map)?;
+        }
+        fields.finish(extra)
+    }
+}

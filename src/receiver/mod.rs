@@ -1,0 +1,9 @@
+//! Each event handled once: a webhook and a store together.
+
+mod outcome;
+#[allow(clippy::module_inception, reason = "the room is named after its main noun")]
+mod receiver;
+mod renewal;
+
+pub use outcome::Outcome;
+pub use receiver::Receiver;

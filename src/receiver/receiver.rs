@@ -1,0 +1,333 @@
+//! A webhook and a store together: each event handled once, and the status to answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::error::{BoxError, PolicyError};
+use crate::provider::Provider;
+use crate::receiver::Outcome;
+use crate::receiver::renewal::{Lost, Renewal};
+use crate::store::IdempotencyKey;
+use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
+use crate::trace::{self, Span};
+use crate::webhook::Delivery;
+use crate::webhook::Webhook;
+
+/// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
+const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+
+/// It outlasts 3QPR's retries of 73 minutes by far. Quote3D can resend at any later time.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
+/// Joins a webhook and a store: it verifies a delivery, claims its key, runs your handler, marks
+/// the key done, and says what to answer.
+///
+/// **What it promises.** Nothing is acknowledged with a 2xx unless the handler succeeded and the
+/// store keeps that the key is done. Of deliveries of one event at the same time, one is handled.
+/// A forged delivery never reaches the store.
+///
+/// **What it cannot promise.** A handler that does its work and is killed before the key is done
+/// will run again. So make the handler's effect a durable enqueue, or make it repeatable by passing
+/// [`idempotency_key`](Delivery::idempotency_key) on.
+///
+/// If the future is dropped (the client has hung up), the key stays claimed until its lease lapses,
+/// since nobody knows how far the handler came; the provider's next retry after that handles it. A
+/// handler that takes longer than the provider waits is better run in a task of its own. The same holds
+/// for a handler that **panics**: nothing is answered, and the key stays claimed. Where that may happen,
+/// spawn its work with [`into_owned`](Delivery::into_owned) and await it: the runtime makes an error of the panic,
+/// which gives the key back and answers 500.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use countersign::{MemoryStore, Outcome, Receiver, Secret, Webhook, provider::ThreeQpr};
+/// # use http::{HeaderMap, HeaderName, HeaderValue};
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
+/// # let headers = HeaderMap::from_iter([(HeaderName::from_static("x-3qpr-signature"), HeaderValue::from_str(&webhook.sign(body).to_string())?)]);
+/// let receiver = Receiver::new(webhook, MemoryStore::new())
+///     .with_lease(Duration::from_secs(30))
+///     .with_retention(Duration::from_secs(7 * 86_400));
+///
+/// let handler = async |delivery: countersign::Delivery<'_, _>| {
+///     println!("{:?}", delivery.event()?);
+///     Ok::<_, countersign::Error>(())
+/// };
+/// let outcome = receiver.receive(&headers, body, handler).await;
+/// assert_eq!((outcome.status(), outcome.code()), (200, "handled"));
+///
+/// let outcome = receiver.receive(&headers, body, handler).await;
+/// assert_eq!((outcome.status(), outcome.code()), (200, "duplicate"));
+/// # Ok(()) }
+/// ```
+pub struct Receiver<P, S> {
+    webhook: Webhook<P>,
+    store: S,
+    lease: Duration,
+    retention: Duration,
+    renewal: Option<Renewal>,
+}
+
+impl<P, S> Receiver<P, S> {
+    /// The webhook.
+    #[must_use]
+    pub fn webhook(&self) -> &Webhook<P> {
+        &self.webhook
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// How long a done key is remembered, for a handler that completes its lease itself.
+    #[must_use]
+    pub fn retention(&self) -> Duration {
+        self.retention
+    }
+}
+
+impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
+    /// A receiver with a lease of a minute and a retention of a week.
+    #[must_use]
+    pub fn new(webhook: Webhook<P>, store: S) -> Self {
+        Self { webhook, store, lease: DEFAULT_LEASE, retention: DEFAULT_RETENTION, renewal: None }
+    }
+
+    /// Sets how long a handler has, before another delivery of the event may be handled instead: a
+    /// minute unless told. Make it longer than the handler ever takes, and shorter than the
+    /// provider's last retry. A lease of zero is impossible: see [`check`](Receiver::check).
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets how long a done key is remembered, which is how long a repeated or replayed delivery
+    /// is recognised: a week unless told. It should outlast the provider's retries, and must not be
+    /// shorter than the lease: see [`check`](Receiver::check).
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Renews the lease of a handler that runs long, every third of the lease, until `ceiling` after
+    /// it began. If the lease turns out to be lost, the handler is dropped at once, and the delivery
+    /// is not acknowledged. A renewal that fails is tried again. The lease may outlast the ceiling by as
+    /// long as the store takes for the last renewal, and a ceiling below the lease does not shorten it.
+    ///
+    /// `sleep` is your runtime's: `tokio::time::sleep`, say. With a short lease and a renewal, the key
+    /// of an instance that died is free again soon, and a handler may take its time all the same.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr};
+    ///
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// let receiver = Receiver::new(webhook, MemoryStore::new())
+    ///     .with_lease(Duration::from_secs(10))
+    ///     .with_renewal(Duration::from_secs(300), tokio::time::sleep);
+    /// # Ok::<(), countersign::SecretError>(())
+    /// ```
+    #[must_use]
+    pub fn with_renewal<F>(
+        mut self,
+        ceiling: Duration,
+        sleep: impl Fn(Duration) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.renewal = Some(Renewal::new(ceiling, sleep));
+        self
+    }
+
+    /// Verifies a delivery and, unless its event was handled, runs the handler with it.
+    ///
+    /// The handler's error may be anything that becomes a boxed error: your own type, a
+    /// [`countersign::Error`](crate::Error), a `String`. An `async fn` names it in its signature; a closure
+    /// that uses `?` has to name it in its last line, as in `Ok::<_, MyError>(())`.
+    pub async fn receive<H, E>(&self, headers: &HeaderMap, body: &[u8], handler: H) -> Outcome
+    where
+        H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
+        E: Into<BoxError>,
+    {
+        match self.webhook.verify(headers, body) {
+            Ok(delivery) => self.handle(delivery, handler).await,
+            Err(error) => Outcome::Rejected(error),
+        }
+    }
+
+    /// [`receive`](Receiver::receive) for a delivery that was verified already, by an adapter say.
+    pub async fn handle<H, E>(&self, delivery: Delivery<'_, P>, handler: H) -> Outcome
+    where
+        H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
+        E: Into<BoxError>,
+    {
+        self.once(delivery, |delivery| handler(delivery)).await
+    }
+
+    /// [`handle`](Receiver::handle) for a handler of one lifetime only, as an adapter has it.
+    pub(crate) async fn once<'a, F, E>(
+        &self,
+        delivery: Delivery<'a, P>,
+        handler: impl FnOnce(Delivery<'a, P>) -> F,
+    ) -> Outcome
+    where
+        F: Future<Output = Result<(), E>>,
+        E: Into<BoxError>,
+    {
+        let key = delivery.idempotency_key();
+        let span = Span::new(&delivery.named(), key.as_str());
+        let work = async {
+            let lease = match self.claim(&key).await {
+                Ok(lease) => lease,
+                Err(outcome) => return outcome,
+            };
+            if let Err(outcome) = self.run(&lease, handler(delivery)).await {
+                return outcome;
+            }
+            match self.store.complete(&lease, self.retention).await {
+                Ok(fenced) => self.outcome(fenced),
+                Err(error) => unavailable(error),
+            }
+        };
+        span.observe(work, Outcome::ended).await
+    }
+
+    /// [`handle`](Receiver::handle) with a handler that completes the lease itself, in the transaction
+    /// of its effect (`complete_in` of a SQL store), and returns what came of it. Then the effect
+    /// happens once, whatever is killed when.
+    ///
+    /// The handler's error gives the key back, so it must mean that there was no effect, as with a
+    /// transaction that is rolled back. Let it complete last and return at once: to a renewal, a done
+    /// key is a lost lease, and the provider is told to retry what was handled. An error of the
+    /// store's own type is [`Outcome::Unavailable`]; a SQL store's is made of sqlx's by `?`.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     receiver: countersign::Receiver<countersign::provider::Quote3d, countersign_sqlx::PostgresStore>,
+    /// #     delivery: countersign::Delivery<'_, countersign::provider::Quote3d>,
+    /// # ) {
+    /// use countersign::store::Fenced;
+    ///
+    /// let outcome = receiver.handle_with_lease(delivery, async |delivery, lease| {
+    ///     let mut transaction = receiver.store().pool().begin().await?;
+    ///     // … write the effect of `delivery` in the transaction, and then:
+    ///     let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
+    ///     match fenced {
+    ///         Fenced::Applied => transaction.commit().await?,
+    ///         Fenced::Lost => transaction.rollback().await?, // another has taken over
+    ///     }
+    ///     Ok::<_, countersign_sqlx::SqlStoreError>(fenced)
+    /// });
+    /// # let _ = outcome.await;
+    /// # }
+    /// ```
+    pub async fn handle_with_lease<H, E>(&self, delivery: Delivery<'_, P>, handler: H) -> Outcome
+    where
+        H: AsyncFnOnce(Delivery<'_, P>, &Lease) -> Result<Fenced, E>,
+        E: Into<BoxError>,
+    {
+        let key = delivery.idempotency_key();
+        let span = Span::new(&delivery.named(), key.as_str());
+        let work = async {
+            let lease = match self.claim(&key).await {
+                Ok(lease) => lease,
+                Err(outcome) => return outcome,
+            };
+            match self.run(&lease, handler(delivery, &lease)).await {
+                Ok(fenced) => self.outcome(fenced),
+                Err(Outcome::Failed(error)) if error.is::<S::Error>() => Outcome::Unavailable(error),
+                Err(outcome) => outcome,
+            }
+        };
+        span.observe(work, Outcome::ended).await
+    }
+
+    /// Claims the key, or says why not.
+    async fn claim(&self, key: &IdempotencyKey) -> Result<Lease, Outcome> {
+        self.check().map_err(unavailable)?;
+        match self.store.claim(key, self.lease).await {
+            Ok(Claim::Acquired(lease)) => Ok(lease),
+            Ok(Claim::InFlight { retry_after }) => Err(Outcome::InFlight { retry_after }),
+            Ok(Claim::Done) => Err(Outcome::Duplicate),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Runs the handler, and gives the key back if it fails.
+    async fn run<T, E: Into<BoxError>>(
+        &self,
+        lease: &Lease,
+        handler: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Outcome> {
+        let result = match &self.renewal {
+            Some(renewal) => renewal.run(&self.store, lease, self.lease, handler).await,
+            None => Ok(handler.await),
+        };
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                // If the store fails as well, the lease lapses by itself.
+                let _ = self.store.release(lease).await;
+                Err(Outcome::Failed(error.into()))
+            }
+            Err(Lost) => Err(self.outcome(Fenced::Lost)),
+        }
+    }
+
+    fn outcome(&self, fenced: Fenced) -> Outcome {
+        match fenced {
+            Fenced::Applied => Outcome::Handled,
+            Fenced::Lost => Outcome::LeaseLost { retry_after: self.lease },
+        }
+    }
+
+    /// Says whether lease and retention are possible, for a service that would rather not start
+    /// than answer every delivery with 503, which [`receive`](Receiver::receive) does if not.
+    ///
+    /// # Errors
+    /// [`PolicyError`]: a lease or a retention of zero, or a retention shorter than the lease.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        check_lease_duration(self.lease)?;
+        check_retention(self.retention)?;
+        if self.retention < self.lease { Err(PolicyError::RetentionShorterThanLease) } else { Ok(()) }
+    }
+}
+
+/// What the store reports, or the policy, of which the log says why.
+fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
+    let error = error.into();
+    trace::cause(&*error);
+    Outcome::Unavailable(error)
+}
+
+impl<P, S: Clone> Clone for Receiver<P, S> {
+    fn clone(&self) -> Self {
+        Self {
+            webhook: self.webhook.clone(),
+            store: self.store.clone(),
+            lease: self.lease,
+            retention: self.retention,
+            renewal: self.renewal.clone(),
+        }
+    }
+}
+
+impl<P: Provider, S: fmt::Debug> fmt::Debug for Receiver<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("webhook", &self.webhook)
+            .field("store", &self.store)
+            .field("lease", &self.lease)
+            .field("retention", &self.retention)
+            .field("renewal", &self.renewal)
+            .finish()
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a SQL store could not do it.
+
+use countersign::PolicyError;
+
+/// Any error, behind `source()`.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a SQL store could not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SqlStoreError {
+    /// Another transaction is in the way, and it may be tried again. In PostgreSQL it holds the key for
+    /// longer than the lock timeout or, seen from a transaction stricter than `READ COMMITTED`, has
+    /// changed it; in SQLite it has been writing for longer than the busy timeout.
+    #[error("another transaction is in the way")]
+    #[non_exhaustive]
+    Locked {
+        /// The driver's error.
+        source: BoxError,
+    },
+    /// The database or its driver failed: no connection, no table, no right to it, a full disk.
+    #[error("the store's database failed")]
+    #[non_exhaustive]
+    Database {
+        /// The driver's error.
+        source: BoxError,
+    },
+    /// `SqliteStore::open` was not given the path of a file: a store that ends with the process would handle
+    /// an event again after a restart.
+    #[error(
+        "the path of the store is empty, :memory: or a URI, and so may be no file: give a path, or call \
+         SqliteStore::in_memory in a test"
+    )]
+    NotAFile,
+    /// The operating system has no random bytes to give.
+    #[error("no random token for a claim")]
+    #[non_exhaustive]
+    Random {
+        /// The operating system's error.
+        source: BoxError,
+    },
+    /// A lease or a retention of no time.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+impl SqlStoreError {
+    /// One word for this error that never changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "store_locked",
+            Self::Database { .. } | Self::Random { .. } => "store_failed",
+            Self::NotAFile => "store_not_a_file",
+            Self::Policy(error) => error.code(),
+        }
+    }
+
+    /// Always 503: nothing may be acknowledged.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        503
+    }
+
+    pub(crate) fn random(source: BoxError) -> Self {
+        Self::Random { source }
+    }
+}
+
+impl From<sqlx::Error> for SqlStoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_locked(&error) {
+            Self::Locked { source: error.into() }
+        } else {
+            Self::Database { source: error.into() }
+        }
+    }
+}
+
+/// The driver's type is asked first: an SQLSTATE of PostgreSQL may have the digits of a SQLite code.
+fn is_locked(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        // lock_not_available, serialization_failure and deadlock_detected.
+        return matches!(error.code(), "55P03" | "40001" | "40P01");
+    }
+    #[cfg(feature = "sqlite")]
+    if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+        // The primary result code SQLITE_BUSY is 5; extended codes hold it in their low byte.
+        let code = error.code().and_then(|code| code.parse::<u32>().ok());
+        return code.is_some_and(|code| code & 0xff == 5);
+    }
+    false
+}

@@ -1,0 +1,386 @@
+//! Keys in a SQLite file.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use countersign::store::{Claim, Fenced, Lease, check_lease_duration, check_retention};
+use countersign::{IdempotencyKey, IdempotencyStore};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
+
+use crate::error::SqlStoreError;
+use crate::statements::{Pauses, Recorded, Statements, claimed, random_token};
+use crate::table::TableName;
+
+/// A store in a SQLite file, which survives restarts and may be shared by any number of processes
+/// of one machine.
+///
+/// It works on the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every claim
+/// and every write is one statement, and durable before it is answered. Spawn
+/// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
+/// file grows for ever. Clones share the pool. The file must not be on a network file system, whose locks SQLite
+/// cannot rely on.
+///
+/// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) makes the key done together
+/// with what the handler wrote: both are there or neither, so that the effect happens once whatever
+/// is killed when. [`record_in`](SqliteStore::record_in) is the shorter form for a handler that only
+/// enqueues. Begin such a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later
+/// fails at once when another has written meanwhile.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use countersign::{Receiver, Secret, Webhook, provider::Quote3d};
+/// use countersign_sqlx::SqliteStore;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("webhooks.db");
+/// let store = SqliteStore::open(path).await?;
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let receiver = Receiver::new(webhook, store);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+    clock: Arc<dyn Fn() -> Duration + Send + Sync>,
+    sql: Arc<Statements>,
+}
+
+/// The statements on this table.
+fn statements(table: &TableName) -> Statements {
+    let sql = |text| table.in_sql(text);
+    Statements {
+        migrate: sql(include_str!("sqlite.sql")),
+        claim: sql(r#"INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
+             ON CONFLICT (key) DO UPDATE SET
+                 token = iif(expires_at > ?3, token, excluded.token),
+                 done = iif(expires_at > ?3, done, excluded.done),
+                 expires_at = iif(expires_at > ?3, expires_at, excluded.expires_at)
+             RETURNING token = ?2, done, expires_at"#),
+        complete: sql(
+            r#"UPDATE "countersign_keys" SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2"#,
+        ),
+        release: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1 AND token = ?2 AND NOT done"#),
+        renew: sql(
+            r#"UPDATE "countersign_keys" SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done"#,
+        ),
+        forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1"#),
+        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
+                 SELECT key FROM "countersign_keys"
+                 WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
+                 ORDER BY expires_at LIMIT ?3)"#),
+    }
+}
+
+impl SqliteStore {
+    /// How long a statement waits for another process's, before it is [`SqlStoreError::Locked`].
+    const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// How long a lapsed claim can still be completed, if nobody has taken it over.
+    const LINGER: Duration = Duration::from_secs(3600);
+
+    /// How many keys [`purge`](SqliteStore::purge) deletes at a time, between which others write.
+    const PURGE_BATCH: i64 = 500;
+
+    /// Opens the file, which is made where there is none, and makes the table.
+    ///
+    /// The file is put into WAL mode with `synchronous = FULL`, so that an acknowledged event
+    /// survives a power cut, and read and written over one connection: SQLite has one writer at a
+    /// time. A statement waits 5 seconds for another process's, and what this process does meanwhile waits
+    /// for that statement as well, so that 10 seconds may pass.
+    ///
+    /// # Errors
+    /// [`SqlStoreError::NotAFile`], when the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
+    /// a database without a file; a file that has such a name is `./:memory:`. [`SqlStoreError::Database`], when the
+    /// file cannot be opened or is no database.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlStoreError> {
+        let path = path.as_ref();
+        let name = path.as_os_str().as_encoded_bytes();
+        if matches!(name, b"" | b":memory:") || name.starts_with(b"file:") {
+            return Err(SqlStoreError::NotAFile);
+        }
+        Self::connect(SqliteConnectOptions::new().filename(path).create_if_missing(true)).await
+    }
+
+    /// A store in the memory of this process, for tests. It and its clones share one database, which no other store
+    /// shares, and which ends with the last of them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign_sqlx::SqliteStore;
+    ///
+    /// let store = SqliteStore::in_memory().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`], when SQLite cannot make the database.
+    pub async fn in_memory() -> Result<Self, SqlStoreError> {
+        Self::connect(SqliteConnectOptions::new().filename(":memory:")).await
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, SqlStoreError> {
+        let options = options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Self::BUSY_TIMEOUT);
+        let pool_options = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(2 * Self::BUSY_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        // SQLite does not wait where two processes switch a new file to WAL at once: so wait here.
+        let mut tries = 0;
+        loop {
+            let opened = async {
+                let store = Self::new(pool_options.clone().connect_with(options.clone()).await?);
+                store.migrate().await.map(|()| store)
+            };
+            match opened.await {
+                Err(SqlStoreError::Locked { .. }) if tries < 50 => tries += 1,
+                opened => return opened,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A store on a pool of yours. Call [`migrate`](SqliteStore::migrate) once before using it, or
+    /// put its SQL into a migration of yours, and set a `busy_timeout`; WAL mode is advised.
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        let since_epoch = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(statements(&TableName::default())) }
+    }
+
+    /// The same store on another table.
+    #[must_use]
+    pub fn with_table(mut self, table: &TableName) -> Self {
+        self.sql = Arc::new(statements(table));
+        self
+    }
+
+    /// The same store with another clock, for tests: the time since the Unix epoch. All processes
+    /// that share a file have to agree on the time. (A key that was claimed by a clock far ahead is
+    /// in flight until then: [`forget`](IdempotencyStore::forget) it.)
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Makes the table and its index, unless they are there.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn migrate(&self) -> Result<(), SqlStoreError> {
+        sqlx::raw_sql(self.sql.migrate.clone()).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
+    /// they can be completed), a few hundred at a time, and says how many. Call
+    /// it every hour or so, as [`purge_every`](SqliteStore::purge_every) does, from as many processes as you like.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn purge(&self) -> Result<u64, SqlStoreError> {
+        let mut purged = 0;
+        loop {
+            let now = (self.clock)();
+            let batch = sqlx::query(self.sql.purge.clone())
+                .bind(millis(now))
+                .bind(millis(now.saturating_sub(Self::LINGER)))
+                .bind(Self::PURGE_BATCH);
+            let batch = batch.execute(&self.pool).await?.rows_affected();
+            purged += batch;
+            if batch < Self::PURGE_BATCH.unsigned_abs() {
+                return Ok(purged);
+            }
+        }
+    }
+
+    /// Calls [`purge`](SqliteStore::purge) every `interval`, without end: spawn it once, where the service starts.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use countersign_sqlx::SqliteStore;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("webhooks.db");
+    /// let store = SqliteStore::open(path).await?;
+    /// let hour = Duration::from_secs(3600);
+    /// tokio::spawn(store.clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The first purge comes after a random part of the interval's first minute, so that instances which start
+    /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
+    /// fails is passed to `on_error`, and the next one comes after the interval as ever.
+    pub async fn purge_every(self, interval: Duration, mut on_error: impl FnMut(SqlStoreError)) -> Infallible {
+        let mut pauses = Pauses::new(interval);
+        loop {
+            pauses.pause().await;
+            if let Err(error) = self.purge().await {
+                on_error(error);
+            }
+        }
+    }
+
+    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. It locks the file until the
+    /// transaction ends.
+    ///
+    /// # Errors
+    /// As for a claim; roll back then.
+    pub async fn claim_in(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &IdempotencyKey,
+        lease: Duration,
+    ) -> Result<Claim, SqlStoreError> {
+        self.claim_on(connection, key, lease).await
+    }
+
+    /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
+    /// written its effect: if it is [`Fenced::Lost`], roll back; if it is applied, commit, and key
+    /// and effect are there together.
+    ///
+    /// # Errors
+    /// As for `complete`; roll back then.
+    pub async fn complete_in(
+        &self,
+        connection: &mut SqliteConnection,
+        lease: &Lease,
+        retain: Duration,
+    ) -> Result<Fenced, SqlStoreError> {
+        self.complete_on(connection, lease, retain).await
+    }
+
+    /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
+    /// There is no lease; a second delivery waits for the first one's transaction.
+    ///
+    /// # Errors
+    /// The store's own; roll back then.
+    pub async fn record_in(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &IdempotencyKey,
+        retain: Duration,
+    ) -> Result<Recorded, SqlStoreError> {
+        check_retention(retain)?;
+        self.insert(connection, key, retain, true).await.map(Recorded::of)
+    }
+
+    async fn claim_on(
+        &self,
+        executor: impl SqliteExecutor<'_>,
+        key: &IdempotencyKey,
+        lease: Duration,
+    ) -> Result<Claim, SqlStoreError> {
+        check_lease_duration(lease)?;
+        self.insert(executor, key, lease, false).await
+    }
+
+    /// Inserts a key, claimed or done, unless a live one is there.
+    async fn insert(
+        &self,
+        executor: impl SqliteExecutor<'_>,
+        key: &IdempotencyKey,
+        time: Duration,
+        done: bool,
+    ) -> Result<Claim, SqlStoreError> {
+        let token = random_token()?;
+        let (now, end) = self.now_and(time);
+        let rows: Vec<(bool, bool, i64)> = sqlx::query_as(self.sql.claim.clone())
+            .bind(key.as_str())
+            .bind(&token[..])
+            .bind(now)
+            .bind(end)
+            .bind(done)
+            // Not `fetch_one`, which stops at the row: the commit, which can fail, comes after it.
+            .fetch_all(executor)
+            .await?;
+        let &(inserted, done, expires_at) = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        // By the clock after the wait for the lock, in which the other may have begun its lease.
+        let left = expires_at.saturating_sub(millis((self.clock)()));
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
+    }
+
+    async fn complete_on(
+        &self,
+        executor: impl SqliteExecutor<'_>,
+        lease: &Lease,
+        retain: Duration,
+    ) -> Result<Fenced, SqlStoreError> {
+        check_retention(retain)?;
+        let (_, end) = self.now_and(retain);
+        write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(Fenced::applied_if)
+    }
+
+    /// The time, and the time after a while, in milliseconds.
+    fn now_and(&self, after: Duration) -> (i64, i64) {
+        let now = (self.clock)();
+        // No time becomes none, and none becomes longer than it was asked to be.
+        (millis(now), millis(now.saturating_add(after)).max(millis(now).saturating_add(1)))
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// A statement on the lease's key and token, which are its first two parameters.
+fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
+    sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
+}
+
+/// Runs a statement on one key, and says whether it changed anything.
+async fn write(executor: impl SqliteExecutor<'_>, query: Query<'_>) -> Result<bool, SqlStoreError> {
+    Ok(query.execute(executor).await?.rows_affected() > 0)
+}
+
+impl IdempotencyStore for SqliteStore {
+    type Error = SqlStoreError;
+
+    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, SqlStoreError> {
+        self.claim_on(&self.pool, key, lease).await
+    }
+
+    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, SqlStoreError> {
+        self.complete_on(&self.pool, lease, retain).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Fenced, SqlStoreError> {
+        write(&self.pool, fenced(&self.sql.release, lease)).await.map(Fenced::applied_if)
+    }
+
+    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, SqlStoreError> {
+        check_lease_duration(lease_for)?;
+        let (_, end) = self.now_and(lease_for);
+        write(&self.pool, fenced(&self.sql.renew, lease).bind(end)).await.map(Fenced::applied_if)
+    }
+
+    async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {
+        write(&self.pool, sqlx::query(self.sql.forget.clone()).bind(key)).await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! The statements of a store, and what their rows say.
+
+use std::time::Duration;
+
+use countersign::store::{Claim, Lease};
+use sqlx::SqlStr;
+
+use crate::error::{BoxError, SqlStoreError};
+
+/// A token for a claim, which no other claim has.
+pub(crate) fn random_token() -> Result<[u8; 16], SqlStoreError> {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token).map_err(|error| SqlStoreError::random(BoxError::from(error)))?;
+    Ok(token)
+}
+
+/// What came of recording a key in a transaction, with a SQL store's `record_in`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Recorded {
+    /// It is new: write the effect into the same transaction, and commit.
+    New,
+    /// It was recorded or completed before: acknowledge.
+    Done,
+    /// Somebody holds a claim on it, who may yet fail: do not acknowledge.
+    InFlight {
+        /// How long that lease lasts yet.
+        retry_after: Duration,
+    },
+}
+
+impl Recorded {
+    pub(crate) fn of(claim: Claim) -> Self {
+        match claim {
+            Claim::Acquired(_) => Self::New,
+            Claim::Done => Self::Done,
+            Claim::InFlight { retry_after } => Self::InFlight { retry_after },
+        }
+    }
+}
+
+/// The claim that the row of a claim's statement tells of, which always returns one.
+pub(crate) fn claimed(lease: Lease, inserted: bool, done: bool, left: Duration) -> Claim {
+    if inserted {
+        Claim::Acquired(lease)
+    } else if done {
+        Claim::Done
+    } else {
+        Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) }
+    }
+}
+
+/// The pauses before and between purges.
+pub(crate) struct Pauses {
+    next: Duration,
+    interval: Duration,
+}
+
+impl Pauses {
+    /// The first is a random part of the interval or of a minute, whichever is shorter.
+    pub(crate) fn new(interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_secs(1));
+        // Without a random number, the whole of it.
+        let part = random_token().map_or(u8::MAX, |token| token[0]);
+        let first = interval.min(Duration::from_secs(60)).mul_f64(f64::from(part) / f64::from(u8::MAX));
+        Self { next: first, interval }
+    }
+
+    pub(crate) async fn pause(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = self.interval;
+    }
+}
+
+/// A store's statements, for its table.
+pub(crate) struct Statements {
+    pub(crate) migrate: SqlStr,
+    pub(crate) claim: SqlStr,
+    pub(crate) complete: SqlStr,
+    pub(crate) release: SqlStr,
+    pub(crate) renew: SqlStr,
+    pub(crate) forget: SqlStr,
+    pub(crate) purge: SqlStr,
+}

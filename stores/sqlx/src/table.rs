@@ -1,0 +1,103 @@
+//! The name of a store's table, which stands in SQL and so is checked.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// The name of the table that a SQL store keeps its keys in: `countersign_keys` unless told
+/// otherwise.
+///
+/// ```
+/// use countersign_sqlx::TableName;
+///
+/// assert_eq!(TableName::new("webhook_keys")?.as_str(), "webhook_keys");
+/// assert!(TableName::new("keys; DROP TABLE orders").is_err());
+/// # Ok::<(), countersign_sqlx::TableNameError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName(String);
+
+impl TableName {
+    /// The longest a name can be, in bytes: what PostgreSQL keeps of an identifier (63), less what
+    /// the name of the index adds.
+    pub const MAX_LEN: usize = 48;
+
+    /// Checks a name: a lower-case ASCII letter or `_`, and then letters, digits and `_`. A word of
+    /// SQL's own, such as `order`, will do, since this crate quotes the name. Upper case, which SQL
+    /// folds where you do not quote it, is refused, and so are `pg_…` and `sqlite_…`, which the
+    /// databases keep for themselves.
+    ///
+    /// # Errors
+    /// [`TableNameError`], when it is anything else.
+    pub fn new(name: impl Into<String>) -> Result<Self, TableNameError> {
+        let name = name.into();
+        let begins = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+        let goes_on = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        let reserved = name.starts_with("pg_") || name.starts_with("sqlite_");
+        let fits = name.len() <= Self::MAX_LEN;
+        if begins && goes_on && fits && !reserved { Ok(Self(name)) } else { Err(TableNameError) }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// This crate's SQL, which is written for the default name, for this one.
+    pub(crate) fn in_sql(&self, sql: &str) -> SqlStr {
+        // Safe: the name is all that is not this crate's own, and it was checked.
+        AssertSqlSafe(Arc::<str>::from(sql.replace("countersign_keys", &self.0))).into_sql_str()
+    }
+}
+
+impl Default for TableName {
+    fn default() -> Self {
+        Self("countersign_keys".to_owned())
+    }
+}
+
+/// A table's name is not one that [`TableName::new`] takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableNameError;
+
+impl TableNameError {
+    /// Always `invalid_table_name`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "invalid_table_name"
+    }
+
+    /// Always 503: without a table there is no store, and nothing may be acknowledged.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        503
+    }
+}
+
+impl fmt::Display for TableNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table name is at most 48 of a-z, 0-9 and _, and begins with no digit, pg_ or sqlite_")
+    }
+}
+
+impl std::error::Error for TableNameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_plain_identifier() {
+        for name in ["countersign_keys", "_", "k9", "order", "pg", "pgkeys", &"k".repeat(48)] {
+            assert!(TableName::new(name).is_ok(), "{name}");
+        }
+        let long = "k".repeat(49);
+        let names = ["", "9k", "Keys", "a.b", "a-b", "a b", "\"a\"", "a'", "a;--", "é", "a\0", &long];
+        for name in names.into_iter().chain(["pg_class", "sqlite_keys"]) {
+            assert_eq!(TableName::new(name), Err(TableNameError), "{name}");
+        }
+    }
+}
