@@ -24,8 +24,10 @@ use countersign::actix_web::{Verified, endpoint, verify_request};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
 use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
 
-/// One for all of them: a key names its provider and tenant. A restart forgets it, and it refuses when it is
-/// full, which one tenant can do to all; a `SqliteStore` does neither.
+mod report;
+use report::Report;
+
+/// A restart forgets it, and it refuses when it is full; a `SqliteStore` does neither.
 type Store = Arc<MemoryStore>;
 
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
@@ -68,30 +70,43 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
     Ok(())
 }
 
-struct Tenants {
-    secrets: HashMap<&'static str, Secrets>,
+/// A tenant has a store of its own, so that one who fills it blocks nobody else.
+#[derive(Clone)]
+struct Tenant {
+    secrets: Secrets,
     store: Store,
+}
+
+impl Tenant {
+    fn new(secrets: Secrets, capacity: usize) -> Self {
+        Self { secrets, store: Arc::new(MemoryStore::new().with_capacity(capacity)) }
+    }
+}
+
+struct Tenants {
+    known: HashMap<&'static str, Tenant>,
+    /// For a name that no tenant has. Every signature is wrong then, so that nobody can find out which tenants
+    /// there are.
+    nobody: Tenant,
 }
 
 impl Tenants {
     /// Ask your database here.
-    async fn secrets_of(&self, tenant: &str) -> Result<Option<Secrets>, std::io::Error> {
-        Ok(self.secrets.get(tenant).cloned())
+    async fn find(&self, name: &str) -> Result<Tenant, std::io::Error> {
+        Ok(self.known.get(name).unwrap_or(&self.nobody).clone())
     }
 }
 
 async fn threeqpr(
     tenants: Data<Tenants>,
-    tenant: Path<String>,
+    name: Path<String>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Outcome, Error> {
-    let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
-    // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
-    let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
-    let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(tenant.into_inner());
+    let Tenant { secrets, store } = tenants.find(&name).await.map_err(Error::secret_unavailable)?;
+    let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(name.into_inner());
     let delivery = verify_request(&webhook, &request, payload).await?;
-    Ok(Receiver::new(webhook, Arc::clone(&tenants.store)).handle(delivery, scan).await)
+    Ok(Receiver::new(webhook, store).handle(delivery, scan).await)
 }
 
 fn main() -> Result<(), Report> {
@@ -101,13 +116,15 @@ fn main() -> Result<(), Report> {
     let of_quote3d = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
     let of_quote3d = Arc::new(Receiver::new(of_quote3d, store.clone()));
     let webhook = Webhook::<NowToPrint>::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
-    let of_nowtoprint = Data::new(Receiver::new(webhook.clone(), store.clone()));
+    let of_nowtoprint = Data::new(Receiver::new(webhook.clone(), store));
     let webhook = Data::new(webhook);
-    let secrets = HashMap::from([
-        ("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?),
-        ("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?),
-    ]);
-    let tenants = Data::new(Tenants { secrets, store });
+    let tenants = Data::new(Tenants {
+        known: HashMap::from([
+            ("acme", Tenant::new(Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)),
+            ("globex", Tenant::new(Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)),
+        ]),
+        nobody: Tenant::new(Secrets::of_nobody(), 0),
+    });
     let app = move || {
         App::new()
             .app_data(webhook.clone()) // for the extractor

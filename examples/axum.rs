@@ -29,8 +29,10 @@ use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webh
 use tokio::net::TcpListener;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-/// One for all of them: a key names its provider and tenant. A restart forgets it, and it refuses when it is
-/// full, which one tenant can do to all; a `SqliteStore` does neither.
+mod report;
+use report::Report;
+
+/// A restart forgets it, and it refuses when it is full; a `SqliteStore` does neither.
 type Store = Arc<MemoryStore>;
 
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
@@ -73,45 +75,59 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
     Ok(())
 }
 
-struct Tenants {
-    secrets: HashMap<&'static str, Secrets>,
+/// A tenant has a store of its own, so that one who fills it blocks nobody else.
+#[derive(Clone)]
+struct Tenant {
+    secrets: Secrets,
     store: Store,
+}
+
+impl Tenant {
+    fn new(secrets: Secrets, capacity: usize) -> Self {
+        Self { secrets, store: Arc::new(MemoryStore::new().with_capacity(capacity)) }
+    }
+}
+
+struct Tenants {
+    known: HashMap<&'static str, Tenant>,
+    /// For a name that no tenant has. Every signature is wrong then, so that nobody can find out which tenants
+    /// there are.
+    nobody: Tenant,
 }
 
 impl Tenants {
     /// Ask your database here.
-    async fn secrets_of(&self, tenant: &str) -> Result<Option<Secrets>, std::io::Error> {
-        Ok(self.secrets.get(tenant).cloned())
+    async fn find(&self, name: &str) -> Result<Tenant, std::io::Error> {
+        Ok(self.known.get(name).unwrap_or(&self.nobody).clone())
     }
 }
 
 async fn threeqpr(
     State(tenants): State<Arc<Tenants>>,
-    Path(tenant): Path<String>,
+    Path(name): Path<String>,
     request: Request,
 ) -> Result<Outcome, Error> {
-    let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
-    // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
-    let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
-    let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(tenant);
-    let receiver = Receiver::new(webhook, Arc::clone(&tenants.store));
-    Ok(receiver.receive_request(request, scan).await)
+    let Tenant { secrets, store } = tenants.find(&name).await.map_err(Error::secret_unavailable)?;
+    let webhook = Webhook::<ThreeQpr>::new(secrets).with_tenant(name);
+    Ok(Receiver::new(webhook, store).receive_request(request, scan).await)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Report> {
     let store = Store::default();
     let of_quote3d = Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?), store.clone());
-    let of_nowtoprint =
-        Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?), store.clone());
-    let secrets = HashMap::from([
-        ("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?),
-        ("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?),
-    ]);
+    let of_nowtoprint = Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?), store);
+    let tenants = Arc::new(Tenants {
+        known: HashMap::from([
+            ("acme", Tenant::new(Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)),
+            ("globex", Tenant::new(Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)),
+        ]),
+        nobody: Tenant::new(Secrets::of_nobody(), 0),
+    });
     let app = Router::new()
         .route("/webhooks/quote3d", post_service(Endpoint::new(of_quote3d, quote)))
         .route("/webhooks/nowtoprint", post(nowtoprint).with_state(Arc::new(of_nowtoprint)))
-        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(Arc::new(Tenants { secrets, store })))
+        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(tenants))
         // A sender of whose body nothing comes for so long is given up.
         .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(5)));
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());

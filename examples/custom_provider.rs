@@ -7,6 +7,9 @@
 use countersign::{Provider, Secret, Webhook};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+mod report;
+use report::Report;
+
 // The whole declaration: the data of an event, the events, and the provider.
 countersign::payload! {
     struct Deployment { required { environment: String = "environment" } optional { sha: String = "sha" } }

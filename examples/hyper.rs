@@ -30,6 +30,9 @@ use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 
+mod report;
+use report::Report;
+
 /// How long nothing may come of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -24,6 +24,9 @@ use countersign::provider::{Quote3d, quote3d};
 use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
 use tiny_http::{Header, Method, Request, Response, Server};
 
+mod report;
+use report::Report;
+
 fn handle(delivery: &Delivery<'_, Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {

@@ -1,5 +1,6 @@
 //! The contract of a store, on this crate's stores, and on stores that break it.
 
+mod common;
 #[path = "common/race.rs"]
 mod race;
 
@@ -10,8 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use countersign::provider::ThreeQpr;
 use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
-use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError};
+use countersign::{Error, IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError, Receiver};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -189,6 +191,30 @@ async fn as_many_claims_at_once_as_keys_have_expired_all_find_place() {
         let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
         assert_eq!((error.code(), store.len()), ("store_full", 1_000));
     }
+}
+
+/// What the last of these tenants' events is answered with, after the first has sent more than a store can hold.
+async fn after_a_flood_of_acmes(stores: [Arc<MemoryStore>; 2]) -> [u16; 2] {
+    let [acme, globex] = ["acme", "globex"].map(|tenant| common::webhook::<ThreeQpr>().with_tenant(tenant));
+    let [of_acme, of_globex] = stores;
+    let (acme, globex) = (Receiver::new(acme, of_acme), Receiver::new(globex, of_globex));
+    let send = async |receiver: &Receiver<ThreeQpr, Arc<MemoryStore>>, n: usize| {
+        let body = format!(r#"{{"id":"evt_{n}","event":"scan.created","data":{{}}}}"#);
+        let headers = common::signed(receiver.webhook(), body.as_bytes());
+        receiver.receive(&headers, body.as_bytes(), async |_| Ok::<_, Error>(())).await.status()
+    };
+    for n in 0..100 {
+        assert_eq!(send(&acme, n).await, 200);
+    }
+    [send(&acme, 100).await, send(&globex, 0).await]
+}
+
+#[tokio::test]
+async fn a_tenant_that_fills_its_own_store_blocks_nobody_else_and_in_a_shared_one_everybody() {
+    let store = || Arc::new(MemoryStore::new().with_capacity(100));
+    assert_eq!(after_a_flood_of_acmes([store(), store()]).await, [503, 200]);
+    let shared = store();
+    assert_eq!(after_a_flood_of_acmes([Arc::clone(&shared), shared]).await, [503, 503]);
 }
 
 #[tokio::test]

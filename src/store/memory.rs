@@ -34,6 +34,35 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration,
 /// keys is 250 MB at the most, and suffices for 1.6 events a second at a retention of a week. Threads
 /// seldom wait for each other: the keys are spread over several locks.
 ///
+/// **A tenant can fill it**, since whoever has a secret can sign any number of events: a million take seconds, and
+/// then every other tenant's events are refused until those keys expire. Give each tenant a store of its own, whose
+/// capacity is its share. An empty one takes 33 kB.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Arc, Mutex};
+/// use countersign::{MemoryStore, Receiver, Secrets, Webhook, provider::ThreeQpr};
+///
+/// #[derive(Default)]
+/// struct Stores(Mutex<HashMap<String, Arc<MemoryStore>>>);
+///
+/// impl Stores {
+///     /// The store of a tenant that exists: a name from a request's path is looked up first.
+///     fn of(&self, tenant: &str) -> Arc<MemoryStore> {
+///         let mut stores = self.0.lock().unwrap();
+///         let new = || Arc::new(MemoryStore::new().with_capacity(10_000));
+///         Arc::clone(stores.entry(tenant.to_owned()).or_insert_with(new))
+///     }
+/// }
+///
+/// fn receiver(tenant: &str, secrets: Secrets, stores: &Stores) -> Receiver<ThreeQpr, Arc<MemoryStore>> {
+///     Receiver::new(Webhook::new(secrets).with_tenant(tenant), stores.of(tenant))
+/// }
+/// # let stores = Stores::default();
+/// # assert!(Arc::ptr_eq(&stores.of("acme"), &stores.of("acme")));
+/// # assert!(!Arc::ptr_eq(&stores.of("acme"), &stores.of("globex")));
+/// ```
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr};

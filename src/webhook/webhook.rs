@@ -84,6 +84,9 @@ impl<P: Provider> Webhook<P> {
     /// another's events. It may be any text that never changes: the one name by which your service
     /// knows the tenant, and not whatever spelling of it stands in the request's path.
     ///
+    /// Keys are apart, and the room in a store is not: give each tenant a [`MemoryStore`](crate::MemoryStore) of its
+    /// own, or take a durable store.
+    ///
     /// For a tenant that does not exist, take [`Secrets::of_nobody`].
     #[must_use]
     pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {

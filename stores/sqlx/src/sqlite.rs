@@ -228,7 +228,11 @@ impl SqliteStore {
     /// The first purge comes after a random part of the interval's first minute, so that instances which start
     /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
     /// fails is passed to `on_error`, and the next one comes after the interval as ever.
-    pub async fn purge_every(self, interval: Duration, mut on_error: impl FnMut(SqlStoreError)) -> Infallible {
+    pub async fn purge_every(
+        self,
+        interval: Duration,
+        mut on_error: impl FnMut(SqlStoreError),
+    ) -> Infallible {
         let mut pauses = Pauses::new(interval);
         loop {
             pauses.pause().await;

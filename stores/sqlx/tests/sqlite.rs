@@ -382,8 +382,10 @@ async fn purge_deletes_what_has_expired_and_nothing_else() {
 async fn keys_become(store: &SqliteStore, expected: i64) {
     let asked = Instant::now();
     loop {
-        let count: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM countersign_keys").fetch_one(store.pool()).await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM countersign_keys")
+            .fetch_one(store.pool())
+            .await
+            .unwrap();
         if count == expected {
             return;
         }
@@ -445,7 +447,8 @@ async fn purge_every_waits_for_a_second_at_least() {
 
 #[tokio::test]
 async fn open_refuses_what_is_no_file() {
-    let names = ["", ":memory:", "file::memory:", "file::memory:?cache=shared", "file:a.db?mode=memory", "file:a.db"];
+    let names =
+        ["", ":memory:", "file::memory:", "file::memory:?cache=shared", "file:a.db?mode=memory", "file:a.db"];
     for name in names {
         let error = SqliteStore::open(name).await.unwrap_err();
         assert_eq!(
