@@ -1,0 +1,5 @@
+//! The project's own pages and lists.
+
+mod figures;
+mod readme;
+mod supply_chain;

@@ -1,0 +1,555 @@
+//! The contract of a store, on this crate's stores, and on stores that break it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use countersign::provider::ThreeQpr;
+use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
+use countersign::{Error, IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError, Receiver};
+
+const LEASE: Duration = Duration::from_secs(60);
+const RETENTION: Duration = Duration::from_secs(3600);
+
+/// A clock that is moved by hand.
+#[derive(Clone, Default)]
+struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> impl Fn() -> Duration + Send + Sync + 'static {
+        let clock = self.clone();
+        move || Duration::from_millis(clock.0.load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test]
+async fn the_memory_store_keeps_the_contract() {
+    let clock = Clock::default();
+    let store = MemoryStore::new().with_clock(clock.read());
+    conformance::check(&store, async |time| clock.pass(time)).await;
+}
+
+#[tokio::test]
+async fn the_memory_store_keeps_the_contract_by_the_real_clock() {
+    conformance::check(&MemoryStore::new(), async |time| tokio::time::sleep(time).await).await;
+}
+
+#[tokio::test]
+async fn a_store_behind_a_pointer_or_erased_keeps_the_contract() {
+    let clock = Clock::default();
+    let pass = async |time| clock.pass(time);
+    let store = Arc::new(MemoryStore::new().with_clock(clock.read()));
+    conformance::check(&store, pass).await;
+    conformance::check(&&store, pass).await;
+    conformance::check(&Box::new(Arc::clone(&store)), pass).await;
+    let erased: Arc<dyn ErasedStore> = store.clone();
+    conformance::check(&erased, pass).await;
+    let erased: Box<dyn ErasedStore> = Box::new(store);
+    conformance::check(&erased, pass).await;
+}
+
+#[tokio::test]
+async fn an_erased_error_is_the_stores_own() {
+    let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new().with_capacity(0));
+    let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+    assert_eq!(error.to_string(), "the store is full with 0 keys");
+    assert_eq!(format!("{error:?}"), "Full { capacity: 0 }");
+    assert!(error.get_ref().is::<countersign::store::MemoryStoreError>());
+    assert_eq!((error.code(), error.status()), ("store_failed", 503));
+
+    let store: Arc<dyn ErasedStore> = Arc::new(Flawed::new(Flaw::None));
+    let error = store.claim(&conformance::fresh_key(), Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.to_string(), "no time");
+    assert_eq!(error.source().unwrap().to_string(), "a lease must be longer than zero");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_16_tasks_on_one_key_one_acquires_it_and_none_fails() {
+    let store = Arc::new(MemoryStore::new());
+    crate::race::one_wins_each_of_5_000_rounds(&vec![store; crate::race::RACERS]).await;
+}
+
+/// A fixed point may be any: the year 1, say, from which on it is more nanoseconds than 64 bits hold.
+#[tokio::test]
+async fn in_memory_a_clock_may_have_begun_long_ago() {
+    let since = Duration::from_secs(2_026 * 31_556_952);
+    let clock = Clock::default();
+    let read = clock.read();
+    let store = MemoryStore::new().with_clock(move || since + read());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: LEASE });
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    clock.pass(RETENTION);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
+async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key() {
+    let clock = Clock::default();
+    let store = MemoryStore::new().with_clock(clock.read()).with_capacity(100);
+    let keys: Vec<_> = (0..100).map(|_| conformance::fresh_key()).collect();
+    for (n, key) in keys.iter().enumerate() {
+        let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else { panic!() };
+        if n % 2 == 0 {
+            assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        }
+    }
+    for _ in 0..1_000 {
+        let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+        assert_eq!((error.code(), error.status()), ("store_full", 503));
+    }
+    for (n, key) in keys.iter().enumerate() {
+        let claim = store.claim(key, LEASE).await.unwrap();
+        assert_eq!(claim == Claim::Done, n % 2 == 0);
+        assert_eq!(matches!(claim, Claim::InFlight { .. }), n % 2 == 1);
+    }
+
+    // Once leases have lapsed, there is place; done keys stay for their retention.
+    clock.pass(LEASE);
+    for _ in 0..50 {
+        assert!(matches!(
+            store.claim(&conformance::fresh_key(), RETENTION).await.unwrap(),
+            Claim::Acquired(_)
+        ));
+    }
+    assert_eq!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err().code(), "store_full");
+    for key in keys.iter().step_by(2) {
+        assert_eq!(store.claim(key, LEASE).await.unwrap(), Claim::Done);
+    }
+    clock.pass(RETENTION);
+    assert!(matches!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap(), Claim::Acquired(_)));
+    assert!(store.len() <= 100);
+}
+
+/// A store of this capacity that is full of claims of these lengths, by turns, and its clock.
+async fn full_store(capacity: usize, leases: &[Duration]) -> (MemoryStore, Clock) {
+    let clock = Clock::default();
+    let store = MemoryStore::new().with_clock(clock.read()).with_capacity(capacity);
+    for lease in leases.iter().cycle().take(capacity) {
+        assert!(matches!(store.claim(&conformance::fresh_key(), *lease).await.unwrap(), Claim::Acquired(_)));
+    }
+    (store, clock)
+}
+
+#[tokio::test]
+async fn a_claim_on_a_full_memory_store_drops_a_few_expired_keys_and_never_all() {
+    // Those that expired a moment ago make place only because it is needed, and those of two hours ago anyway.
+    for wait in [Duration::ZERO, 2 * RETENTION] {
+        let (store, clock) = full_store(10_000, &[LEASE]).await;
+        clock.pass(LEASE + wait);
+        for n in 0..20_000 {
+            let before = store.len();
+            let claim = store.claim(&conformance::fresh_key(), LEASE).await;
+            assert!(matches!(claim, Ok(Claim::Acquired(_))) == (n < 10_000), "claim {n}: {claim:?}");
+            let dropped = before + usize::from(claim.is_ok()) - store.len();
+            assert!(dropped <= 16, "claim {n} dropped {dropped} keys");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_only_expired_key_of_a_full_memory_store_makes_place_wherever_it_is() {
+    for _ in 0..100 {
+        let mut leases = vec![RETENTION; 1_000];
+        leases[500] = LEASE;
+        let (store, clock) = full_store(1_000, &leases).await;
+        clock.pass(LEASE);
+        let claim = store.claim(&conformance::fresh_key(), LEASE).await;
+        assert!(matches!(claim, Ok(Claim::Acquired(_))), "{claim:?}");
+        let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+        assert_eq!((error.code(), store.len()), ("store_full", 1_000));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn as_many_claims_at_once_as_keys_have_expired_all_find_place() {
+    for _ in 0..20 {
+        let (store, clock) = full_store(1_000, &[LEASE, RETENTION]).await;
+        clock.pass(LEASE);
+        let store = Arc::new(store);
+        let claims = (0..500).map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.claim(&conformance::fresh_key(), LEASE).await })
+        });
+        for claim in claims.collect::<Vec<_>>() {
+            let claim = claim.await.unwrap();
+            assert!(matches!(claim, Ok(Claim::Acquired(_))), "{claim:?}");
+        }
+        let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+        assert_eq!((error.code(), store.len()), ("store_full", 1_000));
+    }
+}
+
+/// What the last of these tenants' events is answered with, after the first has sent more than a store can hold.
+async fn after_a_flood_of_acmes(stores: [Arc<MemoryStore>; 2]) -> [u16; 2] {
+    let [acme, globex] =
+        ["acme", "globex"].map(|tenant| crate::common::webhook::<ThreeQpr>().with_tenant(tenant));
+    let [of_acme, of_globex] = stores;
+    let (acme, globex) = (Receiver::new(acme, of_acme), Receiver::new(globex, of_globex));
+    let send = async |receiver: &Receiver<ThreeQpr, Arc<MemoryStore>>, n: usize| {
+        let body = format!(r#"{{"id":"evt_{n}","event":"scan.created","data":{{}}}}"#);
+        let headers = crate::common::signed(receiver.webhook(), body.as_bytes());
+        receiver.receive(&headers, body.as_bytes(), async |_| Ok::<_, Error>(())).await.status()
+    };
+    for n in 0..100 {
+        assert_eq!(send(&acme, n).await, 200);
+    }
+    [send(&acme, 100).await, send(&globex, 0).await]
+}
+
+#[tokio::test]
+async fn a_tenant_that_fills_its_own_store_blocks_nobody_else_and_in_a_shared_one_everybody() {
+    let store = || Arc::new(MemoryStore::new().with_capacity(100));
+    assert_eq!(after_a_flood_of_acmes([store(), store()]).await, [503, 200]);
+    let shared = store();
+    assert_eq!(after_a_flood_of_acmes([Arc::clone(&shared), shared]).await, [503, 503]);
+}
+
+#[tokio::test]
+async fn in_memory_a_lease_and_a_retention_end_on_time_and_not_after() {
+    let clock = Clock::default();
+    let moment = Duration::from_millis(1);
+    let store = MemoryStore::new().with_clock(clock.read());
+    let key = conformance::fresh_key();
+    let Claim::Acquired(_) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    clock.pass(LEASE - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: moment });
+    clock.pass(moment);
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    clock.pass(RETENTION - moment);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    clock.pass(moment);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
+async fn a_memory_store_says_how_many_keys_it_holds() {
+    let store = MemoryStore::new();
+    let key = conformance::fresh_key();
+    assert_eq!((store.len(), store.is_empty()), (0, true));
+    let _lease = store.claim(&key, LEASE).await.unwrap();
+    assert_eq!((store.len(), store.is_empty()), (1, false));
+    assert!(store.forget(key.as_str()).await.unwrap());
+    assert!(store.is_empty());
+}
+
+#[tokio::test]
+async fn a_memory_store_that_is_not_full_drops_what_expired_an_hour_ago() {
+    let clock = Clock::default();
+    let store = MemoryStore::new().with_clock(clock.read());
+    for _ in 0..10_000 {
+        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    }
+    clock.pass(2 * RETENTION);
+    // Each drops up to four of those at its own lock, so that these drop them all, however they are spread.
+    for _ in 0..10_000 {
+        let _ = store.claim(&conformance::fresh_key(), LEASE).await.unwrap();
+    }
+    assert_eq!(store.len(), 10_000);
+}
+
+#[tokio::test]
+async fn a_lapsed_claim_lingers_for_an_hour_in_which_it_can_be_completed() {
+    let clock = Clock::default();
+    let store = MemoryStore::new().with_clock(clock.read());
+    for (wait, expected) in
+        [(Duration::from_secs(3599), Fenced::Applied), (Duration::from_secs(3600), Fenced::Lost)]
+    {
+        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+            panic!()
+        };
+        clock.pass(LEASE + wait);
+        // So many that one of them comes to the same lock.
+        for _ in 0..10_000 {
+            let _other = store.claim(&conformance::fresh_key(), LEASE).await.unwrap();
+        }
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_of_one_memory_store_is_stale_in_another() {
+    let key = conformance::fresh_key();
+    let (one, other) = (MemoryStore::new(), MemoryStore::new());
+    let Claim::Acquired(lease) = one.claim(&key, LEASE).await.unwrap() else { panic!() };
+    let Claim::Acquired(_) = other.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(other.complete(&lease, RETENTION).await.unwrap(), Fenced::Lost);
+    assert_eq!(one.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+}
+
+/// How a store may break the contract.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Flaw {
+    None,
+    CheckThenInsert,
+    UnfencedComplete,
+    UnfencedRenew,
+    UnfencedRelease,
+    ReleaseDeletesDone,
+    RenewRevivesDone,
+    IgnoredLease,
+    IgnoredRetention,
+    DoneOutlivesItsRetention,
+    RetentionIsTheLease,
+    LapsedCannotComplete,
+    CompleteOnce,
+    ForgetDoesNothing,
+    ForgetSkipsLapsed,
+    OneTokenForAll,
+    KeysWithoutCase,
+    KeysCutShort,
+    LosersGetDone,
+    ZeroIsTaken,
+}
+
+/// A store with one flaw, by the system's clock.
+struct Flawed {
+    flaw: Flaw,
+    entries: Mutex<HashMap<String, Entry>>,
+    tokens: AtomicU64,
+}
+
+struct Entry {
+    token: [u8; 16],
+    done: bool,
+    until: Option<Instant>,
+}
+
+impl Entry {
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
+}
+
+/// A refusal, since an error type needs one.
+#[derive(Debug)]
+struct Zero;
+
+impl std::fmt::Display for Zero {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no time")
+    }
+}
+
+impl std::error::Error for Zero {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&PolicyError::ZeroLease)
+    }
+}
+
+impl Flawed {
+    fn new(flaw: Flaw) -> Self {
+        Self { flaw, entries: Mutex::default(), tokens: AtomicU64::new(0) }
+    }
+
+    fn name(&self, key: &str) -> String {
+        match self.flaw {
+            Flaw::KeysWithoutCase => key.to_lowercase(),
+            Flaw::KeysCutShort => key.chars().take(248).collect(),
+            _ => key.to_owned(),
+        }
+    }
+
+    fn refuse_zero(&self, time: Duration) -> Result<(), Zero> {
+        if time.is_zero() && self.flaw != Flaw::ZeroIsTaken { Err(Zero) } else { Ok(()) }
+    }
+
+    /// What the store knows of the key: nothing, that it is claimed for yet a while, or done.
+    fn look(&self, key: &str) -> Option<Claim> {
+        let entries = self.entries.lock().unwrap();
+        let entry = entries.get(key)?;
+        let ignored = if entry.done { Flaw::IgnoredRetention } else { Flaw::IgnoredLease };
+        if entry.is_over() && self.flaw != ignored {
+            return None;
+        }
+        let left = entry
+            .until
+            .map_or(Duration::from_secs(1), |until| until.saturating_duration_since(Instant::now()));
+        Some(match entry.done || self.flaw == Flaw::LosersGetDone {
+            true => Claim::Done,
+            false => Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) },
+        })
+    }
+
+    fn write(
+        &self,
+        lease: &Lease,
+        unfenced: bool,
+        write: impl FnOnce(&mut HashMap<String, Entry>, String) -> bool,
+    ) -> Fenced {
+        let mut entries = self.entries.lock().unwrap();
+        let key = self.name(lease.key().as_str());
+        let held = entries.get(&key).is_some_and(|entry| unfenced || entry.token == *lease.token());
+        Fenced::applied_if(held && write(&mut entries, key))
+    }
+}
+
+impl IdempotencyStore for Flawed {
+    type Error = Zero;
+
+    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, Zero> {
+        self.refuse_zero(lease)?;
+        let name = self.name(key.as_str());
+        if let Some(claim) = self.look(&name) {
+            return Ok(claim);
+        }
+        if self.flaw == Flaw::CheckThenInsert {
+            tokio::task::yield_now().await;
+        }
+        let number =
+            if self.flaw == Flaw::OneTokenForAll { 0 } else { self.tokens.fetch_add(1, Ordering::Relaxed) };
+        let token = u128::from(number).to_be_bytes();
+        let mut entries = self.entries.lock().unwrap();
+        let done =
+            self.flaw == Flaw::DoneOutlivesItsRetention && entries.get(&name).is_some_and(|entry| entry.done);
+        entries.insert(name, Entry { token, done, until: Instant::now().checked_add(lease) });
+        Ok(Claim::Acquired(Lease::new(key.clone(), token)))
+    }
+
+    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, Zero> {
+        self.refuse_zero(retain)?;
+        Ok(self.write(lease, self.flaw == Flaw::UnfencedComplete, |entries, key| {
+            let entry = entries.get_mut(&key).unwrap();
+            let refused = match self.flaw {
+                Flaw::LapsedCannotComplete => entry.is_over(),
+                Flaw::CompleteOnce => entry.done,
+                _ => false,
+            };
+            if !refused {
+                entry.done = true;
+                if self.flaw != Flaw::RetentionIsTheLease {
+                    entry.until = Instant::now().checked_add(retain);
+                }
+            }
+            !refused
+        }))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Fenced, Zero> {
+        Ok(self.write(lease, self.flaw == Flaw::UnfencedRelease, |entries, key| {
+            let free = !entries[&key].done || self.flaw == Flaw::ReleaseDeletesDone;
+            free && entries.remove(&key).is_some()
+        }))
+    }
+
+    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, Zero> {
+        self.refuse_zero(lease_for)?;
+        Ok(self.write(lease, self.flaw == Flaw::UnfencedRenew, |entries, key| {
+            let entry = entries.get_mut(&key).unwrap();
+            let refused = entry.done && self.flaw != Flaw::RenewRevivesDone;
+            if !refused {
+                entry.done = false;
+                entry.until = Instant::now().checked_add(lease_for);
+            }
+            !refused
+        }))
+    }
+
+    async fn forget(&self, key: &str) -> Result<bool, Zero> {
+        let mut entries = self.entries.lock().unwrap();
+        let name = self.name(key);
+        let skipped = match self.flaw {
+            Flaw::ForgetDoesNothing => true,
+            Flaw::ForgetSkipsLapsed => entries.get(&name).is_some_and(Entry::is_over),
+            _ => false,
+        };
+        Ok(!skipped && entries.remove(&name).is_some())
+    }
+}
+
+#[tokio::test]
+async fn the_suite_finds_every_flaw_and_names_its_rule() {
+    let flaws = [
+        (Flaw::None, ""),
+        (Flaw::CheckThenInsert, "of_many_claims_at_once_one_is_acquired"),
+        (Flaw::UnfencedComplete, "a_stale_lease_cannot_complete"),
+        (Flaw::UnfencedRenew, "a_stale_lease_cannot_renew"),
+        (Flaw::UnfencedRelease, "a_stale_lease_cannot_release"),
+        (Flaw::ReleaseDeletesDone, "release_never_frees_a_done_key"),
+        (Flaw::RenewRevivesDone, "renew_does_not_bring_back_a_done_key"),
+        (Flaw::IgnoredLease, "a_lapsed_lease_is_taken_over"),
+        (Flaw::IgnoredRetention, "a_done_key_is_forgotten_after_its_retention"),
+        (Flaw::DoneOutlivesItsRetention, "a_done_key_is_forgotten_after_its_retention"),
+        (Flaw::RetentionIsTheLease, "a_done_key_outlasts_its_lease"),
+        (Flaw::LapsedCannotComplete, "a_lapsed_lease_that_nobody_took_can_complete"),
+        (Flaw::CompleteOnce, "complete_twice_is_applied_twice"),
+        (Flaw::ForgetDoesNothing, "forget_says_whether_there_was_a_key"),
+        (Flaw::ForgetSkipsLapsed, "the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed"),
+        (Flaw::OneTokenForAll, "every_claim_has_a_token_of_its_own"),
+        (Flaw::KeysWithoutCase, "keys_are_told_apart_byte_by_byte_up_to_the_longest"),
+        (Flaw::KeysCutShort, "keys_are_told_apart_byte_by_byte_up_to_the_longest"),
+        (Flaw::LosersGetDone, "a_claimed_key_is_in_flight_for_no_longer_than_its_lease"),
+        (Flaw::ZeroIsTaken, "zero_durations_are_refused_and_nothing_is_written"),
+    ];
+    let judged = flaws.map(|(flaw, rule)| {
+        tokio::spawn(async move {
+            let pass = async |time| tokio::time::sleep(time).await;
+            (flaw, rule, conformance::violations(&Flawed::new(flaw), pass).await)
+        })
+    });
+    for judged in judged {
+        let (flaw, rule, violations) = judged.await.unwrap();
+        match flaw {
+            Flaw::None => assert_eq!(violations, []),
+            _ => {
+                assert!(
+                    violations.iter().any(|violation| violation.rule == rule),
+                    "{flaw:?}: {violations:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "release never frees a done key: release after complete was Applied and not Lost")]
+async fn a_check_that_fails_says_which_rule_was_broken_and_how() {
+    let pass = async |time| tokio::time::sleep(time).await;
+    conformance::check(&Flawed::new(Flaw::ReleaseDeletesDone), pass).await;
+}
+
+/// A user's error type may be any.
+#[tokio::test]
+async fn a_store_can_have_an_error_that_never_happens() {
+    struct Never;
+
+    impl IdempotencyStore for Never {
+        type Error = Infallible;
+
+        async fn claim(&self, _: &IdempotencyKey, _: Duration) -> Result<Claim, Infallible> {
+            Ok(Claim::Done)
+        }
+
+        async fn complete(&self, _: &Lease, _: Duration) -> Result<Fenced, Infallible> {
+            Ok(Fenced::Lost)
+        }
+
+        async fn release(&self, _: &Lease) -> Result<Fenced, Infallible> {
+            Ok(Fenced::Lost)
+        }
+
+        async fn renew(&self, _: &Lease, _: Duration) -> Result<Fenced, Infallible> {
+            Ok(Fenced::Lost)
+        }
+
+        async fn forget(&self, _: &str) -> Result<bool, Infallible> {
+            Ok(false)
+        }
+    }
+
+    let key = conformance::fresh_key();
+    assert_eq!(Never.claim(&key, LEASE).await, Ok(Claim::Done));
+}

@@ -1,0 +1,91 @@
+//! What `Debug` shows of each type that has its own, pinned: it is what panics and logs are read for, and
+//! it holds no secret, no signature and no payload.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use crate::common::{NEWEST, OLDER, THREEQPR, rotating, signed, webhook};
+use countersign::provider::{Quote3d, ThreeQpr};
+use countersign::{HeaderValues, Json, MemoryStore, Number, Receiver, Secret, Secrets, Signature, Verifier};
+
+#[track_caller]
+fn shows(value: &dyn Debug, expected: &str) {
+    assert_eq!(format!("{value:?}"), expected);
+}
+
+#[test]
+fn of_secrets_and_signatures_debug_shows_the_labels() {
+    let older = Secret::new(OLDER).unwrap().with_label("2025");
+    shows(&older, r#"Secret { label: Some("2025"), .. }"#);
+    let secrets = Secrets::new(Secret::new(NEWEST).unwrap()).with_older(older).unwrap();
+    shows(&secrets, r#"Secrets([Secret { label: None, .. }, Secret { label: Some("2025"), .. }])"#);
+    let signature = Signature::sign(&Secret::new(NEWEST).unwrap(), b"{}");
+    shows(&signature, "Signature(sha256=…)");
+    let verifier = Verifier::new(secrets);
+    shows(&verifier, r#"Verifier { labels: [None, Some("2025")], .. }"#);
+    shows(&verifier.start(signature), "Verification { .. }");
+    let matched = verifier.verify(b"{}", &signature).unwrap();
+    shows(&matched, "MatchedSecret { position: 0, label: None }");
+}
+
+#[test]
+fn of_headers_debug_shows_how_often_they_occur() {
+    let values = HeaderValues::new().with_event(b"quote.completed").with_event(b"quote.failed");
+    shows(&values, "HeaderValues { signature: Never, event: Repeated, content_length: None }");
+    let values = HeaderValues::new().with_signature(b"sha256=").with_content_length(7);
+    shows(&values, "HeaderValues { signature: Once, event: Never, content_length: Some(7) }");
+}
+
+#[test]
+fn of_a_webhook_debug_shows_its_settings() {
+    let settings = concat!(
+        r#"Webhook { provider: "3qpr", signature_header: "x-3qpr-signature", event_header: None, "#,
+        r#"verifier: Verifier { labels: [None, Some("2025")], .. }, tenant: Some("acme"), "#,
+        r#"max_age: Some(300s), body_limit: 1024 }"#,
+    );
+    let webhook = rotating::<ThreeQpr>()
+        .with_tenant("acme")
+        .with_max_age(Duration::from_secs(300))
+        .with_body_limit(1024);
+    shows(&webhook, settings);
+    let incoming = webhook.start(&signed(&webhook, THREEQPR.as_bytes())).unwrap();
+    shows(&incoming, &format!("Incoming {{ webhook: {settings}, .. }}"));
+}
+
+#[tokio::test]
+async fn of_a_receiver_and_its_store_debug_shows_their_settings() {
+    let store = MemoryStore::new().with_capacity(1);
+    shows(&store, "MemoryStore { len: 0, capacity: 1, .. }");
+    let receiver = Receiver::new(webhook::<Quote3d>(), store)
+        .with_lease(Duration::from_secs(30))
+        .with_retention(Duration::from_secs(3600))
+        .with_renewal(Duration::from_secs(600), |_| std::future::ready(()));
+    let expected = concat!(
+        r#"Receiver { webhook: Webhook { provider: "quote3d", signature_header: "x-webhook-signature", "#,
+        r#"event_header: Some("x-webhook-event"), verifier: Verifier { labels: [None], .. }, tenant: None, "#,
+        r#"max_age: None, body_limit: 1048576 }, store: MemoryStore { len: 0, capacity: 1, .. }, "#,
+        r#"lease: 30s, retention: 3600s, renewal: Some(Renewal { ceiling: 600s, .. }) }"#,
+    );
+    shows(&receiver, expected);
+}
+
+#[test]
+fn of_a_delivery_debug_shows_its_names() {
+    let webhook = rotating::<ThreeQpr>().with_tenant("acme");
+    let headers = signed(&webhook, THREEQPR.as_bytes());
+    let delivery = webhook.verify(&headers, THREEQPR.as_bytes()).unwrap();
+    let expected = concat!(
+        r#"Delivery { provider: "3qpr", tenant: Some("acme"), event: "scan.created", "#,
+        r#"id: Some("evt_01HXYZSCAN"), timestamp: None, "#,
+        r#"secret: MatchedSecret { position: 0, label: None }, .. }"#,
+    );
+    shows(&delivery, expected);
+    shows(&delivery.idempotency_key(), r#"IdempotencyKey("3qpr@acme:evt_01HXYZSCAN")"#);
+}
+
+/// A payload's own, which whoever prints an event has asked for.
+#[test]
+fn of_json_debug_shows_the_text() {
+    shows(&serde_json::from_str::<Json>(r#" {"a": 1.50} "#).unwrap(), r#"Json({"a": 1.50})"#);
+    shows(&serde_json::from_str::<Number>("25.50").unwrap(), "Number(25.50)");
+}

@@ -1,0 +1,15 @@
+//! From headers and raw bytes to a proven delivery: what is accepted, what is refused, and how each says so.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod debug;
+mod environment;
+mod errors;
+mod incidents;
+mod incoming;
+mod properties;
+mod sha256_hex_vectors;
+mod vectors;
+mod verdict;
+mod webhook;
