@@ -29,24 +29,26 @@ use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webh
 use tokio::net::TcpListener;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
-/// One for all of them: a key names its provider and tenant. A restart forgets it, and it refuses when it is
-/// full, which one tenant can do to all; a `SqliteStore` does neither.
+mod report;
+use report::Report;
+
+/// A restart forgets it, and it refuses when it is full; a `SqliteStore` does neither.
 type Store = Arc<MemoryStore>;
 
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
-            println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
+            println!("{:?} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
 
 async fn quote_received(delivery: Delivery<'_, NowToPrint>) -> Result<(), Error> {
     match delivery.event()? {
-        nowtoprint::Event::QuoteReceived(quote) => println!("{} was received", quote.quote_id),
-        other => println!("not ours: {}", other.name()),
+        nowtoprint::Event::QuoteReceived(quote) => println!("{:?} was received", quote.quote_id),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
@@ -68,55 +70,64 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
     let tenant = delivery.tenant().unwrap_or_default();
     match delivery.event()? {
         threeqpr::Event::ScanCreated(scan) => println!("{tenant}'s code: a scan in {:?}", scan.city),
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
 
+/// A tenant's receiver has a store of its own, so that one who fills it blocks nobody else.
+type Tenant = Arc<Receiver<ThreeQpr, Store>>;
+
+fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
+    let store = Arc::new(MemoryStore::new().with_capacity(capacity));
+    Arc::new(Receiver::new(Webhook::new(secrets).with_tenant(name), store))
+}
+
 struct Tenants {
-    secrets: HashMap<&'static str, Secrets>,
-    /// What all tenants have in common, which is all but the secrets: a delivery's key names its tenant.
-    receiver: Receiver<ThreeQpr, Store>,
+    known: HashMap<&'static str, Tenant>,
+    /// For a name that no tenant has. Every signature is wrong then, so that nobody can find out which tenants
+    /// there are.
+    nobody: Tenant,
 }
 
 impl Tenants {
     /// Ask your database here.
-    async fn secrets_of(&self, tenant: &str) -> Result<Option<Secrets>, std::io::Error> {
-        Ok(self.secrets.get(tenant).cloned())
+    async fn find(&self, name: &str) -> Result<Tenant, std::io::Error> {
+        Ok(Arc::clone(self.known.get(name).unwrap_or(&self.nobody)))
     }
 }
 
 async fn threeqpr(
     State(tenants): State<Arc<Tenants>>,
-    Path(tenant): Path<String>,
+    Path(name): Path<String>,
     request: Request,
 ) -> Result<Outcome, Error> {
+    let mut receiver = Arc::clone(&tenants.nobody);
     // It is called only for a request with a well-formed signature: a flood without does not reach your database.
     let lookup = async || {
-        let secrets = tenants.secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
-        // Nobody can find out which tenants there are: to one that does not exist, every signature is wrong.
-        let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
-        Ok(Webhook::new(secrets).with_tenant(&*tenant))
+        receiver = tenants.find(&name).await.map_err(Error::secret_unavailable)?;
+        Ok(receiver.webhook().clone())
     };
-    let delivery = tenants.receiver.webhook().verify_request_with(request, lookup).await?;
-    Ok(tenants.receiver.handle(delivery, scan).await)
+    let delivery = tenants.nobody.webhook().verify_request_with(request, lookup).await?;
+    Ok(receiver.handle(delivery, scan).await)
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Report> {
     let store = Store::default();
     let of_quote3d = Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?), store.clone());
-    let of_nowtoprint =
-        Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?), store.clone());
-    let secrets = HashMap::from([
-        ("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?),
-        ("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?),
-    ]);
-    let receiver = Receiver::new(Webhook::new(Secrets::of_nobody()), store);
+    let of_nowtoprint = Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?), store);
+    let tenants = Arc::new(Tenants {
+        known: HashMap::from([
+            ("acme", tenant("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)),
+            ("globex", tenant("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)),
+        ]),
+        nobody: tenant("nobody", Secrets::of_nobody(), 0),
+    });
     let app = Router::new()
         .route("/webhooks/quote3d", post_service(Endpoint::new(of_quote3d, quote)))
         .route("/webhooks/nowtoprint", post(nowtoprint).with_state(Arc::new(of_nowtoprint)))
-        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(Arc::new(Tenants { secrets, receiver })))
+        .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(tenants))
         // A sender of whose body nothing comes for so long is given up.
         .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(5)));
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());

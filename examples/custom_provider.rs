@@ -7,6 +7,9 @@
 use countersign::{Provider, Secret, Webhook};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+mod report;
+use report::Report;
+
 // The whole declaration: the data of an event, the events, and the provider.
 countersign::payload! {
     struct Deployment { required { environment: String = "environment" } optional { sha: String = "sha" } }
@@ -24,7 +27,7 @@ impl Provider for HubStyle {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Report> {
     // The secret, the body and the signature of GitHub's documentation ("Validating webhook
     // deliveries"). GitHub's own bodies have no envelope (the event's name is in a header that
     // nobody signs), so the signature alone is verified here.
@@ -40,9 +43,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let delivery = webhook.verify(&webhook.signed_headers(body), body)?;
     match delivery.event()? {
         Event::DeploymentCreated(deployment) => {
-            println!("{}: to {}", delivery.event_name(), deployment.environment);
+            println!("{:?}: to {:?}", delivery.event_name(), deployment.environment);
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     println!("handle it once by {}", delivery.idempotency_key());
     Ok(())

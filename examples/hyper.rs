@@ -30,21 +30,24 @@ use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 
+mod report;
+use report::Report;
+
 /// How long nothing may come of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
-            println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
+            println!("{:?} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Report> {
     let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
     // A restart forgets a `MemoryStore`; a `SqliteStore` is kept.
     let endpoint = Endpoint::new(Receiver::new(webhook, MemoryStore::new()), handle);

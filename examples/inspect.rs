@@ -23,6 +23,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+mod report;
+use report::Report;
+
 /// A captured delivery.
 #[derive(Deserialize)]
 struct Captured {
@@ -74,8 +77,8 @@ impl<E: Event> Serialize for Data<'_, E> {
     }
 }
 
-fn main() -> io::Result<()> {
-    run(io::stdin().lock(), io::BufWriter::new(io::stdout().lock()))
+fn main() -> Result<(), Report> {
+    Ok(run(io::stdin().lock(), io::BufWriter::new(io::stdout().lock()))?)
 }
 
 /// Writes one verdict for each line.

@@ -4,7 +4,6 @@
 //! this machine, keeps its keys in a SQLite file that it removes, and exits with 0 only if every
 //! answer is as expected.
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,7 +25,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+mod report;
+use report::Report;
+
+type Result<T> = std::result::Result<T, Report>;
 
 // ---- The receiver: what a service would have ----
 

@@ -13,12 +13,12 @@
 //!
 //! The effect of an event is one more row in the table `webhook_effects`, in the transaction that makes
 //! its key done (SQLite, PostgreSQL), or one more line in the file of `--effects` (memory, Redis).
+//!
+//! On SIGTERM it finishes what is in flight, also where the sender has hung up, and ends.
 
-use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,9 +37,12 @@ use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore};
 use lexopt::{Arg, ValueExt};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
-type BoxError = Box<dyn Error + Send + Sync>;
-type Result<T> = std::result::Result<T, BoxError>;
+mod report;
+use report::{Report, chain};
+
+type Result<T> = std::result::Result<T, Report>;
 
 struct Options {
     listen: String,
@@ -129,8 +132,8 @@ async fn append<P: Provider, S: IdempotencyStore>(
     let handler = async |delivery: Delivery<'_, P>| {
         tokio::time::sleep(options.work).await;
         let mut file = OpenOptions::new().create(true).append(true).open(&options.effects)?;
-        // One write, so that lines of several instances do not mingle.
-        let line = format!("{}\t{}\n", delivery.idempotency_key(), delivery.event_name());
+        // One write, so that lines of several instances do not mingle. A name may hold a tab or a line break.
+        let line = format!("{}\t{}\n", delivery.idempotency_key(), delivery.event_name().escape_debug());
         file.write_all(line.as_bytes())
     };
     receiver.handle(delivery, handler).await
@@ -159,6 +162,8 @@ impl Backend for RedisStore {
 struct App<P: Provider, S> {
     receiver: Receiver<P, S>,
     options: Arc<Options>,
+    /// Nothing is sent: the channel closes when the last task that handles a delivery has ended.
+    _running: mpsc::Sender<()>,
 }
 
 /// The endpoint of a provider. The handling is a task of its own: a client that hangs up does not end it.
@@ -174,23 +179,24 @@ async fn receive<P: Provider, S: Backend>(
             }
             Err(error) => (String::new(), Outcome::Rejected(error)),
         };
-        let error = outcome.error().map(|error| format!(": {}", chain(error))).unwrap_or_default();
-        eprintln!("{} {} {}{about}{error}", P::NAME, outcome.status(), outcome.code());
+        let cause = match &outcome {
+            // The store's or the file's own. What refuses a delivery may quote the payload.
+            Outcome::Failed(error) | Outcome::Unavailable(error) => format!(": {}", chain(&**error)),
+            _ => String::new(),
+        };
+        eprintln!("{} {} {}{about}{cause}", P::NAME, outcome.status(), outcome.code());
         outcome
     });
     handling.await.unwrap_or_else(|error| Outcome::Failed(error.into()))
 }
 
-/// An error and its sources.
-fn chain(error: &dyn Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
-}
-
 /// A provider's route, with a receiver of its own.
-fn endpoint<P, S>(secret: &str, store: &S, options: &Arc<Options>) -> Result<MethodRouter>
+fn endpoint<P, S>(
+    secret: &str,
+    store: &S,
+    options: &Arc<Options>,
+    running: &mpsc::Sender<()>,
+) -> Result<MethodRouter>
 where
     P: Provider + Default,
     S: Backend,
@@ -200,49 +206,45 @@ where
         .with_lease(options.lease)
         .with_retention(options.retain);
     receiver.check()?;
-    let app = Arc::new(App { receiver, options: Arc::clone(options) });
+    let app = Arc::new(App { receiver, options: Arc::clone(options), _running: running.clone() });
     let handler = move |delivery| receive(Arc::clone(&app), delivery);
     Ok(post(handler).with_state(webhook))
 }
 
 async fn serve<S: Backend>(store: S, options: Options) -> Result<()> {
     let options = Arc::new(options);
+    let (running, mut ended) = mpsc::channel(1);
+    let quote3d = endpoint::<Quote3d, S>("QUOTE3D_WEBHOOK_SECRET", &store, &options, &running)?;
+    let nowtoprint = endpoint::<NowToPrint, S>("NOWTOPRINT_WEBHOOK_SECRET", &store, &options, &running)?;
+    let threeqpr = endpoint::<ThreeQpr, S>("THREEQPR_WEBHOOK_SECRET", &store, &options, &running)?;
+    drop(running);
     let app = Router::new()
-        .route("/webhooks/quote3d", endpoint::<Quote3d, S>("QUOTE3D_WEBHOOK_SECRET", &store, &options)?)
-        .route(
-            "/webhooks/nowtoprint",
-            endpoint::<NowToPrint, S>("NOWTOPRINT_WEBHOOK_SECRET", &store, &options)?,
-        )
-        .route("/webhooks/3qpr", endpoint::<ThreeQpr, S>("THREEQPR_WEBHOOK_SECRET", &store, &options)?)
+        .route("/webhooks/quote3d", quote3d)
+        .route("/webhooks/nowtoprint", nowtoprint)
+        .route("/webhooks/3qpr", threeqpr)
         .route("/healthz", get(async |State(()): State<()>| "ok"));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(&options.listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // What is in flight then is finished first.
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    Ok(axum::serve(listener, app).with_graceful_shutdown(stop).await?)
+    // This waits for the connections, and the channel for the deliveries whose senders have hung up.
+    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    ended.recv().await;
+    Ok(())
 }
 
-/// Calls `purge` every hour.
-fn every_hour<F>(mut purge: impl FnMut() -> F + Send + 'static)
-where
-    F: Future<Output = Result<u64>> + Send,
-{
-    tokio::spawn(async move {
-        let mut hours = tokio::time::interval(Duration::from_secs(3600));
-        loop {
-            hours.tick().await;
-            if let Err(error) = purge().await {
-                eprintln!("purge: {error}");
-            }
-        }
-    });
+/// How often expired keys are deleted.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The next purge tries again.
+fn not_purged(error: SqlStoreError) {
+    eprintln!("not purged: {}", chain(&error));
 }
 
 const EFFECTS: &str = "CREATE TABLE IF NOT EXISTS webhook_effects (
@@ -251,17 +253,7 @@ const EFFECTS_OF_POSTGRES: &str = "CREATE TABLE IF NOT EXISTS webhook_effects (
     idempotency_key text NOT NULL, event text NOT NULL, handled_at timestamptz NOT NULL)";
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("receiver: {}", chain(&*error));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run() -> Result<()> {
+async fn main() -> Result<()> {
     let options = Options::parse()?;
     let address = options.store.clone();
     if address == "memory" {
@@ -269,11 +261,7 @@ async fn run() -> Result<()> {
     } else if let Some(path) = address.strip_prefix("sqlite:") {
         let store = SqliteStore::open(path).await?;
         sqlx::raw_sql(EFFECTS).execute(store.pool()).await?;
-        let purged = store.clone();
-        every_hour(move || {
-            let store = purged.clone();
-            async move { Ok(store.purge().await?) }
-        });
+        tokio::spawn(store.clone().purge_every(HOUR, not_purged));
         serve(store, options).await
     } else if address.starts_with("postgres://") || address.starts_with("postgresql://") {
         let store = PostgresStore::new(
@@ -287,11 +275,7 @@ async fn run() -> Result<()> {
             .await?;
         sqlx::raw_sql(EFFECTS_OF_POSTGRES).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        let purged = store.clone();
-        every_hour(move || {
-            let store = purged.clone();
-            async move { Ok(store.purge().await?) }
-        });
+        tokio::spawn(store.clone().purge_every(HOUR, not_purged));
         serve(store, options).await
     } else if address.starts_with("redis://") || address.starts_with("rediss://") {
         // While Redis is away, answer 503 before the provider gives up.

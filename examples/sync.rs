@@ -24,12 +24,15 @@ use countersign::provider::{Quote3d, quote3d};
 use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
 use tiny_http::{Header, Method, Request, Response, Server};
 
+mod report;
+use report::Report;
+
 fn handle(delivery: &Delivery<'_, Quote3d>) -> Result<(), Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
-            println!("{} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
+            println!("{:?} costs {}", quote.quote_id, quote.result.total_price); // enqueue it here
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
@@ -68,7 +71,7 @@ fn respond(request: Request, outcome: &Outcome) -> io::Result<()> {
     request.respond(response)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn main() -> Result<(), Report> {
     let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
     let receiver = Receiver::new(webhook, MemoryStore::new());
     let server = Server::http(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000"))?;

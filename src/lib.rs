@@ -10,7 +10,7 @@
 //! let delivery = webhook.verify(headers, body)?; // an error's `status()` is what to answer
 //! match delivery.event()? {
 //!     quote3d::Event::QuoteCompleted(quote) => price(&quote.result.total_price),
-//!     other => println!("not ours: {}", other.name()),
+//!     other => println!("not ours: {:?}", other.name()),
 //! }
 //! # Ok(())
 //! # }

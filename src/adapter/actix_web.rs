@@ -77,7 +77,7 @@ impl<P: Provider> FromRequest for Verified<P> {
 /// async fn handle(Verified(delivery): Verified<ThreeQpr>) -> Result<(), countersign::Error> {
 ///     match delivery.event()? {
 ///         threeqpr::Event::ScanCreated(scan) => println!("{scan:?}"),
-///         other => println!("not ours: {}", other.name()),
+///         other => println!("not ours: {:?}", other.name()),
 ///     }
 ///     Ok(())
 /// }

@@ -366,7 +366,7 @@ where
 /// async fn handle(Verified(delivery): Verified<ThreeQpr>) -> Result<(), countersign::Error> {
 ///     match delivery.event()? {
 ///         threeqpr::Event::ScanCreated(scan) => println!("{scan:?}"),
-///         other => println!("not ours: {}", other.name()),
+///         other => println!("not ours: {:?}", other.name()),
 ///     }
 ///     Ok(())
 /// }

@@ -29,10 +29,39 @@ use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration,
 /// It holds at most its capacity in keys, and **refuses** a new one when full
 /// ([`MemoryStoreError::Full`], which a receiver answers with 503): to forget a claim or a done key
 /// early would be to handle an event twice. What has expired makes place at once when place is
-/// needed, and an hour after otherwise. A key takes some 200 bytes (188 to 214 if it is a body's hash, by how
+/// needed, a few keys for each claim, and an hour after otherwise. A key takes some 200 bytes (188 to 214 if it is a body's hash, by how
 /// full the tables are, and 56 fewer with an id of 12 characters), so that the default of a million
 /// keys is 250 MB at the most, and suffices for 1.6 events a second at a retention of a week. Threads
 /// seldom wait for each other: the keys are spread over several locks.
+///
+/// **A tenant can fill it**, since whoever has a secret can sign any number of events: a million take seconds, and
+/// then every other tenant's events are refused until those keys expire. Give each tenant a store of its own, whose
+/// capacity is its share. An empty one takes 33 kB.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Arc, Mutex};
+/// use countersign::{MemoryStore, Receiver, Secrets, Webhook, provider::ThreeQpr};
+///
+/// #[derive(Default)]
+/// struct Stores(Mutex<HashMap<String, Arc<MemoryStore>>>);
+///
+/// impl Stores {
+///     /// The store of a tenant that exists: a name from a request's path is looked up first.
+///     fn of(&self, tenant: &str) -> Arc<MemoryStore> {
+///         let mut stores = self.0.lock().unwrap();
+///         let new = || Arc::new(MemoryStore::new().with_capacity(10_000));
+///         Arc::clone(stores.entry(tenant.to_owned()).or_insert_with(new))
+///     }
+/// }
+///
+/// fn receiver(tenant: &str, secrets: Secrets, stores: &Stores) -> Receiver<ThreeQpr, Arc<MemoryStore>> {
+///     Receiver::new(Webhook::new(secrets).with_tenant(tenant), stores.of(tenant))
+/// }
+/// # let stores = Stores::default();
+/// # assert!(Arc::ptr_eq(&stores.of("acme"), &stores.of("acme")));
+/// # assert!(!Arc::ptr_eq(&stores.of("acme"), &stores.of("globex")));
+/// ```
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -129,6 +158,10 @@ impl MemoryStore {
     /// How long an expired key stays while there is place. A lapsed lease can be completed as
     /// long as its key is there.
     const LINGER: Duration = Duration::from_secs(3600);
+
+    /// How many expired keys a claim drops when the store is full: more than it needs, so that the claims after
+    /// it find place at once, and few enough for an async executor's thread.
+    const AT_ONCE: usize = 16;
 
     /// Many times the cores of most machines: a thread that finds its lock taken waits for longer than
     /// the work takes. Fewer under loom, which tries every order of locking.
@@ -259,18 +292,29 @@ impl MemoryStore {
         }
     }
 
-    /// Drops up to `at_most` keys whose deadline was at `time` or before.
-    fn drop_expired(&self, keys: &mut Keys, time: Nanos, at_most: usize) {
-        for _ in 0..at_most {
+    /// Drops up to `at_most` keys whose deadline was at `time` or before, and returns how many.
+    fn drop_expired(&self, keys: &mut Keys, time: Nanos, at_most: usize) -> usize {
+        for dropped in 0..at_most {
             match keys.deadlines.first() {
                 Some(first) if first.0 <= time => {}
-                _ => return,
+                _ => return dropped,
             }
             if let Some((_, key)) = keys.deadlines.pop_first() {
                 keys.entries.remove(&key);
                 self.len.0.fetch_sub(1, Ordering::Relaxed);
             }
         }
+        at_most
+    }
+
+    /// Drops a few expired keys of the first shard that has one, and returns whether any shard had. The search
+    /// starts at the key's own shard, so that claims of different keys start at different shards.
+    fn make_place(&self, key: &IdempotencyKey) -> bool {
+        let (before, from) = self.shards.split_at((spread(key.as_str()) % Self::SHARDS) as usize);
+        from.iter().chain(before).any(|shard| {
+            let mut keys = lock(shard);
+            self.drop_expired(&mut keys, self.now(), Self::AT_ONCE) > 0
+        })
     }
 
     fn remove(&self, keys: &mut Keys, key: &str) -> bool {
@@ -317,15 +361,17 @@ impl IdempotencyStore for MemoryStore {
 
     async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, MemoryStoreError> {
         check_lease_duration(lease)?;
-        if let Some(claim) = self.try_claim(key, lease) {
-            return Ok(claim);
+        loop {
+            // First, since a claim of a key that is there needs no place.
+            if let Some(claim) = self.try_claim(key, lease) {
+                return Ok(claim);
+            }
+            // Others may take the place that was made. Each round drops a key, so there is an end.
+            if !self.make_place(key) {
+                let claim = self.try_claim(key, lease);
+                return claim.ok_or(MemoryStoreError::Full { capacity: self.capacity });
+            }
         }
-        // It is full: what has expired anywhere makes place.
-        for shard in &self.shards {
-            let mut keys = lock(shard);
-            self.drop_expired(&mut keys, self.now(), usize::MAX);
-        }
-        self.try_claim(key, lease).ok_or(MemoryStoreError::Full { capacity: self.capacity })
     }
 
     async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, MemoryStoreError> {

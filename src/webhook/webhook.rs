@@ -37,7 +37,7 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// # let headers = &webhook.signed_headers(body);
 ///
 /// let delivery = webhook.verify(headers, body)?; // on an error, answer `error.status()`
-/// println!("{} {}", delivery.event_name(), delivery.idempotency_key());
+/// println!("{:?} {}", delivery.event_name(), delivery.idempotency_key());
 /// # Ok(())
 /// # }
 /// ```
@@ -81,6 +81,9 @@ impl<P: Provider> Webhook<P> {
     /// stands in the [`IdempotencyKey`](crate::IdempotencyKey), so that no tenant can sign away
     /// another's events. It may be any text that never changes: the one name by which your service
     /// knows the tenant, and not whatever spelling of it stands in the request's path.
+    ///
+    /// Keys are apart, and the room in a store is not: give each tenant a [`MemoryStore`](crate::MemoryStore) of its
+    /// own, or take a durable store.
     ///
     /// For a tenant that does not exist, take [`Secrets::of_nobody`]. To look the secrets up only for a request with a
     /// well-formed signature, verify with the adapters' `verify_request_with`; without an adapter, call

@@ -69,6 +69,17 @@ impl Drop for Instance {
     }
 }
 
+/// The program, yet to be started.
+pub fn program() -> Command {
+    // Examples are built beside the tests' own folder.
+    let mut program = std::env::current_exe().unwrap();
+    program.pop();
+    program.pop();
+    program.push("examples");
+    program.push(format!("receiver{}", std::env::consts::EXE_SUFFIX));
+    Command::new(program)
+}
+
 /// Starts the program, and returns where it listens. It is started again if it ends at once, which a
 /// supervisor would do too: its store may be locked by an instance that is stalled.
 fn start(
@@ -78,13 +89,7 @@ fn start(
     log: &Path,
 ) -> (Child, SocketAddr) {
     for _ in 0..10 {
-        // Examples are built beside the tests' own folder.
-        let mut program = std::env::current_exe().unwrap();
-        program.pop();
-        program.pop();
-        program.push("examples");
-        program.push(format!("receiver{}", std::env::consts::EXE_SUFFIX));
-        let mut child = Command::new(&program)
+        let mut child = program()
             .args(["--listen", &address.to_string()])
             .args(options)
             .envs(environment.iter().cloned())
@@ -94,9 +99,7 @@ fn start(
             .stdout(Stdio::piped())
             .stderr(OpenOptions::new().create(true).append(true).open(log).unwrap())
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{}: {error} (`cargo build --example receiver`)", program.display())
-            });
+            .unwrap_or_else(|error| panic!("receiver: {error} (`cargo build --example receiver`)"));
         let (sender, receiver) = mpsc::channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         // Read to its end, so that the program never waits for a reader.

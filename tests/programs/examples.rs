@@ -192,7 +192,7 @@ fn deliver_to_quote3d(example: &Example) {
     assert_eq!(example.deliver("/elsewhere", SIGNATURE, NEWEST, "file.deleted", deleted).status(), 404);
 }
 
-const OF_QUOTE3D: [&str; 2] = ["job_01HXYZ123456789 costs 25.5", "not ours: file.deleted"];
+const OF_QUOTE3D: [&str; 2] = [r#""job_01HXYZ123456789" costs 25.5"#, r#"not ours: "file.deleted""#];
 
 fn deliver_to_nowtoprint(example: &Example) {
     let path = "/webhooks/nowtoprint";
@@ -226,7 +226,7 @@ fn of_all() -> Vec<&'static str> {
     vec![
         quote,
         unknown,
-        "quote_987654 was received",
+        r#""quote_987654" was received"#,
         r#"acme's code: a scan in Some("San Francisco")"#,
         r#"globex's code: a scan in Some("San Francisco")"#,
     ]
@@ -265,7 +265,7 @@ fn sync() {
 }
 
 #[test]
-fn none_of_them_starts_without_its_secret() {
+fn none_of_them_starts_without_its_secret_and_each_says_so_in_words() {
     for name in ["axum", "actix_web", "hyper", "sync"] {
         let mut child = program(name).spawn().unwrap();
         let mut line = String::new();
@@ -274,7 +274,8 @@ fn none_of_them_starts_without_its_secret() {
         let _ = child.kill();
         let output = child.wait_with_output().unwrap();
         assert_eq!(line, "", "{name}");
-        assert!(!output.status.success(), "{name}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("QUOTE3D_WEBHOOK_SECRET"), "{name}");
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(told, "Error: QUOTE3D_WEBHOOK_SECRET is not set\n", "{name}");
     }
 }

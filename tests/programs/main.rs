@@ -6,3 +6,5 @@ mod common;
 #[cfg(all(unix, feature = "actix-web", feature = "axum"))]
 mod examples;
 mod inspect;
+#[cfg(all(unix, feature = "axum"))]
+mod receiver;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use countersign::provider::ThreeQpr;
 use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
-use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError};
+use countersign::{Error, IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError, Receiver};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -126,7 +127,91 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
     }
     clock.pass(RETENTION);
     assert!(matches!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap(), Claim::Acquired(_)));
-    assert_eq!(store.len(), 1);
+    assert!(store.len() <= 100);
+}
+
+/// A store of this capacity that is full of claims of these lengths, by turns, and its clock.
+async fn full_store(capacity: usize, leases: &[Duration]) -> (MemoryStore, Clock) {
+    let clock = Clock::default();
+    let store = MemoryStore::new().with_clock(clock.read()).with_capacity(capacity);
+    for lease in leases.iter().cycle().take(capacity) {
+        assert!(matches!(store.claim(&conformance::fresh_key(), *lease).await.unwrap(), Claim::Acquired(_)));
+    }
+    (store, clock)
+}
+
+#[tokio::test]
+async fn a_claim_on_a_full_memory_store_drops_a_few_expired_keys_and_never_all() {
+    // Those that expired a moment ago make place only because it is needed, and those of two hours ago anyway.
+    for wait in [Duration::ZERO, 2 * RETENTION] {
+        let (store, clock) = full_store(10_000, &[LEASE]).await;
+        clock.pass(LEASE + wait);
+        for n in 0..20_000 {
+            let before = store.len();
+            let claim = store.claim(&conformance::fresh_key(), LEASE).await;
+            assert!(matches!(claim, Ok(Claim::Acquired(_))) == (n < 10_000), "claim {n}: {claim:?}");
+            let dropped = before + usize::from(claim.is_ok()) - store.len();
+            assert!(dropped <= 16, "claim {n} dropped {dropped} keys");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_only_expired_key_of_a_full_memory_store_makes_place_wherever_it_is() {
+    for _ in 0..100 {
+        let mut leases = vec![RETENTION; 1_000];
+        leases[500] = LEASE;
+        let (store, clock) = full_store(1_000, &leases).await;
+        clock.pass(LEASE);
+        let claim = store.claim(&conformance::fresh_key(), LEASE).await;
+        assert!(matches!(claim, Ok(Claim::Acquired(_))), "{claim:?}");
+        let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+        assert_eq!((error.code(), store.len()), ("store_full", 1_000));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn as_many_claims_at_once_as_keys_have_expired_all_find_place() {
+    for _ in 0..20 {
+        let (store, clock) = full_store(1_000, &[LEASE, RETENTION]).await;
+        clock.pass(LEASE);
+        let store = Arc::new(store);
+        let claims = (0..500).map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.claim(&conformance::fresh_key(), LEASE).await })
+        });
+        for claim in claims.collect::<Vec<_>>() {
+            let claim = claim.await.unwrap();
+            assert!(matches!(claim, Ok(Claim::Acquired(_))), "{claim:?}");
+        }
+        let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+        assert_eq!((error.code(), store.len()), ("store_full", 1_000));
+    }
+}
+
+/// What the last of these tenants' events is answered with, after the first has sent more than a store can hold.
+async fn after_a_flood_of_acmes(stores: [Arc<MemoryStore>; 2]) -> [u16; 2] {
+    let [acme, globex] =
+        ["acme", "globex"].map(|tenant| crate::common::webhook::<ThreeQpr>().with_tenant(tenant));
+    let [of_acme, of_globex] = stores;
+    let (acme, globex) = (Receiver::new(acme, of_acme), Receiver::new(globex, of_globex));
+    let send = async |receiver: &Receiver<ThreeQpr, Arc<MemoryStore>>, n: usize| {
+        let body = format!(r#"{{"id":"evt_{n}","event":"scan.created","data":{{}}}}"#);
+        let headers = crate::common::signed(receiver.webhook(), body.as_bytes());
+        receiver.receive(&headers, body.as_bytes(), async |_| Ok::<_, Error>(())).await.status()
+    };
+    for n in 0..100 {
+        assert_eq!(send(&acme, n).await, 200);
+    }
+    [send(&acme, 100).await, send(&globex, 0).await]
+}
+
+#[tokio::test]
+async fn a_tenant_that_fills_its_own_store_blocks_nobody_else_and_in_a_shared_one_everybody() {
+    let store = || Arc::new(MemoryStore::new().with_capacity(100));
+    assert_eq!(after_a_flood_of_acmes([store(), store()]).await, [503, 200]);
+    let shared = store();
+    assert_eq!(after_a_flood_of_acmes([Arc::clone(&shared), shared]).await, [503, 503]);
 }
 
 #[tokio::test]

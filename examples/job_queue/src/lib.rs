@@ -41,7 +41,7 @@ impl TaskHandler for NowToPrintEvent {
     /// The work. The queue runs it at least once: a worker may die between the effect and its
     /// completion. So write the effect with the key, or pass the key on to whoever has the effect.
     async fn run(self, _: WorkerContext) -> impl IntoTaskHandlerResult {
-        println!("worked off {}: {}", self.key, self.event.name());
+        println!("worked off {}: {:?}", self.key, self.event.name());
     }
 }
 

@@ -7,19 +7,23 @@ use std::time::Duration;
 use countersign_sqlx::sqlx::PgPool;
 use countersign_sqlx::sqlx::postgres::PgPoolOptions;
 use countersign::{Secrets, Webhook};
-use countersign_sqlx::PostgresStore;
 use job_queue::{BoxError, Inbox, worker};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+#[path = "../../report/mod.rs"]
+mod report;
+use report::Report;
+
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> Result<(), Report> {
     // While the database is away, answer 503 before the provider gives up; sqlx waits for 30 s.
     let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(3));
     let pool = pool.connect(&std::env::var("DATABASE_URL")?).await?;
     let webhook = Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
     let inbox = Inbox::new(webhook, &pool).await?;
-    tokio::spawn(purge(inbox.store().clone()));
+    let hour = Duration::from_secs(3600);
+    tokio::spawn(inbox.store().clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     println!("listening on http://{}", listener.local_addr()?);
     tokio::select! {
@@ -38,15 +42,5 @@ async fn work(pool: &PgPool) {
         let Err(error) = ended else { return };
         eprintln!("the worker starts again: {error}");
         sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// Deletes the keys whose retention has ended.
-async fn purge(store: PostgresStore) {
-    loop {
-        if let Err(error) = store.purge().await {
-            eprintln!("not purged: {error}");
-        }
-        sleep(Duration::from_secs(3_600)).await;
     }
 }

@@ -26,18 +26,22 @@ use countersign::tower::{Endpoint, Verified};
 use countersign::{Receiver, Secrets, Webhook};
 use countersign_redis::RedisStore;
 
+#[path = "../../report/mod.rs"]
+mod report;
+use report::Report;
+
 async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), countersign::Error> {
     match delivery.event()? {
         quote3d::Event::QuoteCompleted(quote) => {
-            println!("{} costs {}", quote.quote_id, quote.result.total_price); // send it to a queue here
+            println!("{:?} costs {}", quote.quote_id, quote.result.total_price); // send it to a queue here
         }
-        other => println!("not ours: {}", other.name()),
+        other => println!("not ours: {:?}", other.name()),
     }
     Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
+async fn main() -> Result<(), Report> {
     let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
     // An instance of the function has neither memory nor disk in common with the next. Redis has room for a
     // connection of each, and forgets old keys by itself; PostgreSQL would need a proxy and a schedule. For
@@ -46,5 +50,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     let redis = Client::open(std::env::var("REDIS_URL")?)?.get_connection_manager_with_config(config).await?;
     // Lambda ends a handler at the function's timeout: the lease, of a minute unless told, is to be longer.
     let receiver = Receiver::new(webhook, RedisStore::new(redis));
-    lambda_http::run(Endpoint::new(receiver, handle)).await
+    Ok(lambda_http::run(Endpoint::new(receiver, handle)).await?)
 }

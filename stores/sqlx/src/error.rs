@@ -25,6 +25,13 @@ pub enum SqlStoreError {
         /// The driver's error.
         source: BoxError,
     },
+    /// `SqliteStore::open` was not given the path of a file: a store that ends with the process would handle
+    /// an event again after a restart.
+    #[error(
+        "the path of the store is empty, :memory: or a URI, and so may be no file: give a path, or call \
+         SqliteStore::in_memory in a test"
+    )]
+    NotAFile,
     /// The operating system has no random bytes to give.
     #[error("no random token for a claim")]
     #[non_exhaustive]
@@ -44,6 +51,7 @@ impl SqlStoreError {
         match self {
             Self::Locked { .. } => "store_locked",
             Self::Database { .. } | Self::Random { .. } => "store_failed",
+            Self::NotAFile => "store_not_a_file",
             Self::Policy(error) => error.code(),
         }
     }

@@ -1,5 +1,6 @@
 //! Keys in a PostgreSQL table.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,16 @@ use sqlx::postgres::PgArguments;
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, SqlStr};
 
 use crate::error::SqlStoreError;
-use crate::statements::{Recorded, Statements, claimed, random_token};
+use crate::statements::{Pauses, Recorded, Statements, claimed, random_token};
 use crate::table::TableName;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
 /// It takes a pool of yours, and works on the table `countersign_keys`, which
 /// [`migrate`](PostgresStore::migrate) makes. A claim is one statement, and so is every other call.
-/// All times are the server's, so that the instances' clocks do not matter. Call
-/// [`purge`](PostgresStore::purge) from time to time. Clones share the pool.
+/// All times are the server's, so that the instances' clocks do not matter. Spawn
+/// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge),
+/// the table grows for ever. Clones share the pool.
 ///
 /// The pool's transactions have to be `READ COMMITTED`, as they are by default: in stricter ones the
 /// losers of a race are [`SqlStoreError::Locked`] instead of in flight.
@@ -141,7 +143,8 @@ impl PostgresStore {
 
     /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
     /// they can be completed), a thousand at a time, and says how many. Call it
-    /// every hour or so, from as many instances as you like: each deletes what no other has in hand.
+    /// every hour or so, as [`purge_every`](PostgresStore::purge_every) does, from as many instances as you like: each
+    /// deletes what no other has in hand.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`].
@@ -156,6 +159,37 @@ impl PostgresStore {
             purged += batch;
             if batch < Self::PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
+            }
+        }
+    }
+
+    /// Calls [`purge`](PostgresStore::purge) every `interval`, without end: spawn it once, where the service starts.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use countersign_sqlx::{PostgresStore, sqlx::PgPool};
+    ///
+    /// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
+    /// store.migrate().await?;
+    /// let hour = Duration::from_secs(3600);
+    /// tokio::spawn(store.clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The first purge comes after a random part of the interval's first minute, so that instances which start
+    /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
+    /// fails is passed to `on_error`, and the next one comes after the interval as ever.
+    pub async fn purge_every(
+        self,
+        interval: Duration,
+        mut on_error: impl FnMut(SqlStoreError),
+    ) -> Infallible {
+        let mut pauses = Pauses::new(interval);
+        loop {
+            pauses.pause().await;
+            if let Err(error) = self.purge().await {
+                on_error(error);
             }
         }
     }

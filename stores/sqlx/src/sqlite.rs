@@ -1,5 +1,6 @@
 //! Keys in a SQLite file.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,16 +14,17 @@ use sqlx::sqlite::{
 use sqlx::{SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::error::SqlStoreError;
-use crate::statements::{Recorded, Statements, claimed, random_token};
+use crate::statements::{Pauses, Recorded, Statements, claimed, random_token};
 use crate::table::TableName;
 
 /// A store in a SQLite file, which survives restarts and may be shared by any number of processes
 /// of one machine.
 ///
 /// It works on the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every claim
-/// and every write is one statement, and durable before it is answered. Call
-/// [`purge`](SqliteStore::purge) from time to time. Clones share the pool. The file must not be on
-/// a network file system, whose locks SQLite cannot rely on.
+/// and every write is one statement, and durable before it is answered. Spawn
+/// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
+/// file grows for ever. Clones share the pool. The file must not be on a network file system, whose locks SQLite
+/// cannot rely on.
 ///
 /// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) makes the key done together
 /// with what the handler wrote: both are there or neither, so that the effect happens once whatever
@@ -93,11 +95,37 @@ impl SqliteStore {
     /// for that statement as well, so that 10 seconds may pass.
     ///
     /// # Errors
-    /// [`SqlStoreError::Database`], when the file cannot be opened or is no database.
+    /// [`SqlStoreError::NotAFile`], when the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
+    /// a database without a file; a file that has such a name is `./:memory:`. [`SqlStoreError::Database`], when the
+    /// file cannot be opened or is no database.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlStoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
+        let path = path.as_ref();
+        let name = path.as_os_str().as_encoded_bytes();
+        if matches!(name, b"" | b":memory:") || name.starts_with(b"file:") {
+            return Err(SqlStoreError::NotAFile);
+        }
+        Self::connect(SqliteConnectOptions::new().filename(path).create_if_missing(true)).await
+    }
+
+    /// A store in the memory of this process, for tests. It and its clones share one database, which no other store
+    /// shares, and which ends with the last of them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign_sqlx::SqliteStore;
+    ///
+    /// let store = SqliteStore::in_memory().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`], when SQLite cannot make the database.
+    pub async fn in_memory() -> Result<Self, SqlStoreError> {
+        Self::connect(SqliteConnectOptions::new().filename(":memory:")).await
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, SqlStoreError> {
+        let options = options
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Self::BUSY_TIMEOUT);
@@ -162,7 +190,7 @@ impl SqliteStore {
 
     /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
     /// they can be completed), a few hundred at a time, and says how many. Call
-    /// it every hour or so, from as many processes as you like.
+    /// it every hour or so, as [`purge_every`](SqliteStore::purge_every) does, from as many processes as you like.
     ///
     /// # Errors
     /// The store's own.
@@ -178,6 +206,38 @@ impl SqliteStore {
             purged += batch;
             if batch < Self::PURGE_BATCH.unsigned_abs() {
                 return Ok(purged);
+            }
+        }
+    }
+
+    /// Calls [`purge`](SqliteStore::purge) every `interval`, without end: spawn it once, where the service starts.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use countersign_sqlx::SqliteStore;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("webhooks.db");
+    /// let store = SqliteStore::open(path).await?;
+    /// let hour = Duration::from_secs(3600);
+    /// tokio::spawn(store.clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The first purge comes after a random part of the interval's first minute, so that instances which start
+    /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
+    /// fails is passed to `on_error`, and the next one comes after the interval as ever.
+    pub async fn purge_every(
+        self,
+        interval: Duration,
+        mut on_error: impl FnMut(SqlStoreError),
+    ) -> Infallible {
+        let mut pauses = Pauses::new(interval);
+        loop {
+            pauses.pause().await;
+            if let Err(error) = self.purge().await {
+                on_error(error);
             }
         }
     }

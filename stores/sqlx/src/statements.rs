@@ -50,6 +50,28 @@ pub(crate) fn claimed(lease: Lease, inserted: bool, done: bool, left: Duration) 
     }
 }
 
+/// The pauses before and between purges.
+pub(crate) struct Pauses {
+    next: Duration,
+    interval: Duration,
+}
+
+impl Pauses {
+    /// The first is a random part of the interval or of a minute, whichever is shorter.
+    pub(crate) fn new(interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_secs(1));
+        // Without a random number, the whole of it.
+        let part = random_token().map_or(u8::MAX, |token| token[0]);
+        let first = interval.min(Duration::from_secs(60)).mul_f64(f64::from(part) / f64::from(u8::MAX));
+        Self { next: first, interval }
+    }
+
+    pub(crate) async fn pause(&mut self) {
+        tokio::time::sleep(self.next).await;
+        self.next = self.interval;
+    }
+}
+
 /// A store's statements, for its table.
 pub(crate) struct Statements {
     pub(crate) migrate: SqlStr,

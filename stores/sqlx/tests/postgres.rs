@@ -297,6 +297,47 @@ async fn the_lease_of_a_claim_that_waited_counts_from_the_beginning_of_the_wait(
 }
 
 #[tokio::test]
+async fn purge_every_deletes_what_has_expired_again_and_again_and_survives_errors() {
+    let Some((_server, store)) = store().await else { return };
+    let keys_become = async |expected: i64| {
+        let asked = Instant::now();
+        loop {
+            let count = sqlx::query_scalar("SELECT count(*) FROM countersign_keys");
+            let count: i64 = count.fetch_one(store.pool()).await.unwrap();
+            if count == expected {
+                return;
+            }
+            assert!(asked.elapsed() < Duration::from_secs(30), "{count} keys are left");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let put_done = async |retain| {
+        let lease = acquired(store.claim(&conformance::fresh_key(), LEASE).await.unwrap());
+        assert_eq!(store.complete(&lease, retain).await.unwrap(), Fenced::Applied);
+    };
+    put_done(RETENTION).await;
+    put_done(Duration::from_millis(100)).await;
+    let (errors, mut failed) = tokio::sync::mpsc::unbounded_channel();
+    let report = move |error: countersign_sqlx::SqlStoreError| errors.send(error.code()).unwrap();
+    let purging = tokio::spawn(store.clone().purge_every(Duration::from_secs(1), report));
+    keys_become(1).await;
+
+    // Without its table, a purge fails.
+    sqlx::raw_sql("ALTER TABLE countersign_keys RENAME TO away").execute(store.pool()).await.unwrap();
+    for _ in 0..2 {
+        let code = tokio::time::timeout(Duration::from_secs(30), failed.recv()).await;
+        assert_eq!(code.expect("a purge in time"), Some("store_failed"));
+    }
+    sqlx::raw_sql("ALTER TABLE away RENAME TO countersign_keys").execute(store.pool()).await.unwrap();
+    put_done(Duration::from_millis(100)).await;
+    keys_become(1).await;
+    sleep(Duration::from_millis(1_500)).await;
+    keys_become(1).await;
+    assert!(!purging.is_finished());
+    purging.abort();
+}
+
+#[tokio::test]
 async fn purge_deletes_what_has_expired_and_nothing_else_from_every_instance_at_once() {
     let Some((_server, store)) = store().await else { return };
     let insert = "INSERT INTO countersign_keys

@@ -378,6 +378,113 @@ async fn purge_deletes_what_has_expired_and_nothing_else() {
     assert_eq!(store.purge().await.unwrap(), 101);
 }
 
+/// Waits until the store's table has this many keys.
+async fn keys_become(store: &SqliteStore, expected: i64) {
+    let asked = Instant::now();
+    loop {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM countersign_keys")
+            .fetch_one(store.pool())
+            .await
+            .unwrap();
+        if count == expected {
+            return;
+        }
+        assert!(asked.elapsed() < Duration::from_secs(30), "{count} keys are left");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn purge_every_deletes_what_has_expired_again_and_again_and_survives_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let seconds = Arc::new(AtomicU64::new(1_000_000));
+    let clock = Arc::clone(&seconds);
+    let store = open(&directory).await.with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
+    let put_done = async || {
+        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+            panic!()
+        };
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    };
+    put_done().await;
+    let (errors, mut failed) = tokio::sync::mpsc::unbounded_channel();
+    let report = move |error: countersign_sqlx::SqlStoreError| errors.send(error.code()).unwrap();
+    let purging = tokio::spawn(store.clone().purge_every(Duration::from_secs(1), report));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    keys_become(&store, 1).await;
+    seconds.fetch_add(3_600, Ordering::Relaxed);
+    keys_become(&store, 0).await;
+
+    // Without its table, a purge fails.
+    sqlx::raw_sql("ALTER TABLE countersign_keys RENAME TO away").execute(store.pool()).await.unwrap();
+    for _ in 0..2 {
+        let code = tokio::time::timeout(Duration::from_secs(30), failed.recv()).await;
+        assert_eq!(code.expect("a purge in time"), Some("store_failed"));
+    }
+    sqlx::raw_sql("ALTER TABLE away RENAME TO countersign_keys").execute(store.pool()).await.unwrap();
+    put_done().await;
+    seconds.fetch_add(3_600, Ordering::Relaxed);
+    keys_become(&store, 0).await;
+    assert!(!purging.is_finished());
+    purging.abort();
+}
+
+#[tokio::test]
+async fn purge_every_waits_for_a_second_at_least() {
+    let directory = tempfile::tempdir().unwrap();
+    let reads = Arc::new(AtomicU64::new(0));
+    let read = Arc::clone(&reads);
+    let store = open(&directory).await.with_clock(move || {
+        read.fetch_add(1, Ordering::Relaxed);
+        Duration::from_secs(1_000_000)
+    });
+    let purging = tokio::spawn(store.purge_every(Duration::ZERO, |error| panic!("{error}")));
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    // The first within a second, and each next a second after.
+    let purges = reads.load(Ordering::Relaxed);
+    assert!((1..=3).contains(&purges), "{purges} purges in 2.5 seconds");
+    purging.abort();
+}
+
+#[tokio::test]
+async fn open_refuses_what_is_no_file() {
+    let names =
+        ["", ":memory:", "file::memory:", "file::memory:?cache=shared", "file:a.db?mode=memory", "file:a.db"];
+    for name in names {
+        let error = SqliteStore::open(name).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.status(), &*error.to_string()),
+            (
+                "store_not_a_file",
+                503,
+                "the path of the store is empty, :memory: or a URI, and so may be no file: give a path, \
+                 or call SqliteStore::in_memory in a test"
+            )
+        );
+        assert!(std::error::Error::source(&error).is_none());
+    }
+    assert!(!std::path::Path::new("a.db").exists());
+    // With its folder, such a name is a file's.
+    let directory = tempfile::tempdir().unwrap();
+    for name in [":memory:", "file:a.db"] {
+        let path = directory.path().join(name);
+        let store = SqliteStore::open(&path).await.unwrap();
+        assert!(matches!(store.claim(&conformance::fresh_key(), LEASE).await, Ok(Claim::Acquired(_))));
+        assert!(path.exists(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_in_memory_keeps_the_contract_and_is_one_of_its_own() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    conformance::check(&store, async |time| tokio::time::sleep(time).await).await;
+    let key = conformance::fresh_key();
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+    assert!(matches!(store.clone().claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    let other = SqliteStore::in_memory().await.unwrap();
+    assert!(matches!(other.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
 #[tokio::test]
 async fn a_locked_file_is_an_error_after_a_while_and_no_panic() {
     let directory = tempfile::tempdir().unwrap();
