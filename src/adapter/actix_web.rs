@@ -7,7 +7,7 @@
 //! | a request in hand | [`verify_request`] or [`receive_request`] |
 //! | secrets that depend on the request, as with tenants | [`verify_request_with`] |
 //!
-//! All three feed the MAC with each piece of the body as it arrives. A request without one well-formed
+//! All of them feed the MAC with each piece of the body as it arrives. A request without one well-formed
 //! signature, or whose Content-Length is over the webhook's [limit](Webhook::with_body_limit), is
 //! refused before any of its body is read; a body of unknown length is read up to the limit and no
 //! further. actix-web's `PayloadConfig` does not apply.

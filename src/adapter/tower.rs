@@ -7,7 +7,7 @@
 //! | a secret, a store and a handler | [`Endpoint`], a whole service |
 //! | a service of deliveries | [`VerifyLayer`], which lets nothing else reach it |
 //!
-//! All three feed the MAC with each frame as it arrives, so that the signature's verdict is due right
+//! All of them feed the MAC with each frame as it arrives, so that the signature's verdict is due right
 //! after the last one. A request without one well-formed signature, or whose Content-Length is over the
 //! webhook's [limit](Webhook::with_body_limit), is refused before its body is looked at; a body of unknown
 //! length is refused where it passes the limit. How long a slow sender may take is for the server to say, or a

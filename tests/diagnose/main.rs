@@ -487,7 +487,7 @@ fn nothing_else_in_the_library_knows_of_it() {
 #[test]
 fn sha_256_is_by_the_mac_that_was_chosen() {
     let source = include_str!("../../src/diagnose/hash.rs");
-    assert!(source.contains("use crate::mac::{Mac, sha256};"));
+    assert!(source.contains("use crate::mac::{WipedStack, sha256};"));
     for past_it in ["sha2::Sha256", "sha2::{", "Hmac<Sha256>", "Sha256::d"] {
         assert!(!source.contains(past_it), "{past_it}");
     }
