@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::trace;
+use crate::mac::{MalformedSignature, SignatureMismatch};
 
 /// Any error, behind `source()`: no dependency's type is part of this crate's errors.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -97,9 +97,9 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
 
-    /// The secrets to verify with could not be had: your lookup of them failed, or the application was
-    /// given none. Nothing was verified. Made by [`Error::secret_unavailable`].
-    #[error("the secrets to verify with could not be had")]
+    /// The signing secrets could not be loaded: your lookup of them failed, or the application has none. Nothing was
+    /// verified. Made by [`Error::secret_unavailable`].
+    #[error("the signing secrets could not be loaded")]
     #[non_exhaustive]
     SecretUnavailable {
         /// Why not.
@@ -108,24 +108,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// A body that could not be read to its end, for those who read it themselves. It is logged here,
-    /// with the feature `tracing`.
+    /// A body that could not be read to its end, for those who read it themselves.
     #[must_use]
     pub fn incomplete_body(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let error = Self::IncompleteBody { source: source.into() };
-        trace::unreadable((error.code(), error.status()), &error);
-        error
+        Self::IncompleteBody { source: source.into() }
     }
 
-    /// Secrets that could not be looked up, for a service whose tenants bring their own. It is logged
-    /// here, with the feature `tracing`.
+    /// Secrets that could not be loaded, for a service whose tenants bring their own.
     ///
-    /// Not for a tenant that does not exist: that is [`Secrets::of_nobody`](crate::Secrets::of_nobody).
+    /// Not for a tenant that does not exist: use [`Secrets::reject_all`](crate::Secrets::reject_all) for it.
     #[must_use]
     pub fn secret_unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let error = Self::SecretUnavailable { source: source.into() };
-        trace::unreadable((error.code(), error.status()), &error);
-        error
+        Self::SecretUnavailable { source: source.into() }
     }
 
     /// One word for this error that never changes: for the response, for logs, for metrics.
@@ -167,6 +161,18 @@ impl Error {
             Self::InvalidEvent { .. } => 422,
             Self::SecretUnavailable { .. } => 503,
         }
+    }
+}
+
+impl From<MalformedSignature> for Error {
+    fn from(_: MalformedSignature) -> Self {
+        Self::MalformedSignature
+    }
+}
+
+impl From<SignatureMismatch> for Error {
+    fn from(_: SignatureMismatch) -> Self {
+        Self::SignatureMismatch
     }
 }
 
@@ -229,13 +235,6 @@ impl SecretError {
         }
     }
 
-    /// Always 500: the service is configured wrongly, and its caller cannot help it. Best is to
-    /// read the secrets at start-up, and not to start without them.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        500
-    }
-
     /// The same error, saying which environment variable the value came from.
     pub(crate) fn in_variable(self, name: &str) -> Self {
         let variable = Some(name.to_owned());
@@ -294,12 +293,6 @@ impl PolicyError {
             Self::ZeroRetention => "zero_retention",
             Self::RetentionShorterThanLease => "retention_shorter_than_lease",
         }
-    }
-
-    /// Always 503: nothing was claimed, so nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
     }
 }
 

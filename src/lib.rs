@@ -88,13 +88,15 @@ pub use http;
 #[cfg(countersign_memcheck)]
 #[doc(hidden)]
 pub use mac::memcheck;
-pub use mac::{MatchedSecret, Secret, Secrets, Signature, Verification, Verifier};
+pub use mac::{
+    MalformedSignature, MatchedSecret, Secret, Secrets, Signature, SignatureMismatch, Verification, Verifier,
+};
 #[doc(inline)]
 pub use provider::Provider;
 pub use receiver::{Outcome, Receiver};
 #[doc(inline)]
 pub use store::{IdempotencyKey, IdempotencyStore, MemoryStore};
-pub use webhook::{Delivery, HeaderValues, Incoming, Webhook};
+pub use webhook::{Delivery, Headers, PartialDelivery, Webhook};
 
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]

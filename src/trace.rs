@@ -4,10 +4,10 @@
 //! only where they are short and plain. An error's sources, and a handler's error, may quote the payload.
 
 #[cfg(feature = "tracing")]
-pub(crate) use on::{Span, cause, refused, unreadable, verified};
+pub(crate) use on::{Span, cause, refused, verified};
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use off::{Span, cause, refused, unreadable, verified};
+pub(crate) use off::{Span, cause, refused, verified};
 
 /// What the log says of a verified delivery.
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "there is no log"))]
@@ -59,20 +59,17 @@ mod on {
         text
     }
 
-    /// The one event of a delivery that was not verified. `error` is one of this crate's.
-    pub(crate) fn refused(
-        provider: &str,
-        tenant: Option<&str>,
-        (outcome, status): (&str, u16),
-        error: &dyn Error,
-    ) {
-        warn!(provider, tenant = plain(tenant), outcome, status, "delivery refused: {error}");
-    }
+    /// The one event of a delivery that was not verified. The causes are those of a broken connection or of a lookup of
+    /// secrets; those of a signed body may quote it.
+    pub(crate) fn refused(provider: &str, tenant: Option<&str>, error: &crate::error::Error) {
+        use crate::error::Error::{IncompleteBody, SecretUnavailable};
 
-    /// The one event of a delivery that could not even be tried: its body broke off, or its secret could
-    /// not be had.
-    pub(crate) fn unreadable((outcome, status): (&str, u16), error: &(dyn Error + 'static)) {
-        warn!(outcome, status, "delivery refused: {}", causes(error));
+        let (outcome, status, tenant) = (error.code(), error.status(), plain(tenant));
+        if matches!(error, IncompleteBody { .. } | SecretUnavailable { .. }) {
+            warn!(provider, tenant, outcome, status, "delivery refused: {}", causes(error));
+        } else {
+            warn!(provider, tenant, outcome, status, "delivery refused: {error}");
+        }
     }
 
     /// That a delivery was verified, and a warning where an older secret must not be dropped yet.
@@ -146,10 +143,7 @@ mod off {
     use super::{Ended, Named};
 
     #[inline(always)]
-    pub(crate) fn refused(_: &str, _: Option<&str>, _: (&str, u16), _: &dyn Error) {}
-
-    #[inline(always)]
-    pub(crate) fn unreadable(_: (&str, u16), _: &(dyn Error + 'static)) {}
+    pub(crate) fn refused(_: &str, _: Option<&str>, _: &crate::error::Error) {}
 
     #[inline(always)]
     pub(crate) fn verified(_: &Named<'_>) {}

@@ -29,6 +29,7 @@ use ::actix_web::body::BoxBody;
 use ::actix_web::dev::Payload;
 use ::actix_web::error::PayloadError;
 use ::actix_web::http::StatusCode;
+use ::actix_web::http::header::HeaderMap;
 use ::actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError, Route, web};
 use bytes::Bytes;
 use futures_core::Stream;
@@ -38,9 +39,10 @@ use crate::provider::Provider;
 use crate::receiver::Outcome;
 use crate::receiver::Receiver;
 use crate::store::IdempotencyStore;
+use crate::trace;
 use crate::webhook::Delivery;
-use crate::webhook::HeaderValues;
-use crate::webhook::Incoming;
+use crate::webhook::Headers;
+use crate::webhook::PartialDelivery;
 use crate::webhook::Webhook;
 
 pub use crate::adapter::verified::Verified;
@@ -50,10 +52,14 @@ impl<P: Provider> FromRequest for Verified<P> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let incoming = webhook_of(request)
-            .and_then(|webhook: &Webhook<P>| webhook.start_values(&head_of(webhook, request)));
+        let started = webhook_of::<P>(request)
+            .map(|webhook| (webhook.clone(), webhook.begin_unlogged(request.headers())))
+            .inspect_err(|error| trace::refused(P::NAME, None, error));
         let payload = payload.take();
-        Box::pin(async { read(incoming?, payload).await.map(Self) })
+        Box::pin(async {
+            let (webhook, partial) = started?;
+            webhook.logged(read(partial, payload).await).map(Self)
+        })
     }
 }
 
@@ -140,7 +146,7 @@ where
     P: Provider,
     B: Stream<Item = Result<Bytes, PayloadError>>,
 {
-    read(webhook.start_values(&head_of(webhook, request))?, payload).await
+    webhook.logged(read(webhook.begin_unlogged(request.headers()), payload).await)
 }
 
 /// [`verify_request`] where the secrets depend on the request, as with tenants: `lookup` finds the webhook to
@@ -193,9 +199,14 @@ where
     P: Provider,
     B: Stream<Item = Result<Bytes, PayloadError>>,
 {
-    webhook.check_head(&head_of(webhook, request))?;
-    let webhook = lookup().await?;
-    read(webhook.start_values(&head_of(&webhook, request))?, payload).await
+    let found = match webhook.check_head(request.headers()) {
+        Ok(_) => lookup().await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(webhook) => verify_request(&webhook, request, payload).await,
+        Err(error) => webhook.logged(Err(error)),
+    }
 }
 
 /// [`Receiver::receive`] for a request whose body is yet to be read.
@@ -242,27 +253,31 @@ fn webhook_of<P: Provider>(request: &HttpRequest) -> Result<&Webhook<P>, Error> 
     request.app_data::<web::Data<Webhook<P>>>().map(|data| &***data).ok_or_else(missing)
 }
 
-/// What the webhook looks at of a request's head.
-fn head_of<'r, P: Provider>(webhook: &Webhook<P>, request: &'r HttpRequest) -> HeaderValues<'r> {
-    let headers = request.headers().iter().map(|(name, value)| (name, value.as_bytes()));
-    webhook.header_values(headers)
+impl Headers for HeaderMap {
+    fn each_value<'h>(&'h self, name: &http::HeaderName, each: &mut dyn FnMut(&'h [u8])) {
+        self.get_all(name.as_str()).map(|value| value.as_bytes()).for_each(each);
+    }
 }
 
 /// Reads a body to its end, or to the first reason to refuse it.
-async fn read<P, B>(mut incoming: Incoming<P>, payload: B) -> Result<Delivery<'static, P>, Error>
+async fn read<P, B>(
+    started: Result<PartialDelivery<P>, Error>,
+    payload: B,
+) -> Result<Delivery<'static, P>, Error>
 where
     P: Provider,
     B: Stream<Item = Result<Bytes, PayloadError>>,
 {
+    let mut partial = started?;
     let mut payload = pin!(payload);
     while let Some(piece) = poll_fn(|context| payload.as_mut().poll_next(context)).await {
         match piece {
-            Ok(piece) => incoming.update_shared(piece)?,
-            Err(PayloadError::Overflow) => return Err(incoming.too_large()),
+            Ok(piece) => partial.push_shared(piece)?,
+            Err(PayloadError::Overflow) => return Err(partial.too_large()),
             Err(source) => return Err(Error::incomplete_body(source)),
         }
     }
-    incoming.finish()
+    partial.finish_unlogged()
 }
 
 /// The error's status, and `{"error": code}`.

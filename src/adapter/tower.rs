@@ -50,7 +50,7 @@ use crate::receiver::Outcome;
 use crate::receiver::Receiver;
 use crate::store::IdempotencyStore;
 use crate::webhook::Delivery;
-use crate::webhook::Incoming;
+use crate::webhook::PartialDelivery;
 use crate::webhook::Webhook;
 
 /// The `http-body` crate, whose [`Body`](http_body::Body) a request's body has to be.
@@ -85,7 +85,7 @@ impl<P: Provider> Webhook<P> {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        read(self.start(&head.headers), &head, body).await
+        verify(self, &head, body).await
     }
 
     /// [`verify_request`](Webhook::verify_request) where the secrets depend on the request, as with tenants: `lookup`
@@ -136,11 +136,14 @@ impl<P: Provider> Webhook<P> {
         B::Error: Into<BoxError>,
     {
         let (head, body) = request.into_parts();
-        let started = match self.check_head(&self.head_of(&head.headers)) {
-            Ok(_) => lookup().await.and_then(|webhook| webhook.start(&head.headers)),
+        let found = match self.check_head(&head.headers) {
+            Ok(_) => lookup().await,
             Err(error) => Err(error),
         };
-        read(started, &head, body).await
+        match found {
+            Ok(webhook) => verify(&webhook, &head, body).await,
+            Err(error) => self.logged(read(Err(error), &head, body).await),
+        }
     }
 }
 
@@ -178,10 +181,20 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 }
 
+/// Reads and verifies a request, and logs what came of it.
+async fn verify<P, B>(webhook: &Webhook<P>, head: &Parts, body: B) -> Result<Delivery<'static, P>, Error>
+where
+    P: Provider,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    webhook.logged(read(webhook.begin_unlogged(&head.headers), head, body).await)
+}
+
 /// Reads a body to its end, if its head has passed, and verifies it. Of one that is refused before its end it
 /// drops the rest, as far as [`discard`] goes.
 async fn read<P, B>(
-    started: Result<Incoming<P>, Error>,
+    started: Result<PartialDelivery<P>, Error>,
     head: &Parts,
     body: B,
 ) -> Result<Delivery<'static, P>, Error>
@@ -192,8 +205,8 @@ where
 {
     let mut body = pin!(body);
     let refused = match started {
-        Ok(mut incoming) => match collect(&mut incoming, body.as_mut()).await {
-            Ok(()) => return incoming.finish(),
+        Ok(mut partial) => match collect(&mut partial, body.as_mut()).await {
+            Ok(()) => return partial.finish_unlogged(),
             Err(Refused::Broken(error)) => return Err(error),
             Err(Refused::TooLarge(error)) => error,
         },
@@ -219,26 +232,26 @@ enum Refused {
 }
 
 /// Reads a body to its end, or to the first reason to refuse it.
-async fn collect<P, B>(incoming: &mut Incoming<P>, mut body: Pin<&mut B>) -> Result<(), Refused>
+async fn collect<P, B>(partial: &mut PartialDelivery<P>, mut body: Pin<&mut B>) -> Result<(), Refused>
 where
     P: Provider,
     B: Body,
     B::Error: Into<BoxError>,
 {
     let hinted = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    incoming.make_room(hinted).map_err(Refused::TooLarge)?;
+    partial.make_room(hinted).map_err(Refused::TooLarge)?;
     while let Some(frame) = body.frame().await {
         match frame.map(Frame::into_data) {
             Ok(Ok(mut data)) => {
-                incoming.make_room(data.remaining()).map_err(Refused::TooLarge)?;
+                partial.make_room(data.remaining()).map_err(Refused::TooLarge)?;
                 let piece = data.copy_to_bytes(data.remaining());
-                incoming.update_shared(piece).map_err(Refused::TooLarge)?;
+                partial.push_shared(piece).map_err(Refused::TooLarge)?;
             }
             Ok(Err(_trailers)) => {}
             Err(error) => {
                 let error = error.into();
                 return Err(Refused::Broken(match is_over_limit(&*error) {
-                    true => incoming.too_large(),
+                    true => partial.too_large(),
                     false => Error::incomplete_body(error),
                 }));
             }
@@ -333,7 +346,7 @@ where
         let (webhook, mut inner) = (self.webhook.clone(), self.inner.clone());
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            match read(webhook.start(&head.headers), &head, body).await {
+            match verify(&webhook, &head, body).await {
                 Ok(delivery) => {
                     poll_fn(|context| inner.poll_ready(context)).await?;
                     inner.call(Request::from_parts(head, Verified(delivery))).await

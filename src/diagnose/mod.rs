@@ -14,7 +14,6 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 pub use cause::{Cause, JsonLayout};
 pub use diagnosis::{Diagnosis, Hint};
@@ -26,8 +25,6 @@ use crate::mac::MatchedSecret;
 use crate::mac::Secrets;
 use crate::mac::{WipedStack, on_wiped_stack};
 use crate::provider::Provider;
-use crate::webhook::Body;
-use crate::webhook::HeaderValues;
 use crate::webhook::Webhook;
 
 /// Says why a delivery was refused as unsigned: given the headers, the body and the secrets that failed, it
@@ -126,17 +123,16 @@ impl<P: Provider> Diagnoser<P> {
     }
 
     fn look_into<N: AsRef<str>>(&self, stack: &WipedStack, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
-        let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, *value)));
         let mut found = Found::default();
         for (name, value) in headers {
             found.add(self.webhook.signature_header().as_str(), name.as_ref(), value);
         }
         // By the very rule that a webhook goes by, but without its log: nobody was answered.
-        if let Ok(matched) = self.webhook.check(&values, body) {
-            return self.of_verified(matched, &values, body);
+        if let Ok(matched) = self.webhook.matched(headers, body) {
+            return self.of_verified(matched, headers, body);
         }
         let claims = found.claims();
-        let hashes = values.signature().map_or(0, |_| self.secrets.iter().count() as u64);
+        let hashes = self.webhook.signature_of(headers).map_or(0, |_| self.secrets.iter().count() as u64);
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         let keys = self.keys();
         let mut search =
@@ -154,12 +150,15 @@ impl<P: Provider> Diagnoser<P> {
         Diagnosis { is_verified: false, causes: Vec::new(), hints, secret_label: None, work }
     }
 
-    fn of_verified(&self, matched: MatchedSecret, values: &HeaderValues<'_>, body: &[u8]) -> Diagnosis {
+    fn of_verified<N: AsRef<str>>(
+        &self,
+        matched: MatchedSecret,
+        headers: &[(N, &[u8])],
+        body: &[u8],
+    ) -> Diagnosis {
         let hashes = matched.position() as u64 + 1;
         let secret_label = matched.label().map(Into::into);
-        // The time is not looked at, since the webhook has no greatest age.
-        let now = || SystemTime::UNIX_EPOCH;
-        let verdict = self.webhook.judge(Ok(matched), values.event(), Body::Borrowed(body), now);
+        let verdict = self.webhook.accept(matched, headers, body);
         let hints = verdict.err().map(|error| Hint::RefusedAfterwards { code: error.code() });
         Diagnosis {
             is_verified: true,

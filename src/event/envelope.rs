@@ -3,21 +3,24 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::error::Error;
 use crate::event::json_object::{Text, once};
 
 /// What every provider's body has in common, borrowed from it where no escape stands in the way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Envelope<'a> {
     pub(crate) event: Cow<'a, str>,
     pub(crate) id: Option<Cow<'a, str>>,
     pub(crate) timestamp: Option<Cow<'a, str>>,
     /// The text of `data` as it stands in the body; none where it is absent.
-    pub(crate) data: Option<&'a str>,
+    pub(crate) data: Option<Cow<'a, str>>,
 }
 
 impl<'a> Envelope<'a> {
@@ -26,6 +29,41 @@ impl<'a> Envelope<'a> {
         let text =
             std::str::from_utf8(body).map_err(|error| Error::MalformedPayload { source: error.into() })?;
         serde_json::from_str(text).map_err(|error| Error::MalformedPayload { source: error.into() })
+    }
+
+    /// The same, independent of the body.
+    pub(crate) fn into_owned(self) -> Envelope<'static> {
+        fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+            Cow::Owned(text.into_owned())
+        }
+
+        Envelope {
+            event: owned(self.event),
+            id: self.id.map(owned),
+            timestamp: self.timestamp.map(owned),
+            data: self.data.map(owned),
+        }
+    }
+
+    /// The timestamp, where there is one that is RFC 3339.
+    pub(crate) fn time(&self) -> Option<SystemTime> {
+        let text = self.timestamp.as_deref()?;
+        let since_epoch = OffsetDateTime::parse(text, &Rfc3339).ok()? - OffsetDateTime::UNIX_EPOCH;
+        let distance = since_epoch.unsigned_abs();
+        // Checked, since not every platform's clock reaches back to the year 0.
+        if since_epoch.is_negative() {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        }
+    }
+
+    /// Whether the timestamp is there and at most `max_age` from `now`.
+    pub(crate) fn is_within(&self, max_age: Duration, now: SystemTime) -> bool {
+        self.time().is_some_and(|time| {
+            let distance = now.duration_since(time).unwrap_or_else(|later| later.duration());
+            distance <= max_age
+        })
     }
 }
 
@@ -70,7 +108,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
             event: event.ok_or_else(|| A::Error::missing_field("event"))?.0,
             id: text(id),
             timestamp: text(timestamp),
-            data: data.map(RawValue::get),
+            data: data.map(|data| Cow::Borrowed(data.get())),
         })
     }
 }
@@ -204,6 +242,6 @@ mod tests {
         assert!(matches!(envelope.event, Cow::Borrowed("a")));
         assert_eq!(envelope.id.as_deref(), Some("b"));
         assert_eq!(envelope.timestamp, None);
-        assert_eq!(envelope.data, Some(r#"{ "x" : 1 }"#));
+        assert_eq!(envelope.data.as_deref(), Some(r#"{ "x" : 1 }"#));
     }
 }

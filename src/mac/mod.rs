@@ -10,5 +10,6 @@ mod verifier;
 
 pub(crate) use keyed::{Mac, WipedStack, on_wiped_stack, sha256};
 pub use secret::{Secret, Secrets};
-pub use signature::Signature;
-pub use verifier::{MatchedSecret, Verification, Verifier};
+pub(crate) use signature::hex_digits;
+pub use signature::{MalformedSignature, Signature};
+pub use verifier::{MatchedSecret, SignatureMismatch, Verification, Verifier};

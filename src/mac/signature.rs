@@ -1,11 +1,10 @@
 //! The signature as it travels: `sha256=` and the tag in lower-case hex.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
 
-use crate::error::Error;
 use crate::mac::Secret;
 use crate::mac::on_wiped_stack;
 
@@ -35,20 +34,20 @@ impl Signature {
     /// white space, no quotes, no upper case, no second value.
     ///
     /// # Errors
-    /// [`Error::MalformedSignature`]: the sender's doing, or a proxy's.
+    /// [`MalformedSignature`]: the sender's doing, or a proxy's.
     ///
     /// ```
     /// # use countersign::Signature;
     /// assert!(Signature::parse(b"sha1=2fd4e1c67a2d28fced849ee1bb76e7391b93eb12").is_err());
     /// ```
-    pub fn parse(value: &[u8]) -> Result<Self, Error> {
+    pub fn parse(value: &[u8]) -> Result<Self, MalformedSignature> {
         // The tag here is the sender's own, so that its decoding may branch on it.
-        let digits = value.strip_prefix(Self::PREFIX).ok_or(Error::MalformedSignature)?;
-        let digits: &[u8; 2 * Self::TAG_LEN] = digits.try_into().map_err(|_| Error::MalformedSignature)?;
+        let digits = value.strip_prefix(Self::PREFIX).ok_or(MalformedSignature)?;
+        let digits: &[u8; 2 * Self::TAG_LEN] = digits.try_into().map_err(|_| MalformedSignature)?;
         // All at once and judged at the end, which takes a fifth of the time. No library reads lower case alone.
         let digits = digits.map(value_of_digit);
         if digits.iter().fold(0, |all, digit| all | digit) > 0xf {
-            return Err(Error::MalformedSignature);
+            return Err(MalformedSignature);
         }
         Ok(Self(std::array::from_fn(|at| 16 * digits[2 * at] + digits[2 * at + 1])))
     }
@@ -82,6 +81,21 @@ impl Signature {
     }
 }
 
+/// A signature header is not `sha256=` and 64 lower-case hex digits, and nothing else.
+///
+/// The message does not repeat the value, which may be a signature that is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature is not `sha256=` and 64 lower-case hex digits")]
+#[non_exhaustive]
+pub struct MalformedSignature;
+
+/// The bytes as lower-case hex digits.
+pub(crate) fn hex_digits(bytes: &[u8]) -> impl Iterator<Item = char> {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(|digit| DIGITS[usize::from(digit)])
+}
+
 /// The value of a lower-case hex digit, and 255 for every other byte.
 fn value_of_digit(byte: u8) -> u8 {
     match byte {
@@ -103,10 +117,8 @@ impl Eq for Signature {}
 /// The header's value.
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 2 * Self::TAG_LEN];
-        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
         f.write_str("sha256=")?;
-        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+        hex_digits(&self.0).try_for_each(|digit| f.write_char(digit))
     }
 }
 
@@ -118,9 +130,9 @@ impl fmt::Debug for Signature {
 }
 
 impl FromStr for Signature {
-    type Err = Error;
+    type Err = MalformedSignature;
 
-    fn from_str(value: &str) -> Result<Self, Error> {
+    fn from_str(value: &str) -> Result<Self, MalformedSignature> {
         Self::parse(value.as_bytes())
     }
 }
@@ -185,10 +197,7 @@ mod tests {
             format!("sha256={}", "g".repeat(64)),
         ];
         for value in values {
-            assert!(
-                matches!(Signature::parse(value.as_bytes()), Err(Error::MalformedSignature)),
-                "{value:?}"
-            );
+            assert!(matches!(Signature::parse(value.as_bytes()), Err(MalformedSignature)), "{value:?}");
         }
     }
 

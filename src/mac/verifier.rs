@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Error;
 use crate::mac::Signature;
 use crate::mac::{Mac, WipedStack, on_wiped_stack};
 use crate::mac::{Secret, Secrets};
@@ -74,11 +73,11 @@ impl Verifier {
     /// time that does not depend on how much of the tag is right.
     ///
     /// # Errors
-    /// [`Error::SignatureMismatch`] if none did.
-    pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, Error> {
+    /// [`SignatureMismatch`] if none did.
+    pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, SignatureMismatch> {
         let mut keys = self.keys.iter().enumerate();
         keys.find_map(|(position, key)| key.judge(position, key.mac.tag_with(body), signature))
-            .ok_or(Error::SignatureMismatch)
+            .ok_or(SignatureMismatch)
     }
 
     /// Begins to check a body that arrives in pieces.
@@ -88,19 +87,19 @@ impl Verifier {
     /// # let secret = Secret::new("It's a Secret to Everybody")?;
     /// # let signature = Signature::sign(&secret, b"Hello, World!");
     /// # let verifier = Verifier::new(secret);
-    /// let mut verification = verifier.start(signature);
+    /// let mut verification = verifier.begin(signature);
     /// verification.update(b"Hello, ");
     /// verification.update(b"World!");
     /// assert_eq!(verification.finish()?.position(), 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn start(&self, signature: Signature) -> Verification {
+    pub fn begin(&self, signature: Signature) -> Verification {
         let macs = self.keys.iter().map(|key| key.mac.clone()).collect();
         Verification { keys: Arc::clone(&self.keys), macs, signature }
     }
 
     /// Whether there is no secret, so that nothing passes.
-    pub(crate) fn is_of_nobody(&self) -> bool {
+    pub(crate) fn rejects_all(&self) -> bool {
         self.keys[0].refuses
     }
 
@@ -117,7 +116,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// A check under way, over a body that arrives in pieces. Made by [`Verifier::start`].
+/// A check under way, over a body that arrives in pieces. Made by [`Verifier::begin`].
 ///
 /// Nothing of the body may be trusted before [`finish`](Verification::finish) has said so, and what
 /// is used then has to be the very bytes that went through [`update`](Verification::update).
@@ -142,13 +141,13 @@ impl Verification {
     /// The verdict on all pieces together: the same as [`Verifier::verify`] on the whole.
     ///
     /// # Errors
-    /// [`Error::SignatureMismatch`] if no secret made the signature.
-    pub fn finish(self) -> Result<MatchedSecret, Error> {
+    /// [`SignatureMismatch`] if no secret made the signature.
+    pub fn finish(self) -> Result<MatchedSecret, SignatureMismatch> {
         // Borrowed, since what is moved out of a box is freed without being overwritten.
         let mut judged = self.keys.iter().zip(&self.macs).enumerate();
         judged
             .find_map(|(position, (key, mac))| key.judge(position, mac.clone().finish(), &self.signature))
-            .ok_or(Error::SignatureMismatch)
+            .ok_or(SignatureMismatch)
     }
 }
 
@@ -157,6 +156,13 @@ impl fmt::Debug for Verification {
         f.debug_struct("Verification").finish_non_exhaustive()
     }
 }
+
+/// No secret made the signature of this body. There is no detail, on purpose: a more precise answer would help only
+/// a forger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not match the body")]
+#[non_exhaustive]
+pub struct SignatureMismatch;
 
 /// Which of the secrets a delivery was signed with. It holds nothing of the secret.
 ///

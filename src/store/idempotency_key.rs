@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::mac::sha256;
+use crate::mac::{hex_digits, sha256};
 
 /// What a store remembers of an event, so that it is handled once however often it is delivered.
 ///
@@ -78,10 +78,8 @@ impl IdempotencyKey {
 }
 
 fn push_digest(key: &mut String, name: &str, of: &[u8]) {
-    let mut digits = [0; 64];
-    // Neither fails: a digest is 32 bytes, and hex digits are ASCII.
-    let _ = hex::encode_to_slice(sha256(of), &mut digits);
-    key.extend([name, std::str::from_utf8(&digits).unwrap_or_default()]);
+    key.push_str(name);
+    key.extend(hex_digits(&sha256(of)));
 }
 
 /// Whether the sender's text harms neither a key nor a log: at most 150 printable ASCII characters.

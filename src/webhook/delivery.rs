@@ -1,14 +1,11 @@
 //! A delivery that is proven, and what it tells.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::error::Error;
 use crate::event::Envelope;
@@ -42,43 +39,21 @@ impl Body<'_> {
 #[must_use = "a delivery is verified, but not handled"]
 pub struct Delivery<'a, P> {
     body: Body<'a>,
-    event: Cow<'a, str>,
-    id: Option<Cow<'a, str>>,
-    timestamp: Option<Cow<'a, str>>,
-    /// Where in the body the data stands.
-    data: Option<std::ops::Range<usize>>,
+    envelope: Envelope<'a>,
     secret: MatchedSecret,
     tenant: Option<Arc<str>>,
     provider: PhantomData<fn() -> P>,
 }
 
 impl<'a, P: Provider> Delivery<'a, P> {
-    /// Reads the envelope of a body whose signature has matched.
-    pub(crate) fn read(
+    /// Only [`Webhook::read`](crate::Webhook) calls it, with what has passed every check.
+    pub(super) fn new(
         body: Body<'a>,
+        envelope: Envelope<'a>,
         secret: MatchedSecret,
         tenant: Option<Arc<str>>,
-    ) -> Result<Self, Error> {
-        match body {
-            Body::Borrowed(bytes) => {
-                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
-                let data = data.map(|data| range_in(bytes, data));
-                Ok(Self { body, event, id, timestamp, data, secret, tenant, provider: PhantomData })
-            }
-            Body::Shared(ref bytes) => {
-                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
-                Ok(Self {
-                    event: owned(event),
-                    id: id.map(owned),
-                    timestamp: timestamp.map(owned),
-                    data: data.map(|data| range_in(bytes, data)),
-                    body,
-                    secret,
-                    tenant,
-                    provider: PhantomData,
-                })
-            }
-        }
+    ) -> Self {
+        Self { body, envelope, secret, tenant, provider: PhantomData }
     }
 
     /// Reads the typed event.
@@ -87,48 +62,38 @@ impl<'a, P: Provider> Delivery<'a, P> {
     /// [`Error::InvalidEvent`], when the data of a known event lacks a documented field: the
     /// provider's doing. The delivery is still authentic, and its body still here.
     pub fn event(&self) -> Result<P::Event, Error> {
-        P::Event::from_data(EventData::new(&self.event, self.data()))
+        P::Event::from_data(EventData::new(&self.envelope.event, self.data()))
     }
 
     /// The event's name, such as `quote.completed`.
     #[must_use]
     pub fn event_name(&self) -> &str {
-        &self.event
+        &self.envelope.event
     }
 
     /// The body's `id`, where it has one.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+        self.envelope.id.as_deref()
     }
 
     /// The body's `timestamp`, where it has one that is RFC 3339.
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
-        let text = self.timestamp.as_deref()?;
-        let since_epoch = OffsetDateTime::parse(text, &Rfc3339).ok()? - OffsetDateTime::UNIX_EPOCH;
-        let distance = since_epoch.unsigned_abs();
-        // Checked, since not every platform's clock reaches back to the year 0.
-        if since_epoch.is_negative() {
-            SystemTime::UNIX_EPOCH.checked_sub(distance)
-        } else {
-            SystemTime::UNIX_EPOCH.checked_add(distance)
-        }
+        self.envelope.time()
     }
 
     /// The body's `timestamp` as text, RFC 3339 or not.
     #[must_use]
     pub fn timestamp_text(&self) -> Option<&str> {
-        self.timestamp.as_deref()
+        self.envelope.timestamp.as_deref()
     }
 
     /// The body's `data` as JSON text, and `null` where it has none. It is well-formed, and no more than
     /// that was looked at: [`Json`](crate::Json) says what it may still contain.
     #[must_use]
     pub fn data(&self) -> &str {
-        let text = self.data.clone().and_then(|range| self.body().get(range));
-        // The body was found to be UTF-8 when it was read, so the second case does not occur.
-        text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("null")
+        self.envelope.data.as_deref().unwrap_or("null")
     }
 
     /// What to handle this event once by. It is made at each call, which hashes the body where it
@@ -140,7 +105,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
 
     /// Which of the secrets it was signed with.
     #[must_use]
-    pub fn secret(&self) -> &MatchedSecret {
+    pub fn matched_secret(&self) -> &MatchedSecret {
         &self.secret
     }
 
@@ -164,10 +129,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
                 Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
                 Body::Shared(bytes) => bytes,
             }),
-            event: owned(self.event),
-            id: self.id.map(owned),
-            timestamp: self.timestamp.map(owned),
-            data: self.data,
+            envelope: self.envelope.into_owned(),
             secret: self.secret,
             tenant: self.tenant,
             provider: PhantomData,
@@ -185,34 +147,13 @@ impl<'a, P: Provider> Delivery<'a, P> {
             secret_position: self.secret.position(),
         }
     }
-
-    /// Whether the timestamp is there and at most `max_age` from `now`.
-    pub(crate) fn is_within(&self, max_age: Duration, now: SystemTime) -> bool {
-        self.timestamp().is_some_and(|timestamp| {
-            let distance = now.duration_since(timestamp).unwrap_or_else(|later| later.duration());
-            distance <= max_age
-        })
-    }
-}
-
-fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
-    Cow::Owned(text.into_owned())
-}
-
-/// Where `part`, a slice of `whole`, stands in it.
-fn range_in(whole: &[u8], part: &str) -> std::ops::Range<usize> {
-    let start = part.as_ptr().addr() - whole.as_ptr().addr();
-    start..start + part.len()
 }
 
 impl<P> Clone for Delivery<'_, P> {
     fn clone(&self) -> Self {
         Self {
             body: self.body.clone(),
-            event: self.event.clone(),
-            id: self.id.clone(),
-            timestamp: self.timestamp.clone(),
-            data: self.data.clone(),
+            envelope: self.envelope.clone(),
             secret: self.secret.clone(),
             tenant: self.tenant.clone(),
             provider: PhantomData,
@@ -226,9 +167,9 @@ impl<P: Provider> fmt::Debug for Delivery<'_, P> {
         f.debug_struct("Delivery")
             .field("provider", &P::NAME)
             .field("tenant", &self.tenant)
-            .field("event", &self.event)
-            .field("id", &self.id)
-            .field("timestamp", &self.timestamp)
+            .field("event", &self.envelope.event)
+            .field("id", &self.envelope.id)
+            .field("timestamp", &self.envelope.timestamp)
             .field("secret", &self.secret)
             .finish_non_exhaustive()
     }

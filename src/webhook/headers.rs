@@ -1,111 +1,145 @@
-//! The headers that a webhook looks at, as bytes.
+//! A request's headers, and the few that a webhook looks at.
 
 use std::fmt;
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Error;
 use crate::mac::Signature;
 
-/// What a webhook looks at of a request's headers, for header types that are not `http`'s: the
-/// signature and the event as bytes, and the length that the sender announced.
+/// A request's headers, in whatever type they come.
 ///
-/// [`Webhook::header_values`](crate::Webhook::header_values) picks them out of all headers. By hand, call
-/// [`with_signature`](HeaderValues::with_signature) and [`with_event`](HeaderValues::with_event) once
-/// for each time that the header occurs in the request, so that a repeated header is refused and not
-/// silently dropped.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct HeaderValues<'a> {
-    signature: Occurrence<&'a [u8]>,
-    event: Occurrence<&'a [u8]>,
-    content_length: Option<u64>,
+/// It is implemented for [`http::HeaderMap`], for actix-web's header map (feature `actix-web`), and for slices,
+/// arrays and vectors of pairs of a name and a value. Implement it for the type of another framework.
+///
+/// ```
+/// use countersign::{Secret, Webhook, provider::ThreeQpr};
+///
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
+/// # let signature = webhook.sign(body).to_string();
+/// let headers = [("Host", "example.org"), ("X-3QPR-Signature", &*signature)];
+/// assert_eq!(webhook.verify(&headers, body)?.id(), Some("evt_1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Headers {
+    /// Passes the value of every occurrence of this header to `each`, with names compared without regard to ASCII
+    /// case. A repeated header is refused, so leave none out.
+    fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8]));
 }
 
-/// How often a header occurs in a request, and its value where that is clear.
-#[derive(Clone, Copy, Default)]
-pub(crate) enum Occurrence<T> {
-    #[default]
+impl Headers for HeaderMap {
+    fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8])) {
+        self.get_all(name).iter().map(HeaderValue::as_bytes).for_each(each);
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8])) {
+        for (other, value) in self {
+            if other.as_ref().eq_ignore_ascii_case(name.as_str()) {
+                each(value.as_ref());
+            }
+        }
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
+    fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8])) {
+        self.as_slice().each_value(name, each);
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+    fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8])) {
+        self.as_slice().each_value(name, each);
+    }
+}
+
+/// The headers that a webhook looks at.
+#[derive(Debug, Clone)]
+pub(crate) struct WantedHeaders {
+    pub(crate) signature: HeaderName,
+    pub(crate) event: Option<HeaderName>,
+}
+
+impl WantedHeaders {
+    /// Reads the signature, which must be there once and well formed.
+    pub(crate) fn signature(&self, headers: &(impl Headers + ?Sized)) -> Result<Signature, Error> {
+        match occurrence(headers, &self.signature) {
+            Occurrence::Never => Err(Error::MissingSignature),
+            Occurrence::Once(value) => Ok(Signature::parse(value)?),
+            Occurrence::Repeated => Err(Error::DuplicateSignature),
+        }
+    }
+
+    /// Picks the header that names the event, if the provider has one.
+    pub(crate) fn event<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> EventHeader<&'h [u8]> {
+        EventHeader(self.event.as_ref().map(|name| occurrence(headers, name)))
+    }
+
+    /// Reads the length of the body, in bytes, as the sender announced it. Of several lengths it is the greatest;
+    /// a value that is not a number announces nothing.
+    pub(crate) fn content_length(&self, headers: &(impl Headers + ?Sized)) -> Option<u64> {
+        let mut longest = None;
+        headers.each_value(&CONTENT_LENGTH, &mut |value| {
+            let bytes = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            longest = longest.max(bytes);
+        });
+        longest
+    }
+}
+
+fn occurrence<'h>(headers: &'h (impl Headers + ?Sized), name: &HeaderName) -> Occurrence<&'h [u8]> {
+    let mut occurrence = Occurrence::Never;
+    headers.each_value(name, &mut |value| {
+        occurrence = match occurrence {
+            Occurrence::Never => Occurrence::Once(value),
+            Occurrence::Once(_) | Occurrence::Repeated => Occurrence::Repeated,
+        };
+    });
+    occurrence
+}
+
+/// How often a header occurs in a request, and its value if it occurs once.
+#[derive(Clone, Copy)]
+enum Occurrence<T> {
     Never,
     Once(T),
     Repeated,
 }
 
-/// Without the value: a signature that is right is as good as a delivery.
-impl<T> fmt::Debug for Occurrence<T> {
+/// The header that names the event, which is not signed; or none, if the provider has no such header.
+pub(crate) struct EventHeader<T>(Option<Occurrence<T>>);
+
+impl EventHeader<&[u8]> {
+    /// The same, independent of the request.
+    pub(crate) fn to_owned(&self) -> EventHeader<Box<[u8]>> {
+        EventHeader(self.0.map(|occurrence| match occurrence {
+            Occurrence::Never => Occurrence::Never,
+            Occurrence::Once(value) => Occurrence::Once(value.into()),
+            Occurrence::Repeated => Occurrence::Repeated,
+        }))
+    }
+}
+
+impl<T: AsRef<[u8]>> EventHeader<T> {
+    /// Checks that the header agrees with the signed body.
+    pub(crate) fn check(&self, event: &str) -> Result<(), Error> {
+        match &self.0 {
+            None => Ok(()),
+            Some(Occurrence::Never) => Err(Error::MissingEventHeader),
+            Some(Occurrence::Once(value)) if value.as_ref() == event.as_bytes() => Ok(()),
+            Some(Occurrence::Once(_)) => Err(Error::EventMismatch),
+            Some(Occurrence::Repeated) => Err(Error::DuplicateEventHeader),
+        }
+    }
+}
+
+/// Without the value, which a stranger chose.
+impl<T> fmt::Debug for EventHeader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Never => "Never",
-            Self::Once(_) => "Once",
-            Self::Repeated => "Repeated",
-        })
-    }
-}
-
-impl<T> Occurrence<T> {
-    fn and(self, value: T) -> Self {
-        match self {
-            Self::Never => Self::Once(value),
-            Self::Once(_) | Self::Repeated => Self::Repeated,
-        }
-    }
-
-    pub(crate) fn as_ref(&self) -> Occurrence<&T> {
-        match self {
-            Self::Never => Occurrence::Never,
-            Self::Once(value) => Occurrence::Once(value),
-            Self::Repeated => Occurrence::Repeated,
-        }
-    }
-
-    pub(crate) fn map<U>(self, with: impl FnOnce(T) -> U) -> Occurrence<U> {
-        match self {
-            Self::Never => Occurrence::Never,
-            Self::Once(value) => Occurrence::Once(with(value)),
-            Self::Repeated => Occurrence::Repeated,
-        }
-    }
-}
-
-impl<'a> HeaderValues<'a> {
-    /// Neither header.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds an occurrence of the signature header.
-    #[must_use]
-    pub fn with_signature(mut self, value: &'a [u8]) -> Self {
-        self.signature = self.signature.and(value);
-        self
-    }
-
-    /// Adds an occurrence of the event header.
-    #[must_use]
-    pub fn with_event(mut self, value: &'a [u8]) -> Self {
-        self.event = self.event.and(value);
-        self
-    }
-
-    /// Sets the length of the body, in bytes, as the sender announced it. Only
-    /// [`Webhook::start_values`](crate::Webhook::start_values), which has no body yet, looks at it.
-    #[must_use]
-    pub fn with_content_length(mut self, bytes: u64) -> Self {
-        self.content_length = Some(bytes);
-        self
-    }
-
-    pub(crate) fn content_length(&self) -> Option<u64> {
-        self.content_length
-    }
-
-    pub(crate) fn signature(&self) -> Result<Signature, Error> {
-        match self.signature {
-            Occurrence::Never => Err(Error::MissingSignature),
-            Occurrence::Once(value) => Signature::parse(value),
-            Occurrence::Repeated => Err(Error::DuplicateSignature),
-        }
-    }
-
-    pub(crate) fn event(&self) -> Occurrence<&'a [u8]> {
-        self.event
+        f.debug_struct("EventHeader").finish_non_exhaustive()
     }
 }

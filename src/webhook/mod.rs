@@ -2,13 +2,11 @@
 
 mod delivery;
 mod headers;
-mod incoming;
+mod partial_delivery;
 #[allow(clippy::module_inception, reason = "the room is named after its main noun")]
 mod webhook;
 
-#[cfg(feature = "diagnose")]
-pub(crate) use delivery::Body;
 pub use delivery::Delivery;
-pub use headers::HeaderValues;
-pub use incoming::Incoming;
+pub use headers::Headers;
+pub use partial_delivery::PartialDelivery;
 pub use webhook::Webhook;

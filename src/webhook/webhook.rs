@@ -4,18 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Error;
 use crate::event::Envelope;
-use crate::mac::Secrets;
-use crate::mac::Signature;
-use crate::mac::{MatchedSecret, Verification, Verifier};
+use crate::mac::{MatchedSecret, Secrets, Signature, Verifier};
 use crate::provider::Provider;
 use crate::trace;
 use crate::webhook::delivery::{Body, Delivery};
-use crate::webhook::headers::{HeaderValues, Occurrence};
+use crate::webhook::headers::{EventHeader, Headers, WantedHeaders};
+use crate::webhook::partial_delivery::PartialDelivery;
 
 /// Over a thousand times a documented payload.
 const DEFAULT_BODY_LIMIT: usize = 1 << 20;
@@ -43,13 +41,15 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// ```
 pub struct Webhook<P> {
     provider: Arc<P>,
-    signature_header: HeaderName,
-    event_header: Option<HeaderName>,
+    headers: WantedHeaders,
     verifier: Verifier,
     tenant: Option<Arc<str>>,
     max_age: Option<Duration>,
     body_limit: usize,
+    clock: Clock,
 }
+
+type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl<P: Provider + Default> Webhook<P> {
     /// A webhook of a provider that needs no settings, with one [`Secret`](crate::Secret) or
@@ -67,13 +67,13 @@ impl<P: Provider> Webhook<P> {
     pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
         const { assert!(is_name(P::NAME), "Provider::NAME is 1 to 32 of a-z, 0-9, '-', '_' and '.'") };
         Self {
-            signature_header: provider.signature_header(),
-            event_header: provider.event_header(),
+            headers: WantedHeaders { signature: provider.signature_header(), event: provider.event_header() },
             provider: Arc::new(provider),
             verifier: Verifier::new(secrets),
             tenant: None,
             max_age: None,
             body_limit: DEFAULT_BODY_LIMIT,
+            clock: Arc::new(SystemTime::now),
         }
     }
 
@@ -106,6 +106,25 @@ impl<P: Provider> Webhook<P> {
         self
     }
 
+    /// Sets the clock that the [maximum age](Webhook::with_max_age) goes by, for a test or for a platform without one.
+    /// It is read only where a maximum age is set.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use countersign::{Secret, Webhook, provider::ThreeQpr};
+    ///
+    /// let later = SystemTime::now() + Duration::from_secs(3600);
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)
+    ///     .with_max_age(Duration::from_secs(300))
+    ///     .with_clock(move || later);
+    /// # Ok::<(), countersign::SecretError>(())
+    /// ```
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
     /// Sets the longest body that adapters take, in bytes: 1 MiB unless told.
     ///
     /// [`verify`](Webhook::verify) itself has the body already, and does not look at it.
@@ -119,6 +138,12 @@ impl<P: Provider> Webhook<P> {
     #[must_use]
     pub fn body_limit(&self) -> usize {
         self.body_limit
+    }
+
+    /// The maximum age, if there is one.
+    #[must_use]
+    pub fn max_age(&self) -> Option<Duration> {
+        self.max_age
     }
 
     /// Whose webhook it is, if that was said.
@@ -136,13 +161,13 @@ impl<P: Provider> Webhook<P> {
     /// The header that the signature is read from.
     #[must_use]
     pub fn signature_header(&self) -> &HeaderName {
-        &self.signature_header
+        &self.headers.signature
     }
 
     /// The header that has to name the signed body's event, if the provider has one.
     #[must_use]
     pub fn event_header(&self) -> Option<&HeaderName> {
-        self.event_header.as_ref()
+        self.headers.event.as_ref()
     }
 
     /// Verifies a delivery: the signature first, over the raw bytes, and only then the envelope,
@@ -156,50 +181,12 @@ impl<P: Provider> Webhook<P> {
     /// [`Error::DuplicateSignature`], [`Error::MalformedSignature`], [`Error::SignatureMismatch`].
     /// After, the provider: [`Error::MalformedPayload`], [`Error::MissingEventHeader`],
     /// [`Error::DuplicateEventHeader`], [`Error::EventMismatch`], [`Error::Stale`].
-    pub fn verify<'a>(&self, headers: &HeaderMap, body: &'a [u8]) -> Result<Delivery<'a, P>, Error> {
-        self.verify_values(&self.values_of(headers), body, SystemTime::now)
-    }
-
-    /// [`verify`](Webhook::verify) at a time of your choice, for a test of
-    /// [`with_max_age`](Webhook::with_max_age) or a platform without a clock.
-    ///
-    /// # Errors
-    /// Those of [`verify`](Webhook::verify).
-    pub fn verify_at<'a>(
+    pub fn verify<'a>(
         &self,
-        headers: &HeaderMap,
+        headers: &(impl Headers + ?Sized),
         body: &'a [u8],
-        now: SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        self.verify_values(&self.values_of(headers), body, || now)
-    }
-
-    /// [`verify_at`](Webhook::verify_at) for people on another header type: what
-    /// [`header_values`](Webhook::header_values) picks out of it.
-    ///
-    /// # Errors
-    /// Those of [`verify`](Webhook::verify).
-    ///
-    /// ```
-    /// use std::time::SystemTime;
-    /// use countersign::{Secret, Webhook, provider::ThreeQpr};
-    ///
-    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
-    /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
-    /// # let signature = webhook.sign(body).to_string();
-    /// # let request = [("Host", "example.org"), ("X-3QPR-Signature", &*signature)];
-    /// let values = webhook.header_values(request.map(|(name, value)| (name, value.as_bytes())));
-    /// let delivery = webhook.verify_values_at(&values, body, SystemTime::now())?;
-    /// assert_eq!(delivery.id(), Some("evt_1"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn verify_values_at<'a>(
-        &self,
-        values: &HeaderValues<'_>,
-        body: &'a [u8],
-        now: SystemTime,
-    ) -> Result<Delivery<'a, P>, Error> {
-        self.verify_values(values, body, || now)
+        self.logged(self.matched(headers, body).and_then(|secret| self.accept(secret, headers, body)))
     }
 
     /// Verifies the signature alone, for a provider that signs this way and whose bodies have no
@@ -208,31 +195,22 @@ impl<P: Provider> Webhook<P> {
     /// # Errors
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
     /// [`Error::SignatureMismatch`].
-    pub fn verify_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<MatchedSecret, Error> {
-        self.check(&self.signature_values_of(headers), body).inspect_err(|error| self.refuse(error))
+    pub fn verify_signature(
+        &self,
+        headers: &(impl Headers + ?Sized),
+        body: &[u8],
+    ) -> Result<MatchedSecret, Error> {
+        self.matched(headers, body).inspect_err(|error| self.refused(error))
     }
 
-    /// Picks this webhook's headers out of all of a request's, in whatever type they come. Give it
-    /// every occurrence of every header, since a repeated one is refused; upper and lower case are one.
-    #[must_use]
-    pub fn header_values<'h, N: AsRef<str>>(
-        &self,
-        headers: impl IntoIterator<Item = (N, &'h [u8])>,
-    ) -> HeaderValues<'h> {
-        let mut values = HeaderValues::new();
-        for (name, value) in headers {
-            let is = |header: &HeaderName| name.as_ref().eq_ignore_ascii_case(header.as_str());
-            if is(&self.signature_header) {
-                values = values.with_signature(value);
-            }
-            if self.event_header.as_ref().is_some_and(is) {
-                values = values.with_event(value);
-            }
-            if is(&CONTENT_LENGTH) {
-                values = announced(values, value);
-            }
-        }
-        values
+    /// Begins a delivery whose body arrives in pieces, and refuses it before any of the body is read if its headers
+    /// have no well-formed signature, or announce a body over the [`body_limit`](Webhook::body_limit).
+    ///
+    /// # Errors
+    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
+    /// [`Error::BodyTooLarge`]: whoever sent it.
+    pub fn begin(&self, headers: &(impl Headers + ?Sized)) -> Result<PartialDelivery<P>, Error> {
+        self.begin_unlogged(headers).inspect_err(|error| self.refused(error))
     }
 
     /// Signs a body with the newest secret, as the provider would: for testing your receiver. The
@@ -279,109 +257,94 @@ impl<P: Provider> Webhook<P> {
         let signature = HeaderValue::try_from(self.sign(body).to_string()).ok();
         let event = Envelope::parse(body).ok();
         let event = event.and_then(|envelope| HeaderValue::from_bytes(envelope.event.as_bytes()).ok());
-        let named = [(Some(&self.signature_header), signature), (self.event_header.as_ref(), event)];
+        let named = [(Some(&self.headers.signature), signature), (self.headers.event.as_ref(), event)];
         named.into_iter().filter_map(|(name, value)| Some((name?.clone(), value?))).collect()
     }
 
-    pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
-        if length <= self.body_limit as u64 {
-            return Ok(());
-        }
-        Err(self.too_large())
+    /// [`begin`](Webhook::begin) for an adapter, which logs at its end.
+    pub(crate) fn begin_unlogged(
+        &self,
+        headers: &(impl Headers + ?Sized),
+    ) -> Result<PartialDelivery<P>, Error> {
+        let signature = self.check_head(headers)?;
+        let event = self.headers.event(headers).to_owned();
+        Ok(PartialDelivery::new(self.clone(), self.verifier.begin(signature), event))
     }
 
-    /// A body that is refused for its length, which the log is told.
-    pub(crate) fn too_large(&self) -> Error {
-        let error = Error::BodyTooLarge { limit: self.body_limit };
-        self.refuse(&error);
-        error
-    }
-
-    /// What a request's head has to be for its body to be read: one well-formed signature, and no more
+    /// What a request's head must have for its body to be read: one well-formed signature, and no longer body
     /// announced than the limit.
-    pub(crate) fn check_head(&self, values: &HeaderValues<'_>) -> Result<Signature, Error> {
-        let signature = values.signature().inspect_err(|error| self.refuse(error))?;
-        values.content_length().map_or(Ok(()), |bytes| self.check_length(bytes))?;
+    pub(crate) fn check_head(&self, headers: &(impl Headers + ?Sized)) -> Result<Signature, Error> {
+        let signature = self.signature_of(headers)?;
+        self.headers.content_length(headers).map_or(Ok(()), |bytes| self.check_length(bytes))?;
         Ok(signature)
     }
 
-    /// Begins to check a body.
-    pub(crate) fn start_check(&self, signature: Signature) -> Verification {
-        self.verifier.start(signature)
+    pub(crate) fn signature_of(&self, headers: &(impl Headers + ?Sized)) -> Result<Signature, Error> {
+        self.headers.signature(headers)
     }
 
-    /// Tells the log. A tenant that does not exist is only what a stranger has called it.
-    fn refuse(&self, error: &Error) {
-        let tenant = self.tenant().filter(|_| !self.verifier.is_of_nobody());
-        trace::refused(P::NAME, tenant, (error.code(), error.status()), error);
+    pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
+        if length <= self.body_limit as u64 { Ok(()) } else { Err(self.too_large()) }
     }
 
-    fn signature_values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
-        let mut values = HeaderValues::new();
-        for value in headers.get_all(&self.signature_header) {
-            values = values.with_signature(value.as_bytes());
-        }
-        values
+    pub(crate) fn too_large(&self) -> Error {
+        Error::BodyTooLarge { limit: self.body_limit }
     }
 
-    pub(crate) fn values_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
-        let mut values = self.signature_values_of(headers);
-        if let Some(name) = &self.event_header {
-            for value in headers.get_all(name) {
-                values = values.with_event(value.as_bytes());
-            }
-        }
-        values
-    }
-
-    fn verify_values<'a>(
+    /// Which secret signed a whole body. It writes nothing to the log.
+    pub(crate) fn matched(
         &self,
-        values: &HeaderValues<'_>,
-        body: &'a [u8],
-        now: impl FnOnce() -> SystemTime,
-    ) -> Result<Delivery<'a, P>, Error> {
-        self.accept(self.check(values, body), values.event(), Body::Borrowed(body), now)
+        headers: &(impl Headers + ?Sized),
+        body: &[u8],
+    ) -> Result<MatchedSecret, Error> {
+        Ok(self.verifier.verify(body, &self.signature_of(headers)?)?)
     }
 
-    /// Whose signature it is, without a word to the log.
-    pub(crate) fn check(&self, values: &HeaderValues<'_>, body: &[u8]) -> Result<MatchedSecret, Error> {
-        self.verifier.verify(body, &values.signature()?)
-    }
-
-    /// The one way in which a delivery comes to be: of a body that was just held against its signature.
+    /// Checks everything but the signature of a whole body. It writes nothing to the log.
     pub(crate) fn accept<'a>(
         &self,
-        matched: Result<MatchedSecret, Error>,
-        event_header: Occurrence<&[u8]>,
-        body: Body<'a>,
-        now: impl FnOnce() -> SystemTime,
+        secret: MatchedSecret,
+        headers: &(impl Headers + ?Sized),
+        body: &'a [u8],
     ) -> Result<Delivery<'a, P>, Error> {
-        self.judge(matched, event_header, body, now)
-            .inspect(|delivery| trace::verified(&delivery.named()))
-            .inspect_err(|error| self.refuse(error))
+        self.read(secret, &self.headers.event(headers), Body::Borrowed(body))
     }
 
-    /// What comes after the signature, without a word to the log.
-    pub(crate) fn judge<'a>(
+    /// The one place where a delivery comes to be: last, after everything that may refuse it. The matched secret
+    /// is the proof that the body was held against its signature.
+    pub(super) fn read<'a>(
         &self,
-        matched: Result<MatchedSecret, Error>,
-        event_header: Occurrence<&[u8]>,
+        secret: MatchedSecret,
+        event_header: &EventHeader<impl AsRef<[u8]>>,
         body: Body<'a>,
-        now: impl FnOnce() -> SystemTime,
     ) -> Result<Delivery<'a, P>, Error> {
-        let delivery = Delivery::read(body, matched?, self.tenant.clone())?;
-        if self.event_header.is_some() {
-            match event_header {
-                Occurrence::Never => return Err(Error::MissingEventHeader),
-                Occurrence::Once(event) if event == delivery.event_name().as_bytes() => {}
-                Occurrence::Once(_) => return Err(Error::EventMismatch),
-                Occurrence::Repeated => return Err(Error::DuplicateEventHeader),
-            }
-        }
+        let envelope = match &body {
+            Body::Borrowed(bytes) => Envelope::parse(bytes)?,
+            Body::Shared(bytes) => Envelope::parse(bytes)?.into_owned(),
+        };
+        event_header.check(&envelope.event)?;
         match self.max_age {
-            Some(max_age) if !delivery.is_within(max_age, now()) => Err(Error::Stale),
-            _ => Ok(delivery),
+            Some(max_age) if !envelope.is_within(max_age, (self.clock)()) => Err(Error::Stale),
+            _ => Ok(Delivery::new(body, envelope, secret, self.tenant.clone())),
         }
+    }
+
+    /// Tells the log what came of a delivery.
+    pub(crate) fn logged<'a>(
+        &self,
+        verdict: Result<Delivery<'a, P>, Error>,
+    ) -> Result<Delivery<'a, P>, Error> {
+        match &verdict {
+            Ok(delivery) => trace::verified(&delivery.named()),
+            Err(error) => self.refused(error),
+        }
+        verdict
+    }
+
+    /// Tells the log of a refusal. A tenant that does not exist is only a name that a stranger chose.
+    pub(crate) fn refused(&self, error: &Error) {
+        let tenant = self.tenant().filter(|_| !self.verifier.rejects_all());
+        trace::refused(P::NAME, tenant, error);
     }
 }
 
@@ -389,22 +352,14 @@ impl<P> Clone for Webhook<P> {
     fn clone(&self) -> Self {
         Self {
             provider: Arc::clone(&self.provider),
-            signature_header: self.signature_header.clone(),
-            event_header: self.event_header.clone(),
+            headers: self.headers.clone(),
             verifier: self.verifier.clone(),
             tenant: self.tenant.clone(),
             max_age: self.max_age,
             body_limit: self.body_limit,
+            clock: Arc::clone(&self.clock),
         }
     }
-}
-
-/// With the value of a Content-Length header, of several the greatest; what is no number of bytes
-/// says nothing.
-pub(crate) fn announced<'h>(values: HeaderValues<'h>, length: &[u8]) -> HeaderValues<'h> {
-    let bytes = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
-    let longest = values.content_length().max(bytes);
-    longest.map_or(values, |bytes| values.with_content_length(bytes))
 }
 
 const fn is_name(name: &str) -> bool {
@@ -423,13 +378,13 @@ impl<P: Provider> fmt::Debug for Webhook<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook")
             .field("provider", &P::NAME)
-            .field("signature_header", &self.signature_header)
-            .field("event_header", &self.event_header)
+            .field("signature_header", &self.headers.signature)
+            .field("event_header", &self.headers.event)
             .field("verifier", &self.verifier)
             .field("tenant", &self.tenant)
             .field("max_age", &self.max_age)
             .field("body_limit", &self.body_limit)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

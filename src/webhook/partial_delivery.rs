@@ -1,21 +1,18 @@
 //! A delivery whose body is still arriving.
 
 use std::fmt;
-use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue};
 
 use crate::error::Error;
 use crate::mac::Verification;
 use crate::provider::Provider;
 use crate::webhook::delivery::{Body, Delivery};
-use crate::webhook::headers::{HeaderValues, Occurrence};
-use crate::webhook::webhook::{Webhook, announced};
+use crate::webhook::headers::EventHeader;
+use crate::webhook::webhook::Webhook;
 
 /// A delivery whose headers have passed and whose body arrives in pieces. Made by
-/// [`Webhook::start`].
+/// [`Webhook::begin`].
 ///
 /// Each piece goes into the MAC as it comes, so that the signature's verdict is due right after the last
 /// one, before the envelope is read, and the body never grows past the webhook's [`body_limit`](Webhook::body_limit). The pieces are
@@ -33,12 +30,12 @@ use crate::webhook::webhook::{Webhook, announced};
 ///     headers: &http::HeaderMap,
 ///     mut body: impl Read,
 /// ) -> Result<Delivery<'static, ThreeQpr>, Error> {
-///     let mut incoming = webhook.start(headers)?; // nothing of the body was read yet
+///     let mut partial = webhook.begin(headers)?; // nothing of the body was read yet
 ///     let mut piece = [0; 8 * 1024];
 ///     loop {
 ///         match body.read(&mut piece).map_err(Error::incomplete_body)? {
-///             0 => return incoming.finish(),
-///             length => incoming.update(&piece[..length])?,
+///             0 => return partial.finish(),
+///             length => partial.update(&piece[..length])?,
 ///         }
 ///     }
 /// }
@@ -50,10 +47,10 @@ use crate::webhook::webhook::{Webhook, announced};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "nothing is verified before `finish`"]
-pub struct Incoming<P> {
+pub struct PartialDelivery<P> {
     webhook: Webhook<P>,
     verification: Verification,
-    event: Occurrence<Box<[u8]>>,
+    event_header: EventHeader<Box<[u8]>>,
     /// The body while it is one piece, which is then shared and not copied.
     piece: Bytes,
     /// The body once it is several. It grows by doubling: an announced length is only a word.
@@ -62,48 +59,25 @@ pub struct Incoming<P> {
     too_large: bool,
 }
 
-impl<P: Provider> Webhook<P> {
-    /// Begins a delivery whose body arrives in pieces, and refuses it before any of the body is read
-    /// where there is not one well-formed signature, or where Content-Length is over the
-    /// [`body_limit`](Webhook::body_limit).
-    ///
-    /// # Errors
-    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
-    /// [`Error::BodyTooLarge`].
-    pub fn start(&self, headers: &HeaderMap) -> Result<Incoming<P>, Error> {
-        self.start_values(&self.head_of(headers))
+impl<P: Provider> PartialDelivery<P> {
+    pub(super) fn new(
+        webhook: Webhook<P>,
+        verification: Verification,
+        event_header: EventHeader<Box<[u8]>>,
+    ) -> Self {
+        let (piece, pieces) = (Bytes::new(), BytesMut::new());
+        Self { webhook, verification, event_header, piece, pieces, too_large: false }
     }
 
-    /// All that a webhook looks at of a request's head.
-    pub(crate) fn head_of<'h>(&self, headers: &'h HeaderMap) -> HeaderValues<'h> {
-        let lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
-        lengths.fold(self.values_of(headers), announced)
-    }
-
-    /// [`start`](Webhook::start) for people on another header type: with what
-    /// [`header_values`](Webhook::header_values) picks out of it.
-    ///
-    /// # Errors
-    /// Those of [`start`](Webhook::start).
-    pub fn start_values(&self, values: &HeaderValues<'_>) -> Result<Incoming<P>, Error> {
-        let signature = self.check_head(values)?;
-        Ok(Incoming {
-            webhook: self.clone(),
-            verification: self.start_check(signature),
-            event: values.event().map(Into::into),
-            piece: Bytes::new(),
-            pieces: BytesMut::new(),
-            too_large: false,
-        })
-    }
-}
-
-impl<P: Provider> Incoming<P> {
     /// Takes the next piece, of any length.
     ///
     /// # Errors
-    /// [`Error::BodyTooLarge`], when the body so far is over the webhook's limit: read no more of it.
+    /// [`Error::BodyTooLarge`] if the body so far is over the webhook's limit: read no more of it.
     pub fn update(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.push(piece).inspect_err(|error| self.webhook.refused(error))
+    }
+
+    fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.make_room(piece.len())?;
         self.verification.update(piece);
         self.pieces.extend_from_slice(&std::mem::take(&mut self.piece));
@@ -111,11 +85,11 @@ impl<P: Provider> Incoming<P> {
         Ok(())
     }
 
-    /// [`update`](Incoming::update) with a piece that need not be copied if it is the only one.
+    /// Takes a piece for an adapter, which logs at its end. The piece is not copied if it is the only one.
     #[cfg(any(feature = "tower", feature = "actix-web"))]
-    pub(crate) fn update_shared(&mut self, piece: Bytes) -> Result<(), Error> {
+    pub(crate) fn push_shared(&mut self, piece: Bytes) -> Result<(), Error> {
         if self.len() > 0 && !piece.is_empty() {
-            return self.update(&piece);
+            return self.push(&piece);
         }
         self.make_room(piece.len())?;
         self.verification.update(&piece);
@@ -125,8 +99,7 @@ impl<P: Provider> Incoming<P> {
         Ok(())
     }
 
-    /// Refuses a piece that would be too long, before it is looked at; what came before it is then
-    /// refused as well.
+    /// Refuses a piece that would be too long, before it is looked at. The whole body is refused then.
     pub(crate) fn make_room(&mut self, length: usize) -> Result<(), Error> {
         let whole = if self.too_large { usize::MAX } else { self.len().saturating_add(length) };
         self.webhook.check_length(whole as u64).inspect_err(|_| self.too_large = true)
@@ -146,30 +119,23 @@ impl<P: Provider> Incoming<P> {
     /// # Errors
     /// Those of [`Webhook::verify`], and [`Error::BodyTooLarge`] if a piece was refused.
     pub fn finish(self) -> Result<Delivery<'static, P>, Error> {
-        self.accept(SystemTime::now)
+        let webhook = self.webhook.clone();
+        webhook.logged(self.finish_unlogged())
     }
 
-    /// [`finish`](Incoming::finish) at a time of your choice, as [`Webhook::verify_at`].
-    ///
-    /// # Errors
-    /// Those of [`Webhook::verify`].
-    pub fn finish_at(self, now: SystemTime) -> Result<Delivery<'static, P>, Error> {
-        self.accept(|| now)
-    }
-
-    fn accept(self, now: impl FnOnce() -> SystemTime) -> Result<Delivery<'static, P>, Error> {
+    /// [`finish`](PartialDelivery::finish) for an adapter, which logs at its end.
+    pub(crate) fn finish_unlogged(self) -> Result<Delivery<'static, P>, Error> {
         if self.too_large {
             return Err(self.webhook.too_large());
         }
         let body = if self.pieces.is_empty() { self.piece } else { self.pieces.freeze() };
-        let event = self.event.as_ref().map(|value| &**value);
-        self.webhook.accept(self.verification.finish(), event, Body::Shared(body), now)
+        self.webhook.read(self.verification.finish()?, &self.event_header, Body::Shared(body))
     }
 }
 
 /// Without what has come of the body.
-impl<P: Provider> fmt::Debug for Incoming<P> {
+impl<P: Provider> fmt::Debug for PartialDelivery<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("webhook", &self.webhook).finish_non_exhaustive()
+        f.debug_struct("PartialDelivery").field("webhook", &self.webhook).finish_non_exhaustive()
     }
 }
