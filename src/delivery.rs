@@ -59,14 +59,15 @@ impl<'a, P: Provider> Delivery<'a, P> {
         secret: MatchedSecret,
         tenant: Option<Arc<str>>,
     ) -> Result<Self, Error> {
+        const { assert!(may_identify(P::EVENT_ID), "Provider::EVENT_ID is no `event`, `timestamp` or `data`") };
         match body {
             Body::Borrowed(bytes) => {
-                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
+                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes, P::EVENT_ID)?;
                 let data = data.map(|data| range_in(bytes, data));
                 Ok(Self { body, event, id, timestamp, data, secret, tenant, provider: PhantomData })
             }
             Body::Shared(ref bytes) => {
-                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes)?;
+                let Envelope { event, id, timestamp, data } = Envelope::parse(bytes, P::EVENT_ID)?;
                 Ok(Self {
                     event: owned(event),
                     id: id.map(owned),
@@ -96,7 +97,8 @@ impl<'a, P: Provider> Delivery<'a, P> {
         &self.event
     }
 
-    /// The body's `id`, where it has one.
+    /// What identifies the event in the body, where the provider documents such a member
+    /// ([`Provider::EVENT_ID`]) and the body has it.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -132,7 +134,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
     }
 
     /// What to handle this event once by. It is made at each call, which hashes the body where it
-    /// has no `id`.
+    /// has no [`id`](Delivery::id): the body's hash is the key then.
     #[must_use]
     pub fn idempotency_key(&self) -> IdempotencyKey {
         IdempotencyKey::new(P::NAME, self.tenant(), self.id(), self.body())
@@ -192,6 +194,14 @@ impl<'a, P: Provider> Delivery<'a, P> {
             let distance = now.duration_since(timestamp).unwrap_or_else(|later| later.duration());
             distance <= max_age
         })
+    }
+}
+
+/// Whether this member can identify an event, as every other than these.
+const fn may_identify(name: Option<&str>) -> bool {
+    match name {
+        Some(name) => !matches!(name.as_bytes(), b"event" | b"timestamp" | b"data"),
+        None => true,
     }
 }
 

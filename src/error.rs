@@ -203,9 +203,24 @@ pub enum SecretError {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
-    /// White space stands at one of the secret's ends; most often it is the newline of an env file.
+    /// White space or a byte order mark stands at one of the secret's ends; most often it is the newline of an
+    /// env file.
     #[non_exhaustive]
     Padded {
+        /// The environment variable it came from, if it did.
+        variable: Option<String>,
+    },
+    /// Quotation marks surround the secret: not every reader of env files removes them.
+    #[non_exhaustive]
+    Quoted {
+        /// The environment variable it came from, if it did.
+        variable: Option<String>,
+    },
+    /// The secret is a placeholder, which was to be replaced by the one that the provider issued: a phrase such as
+    /// `your_secret_here`, a template's `${WEBHOOK_SECRET}`, one character sixteen times or more, or a binary key
+    /// of zeros.
+    #[non_exhaustive]
+    Placeholder {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
@@ -224,6 +239,8 @@ impl SecretError {
             Self::NotUnicode { .. } => "secret_not_unicode",
             Self::TooShort { .. } => "secret_too_short",
             Self::Padded { .. } => "secret_padded",
+            Self::Quoted { .. } => "secret_quoted",
+            Self::Placeholder { .. } => "secret_placeholder",
             Self::NoSecret => "no_secret",
             Self::TooMany => "too_many_secrets",
         }
@@ -242,6 +259,8 @@ impl SecretError {
         match self {
             Self::TooShort { .. } => Self::TooShort { variable },
             Self::Padded { .. } => Self::Padded { variable },
+            Self::Quoted { .. } => Self::Quoted { variable },
+            Self::Placeholder { .. } => Self::Placeholder { variable },
             other => other,
         }
     }
@@ -260,7 +279,11 @@ impl std::fmt::Display for SecretError {
                 write!(f, "{} is shorter than 16 bytes", subject(variable))
             }
             Self::Padded { variable } => {
-                write!(f, "{} begins or ends with white space", subject(variable))
+                write!(f, "{} begins or ends with white space or a byte order mark", subject(variable))
+            }
+            Self::Quoted { variable } => write!(f, "{} is in quotation marks", subject(variable)),
+            Self::Placeholder { variable } => {
+                write!(f, "{} is a placeholder, not one that a provider issued", subject(variable))
             }
             Self::NoSecret => f.write_str("at least one secret is needed"),
             Self::TooMany => f.write_str("at most 8 secrets can be valid at once"),

@@ -89,6 +89,7 @@ mod mac;
 pub mod memcheck;
 mod outcome;
 mod payload;
+mod private;
 pub mod provider;
 mod receiver;
 mod renewal;
