@@ -20,7 +20,8 @@ use crate::strict::Text;
 ///   (`serde_json::Value` takes the last);
 /// - numbers of any size and precision (`serde_json::Value` fails at `1e400`, and rounds what no
 ///   `f64` and no 64-bit integer is, unless its feature `arbitrary_precision` is on);
-/// - escapes such as `\ud800` that are no character (`serde_json` fails to read them as a `String`),
+/// - escapes such as `\ud800` that are no character (`serde_json` fails to read them as a `String`; as the name of
+///   a field of the envelope, or of a payload with required fields, one refuses the delivery or the event),
 ///   and `\u0000`, at which text ends in C.
 ///
 /// It needs `serde_json`'s feature `raw_value`, which Cargo then turns on for your whole program. **With that

@@ -217,7 +217,10 @@ const PHRASES: [&str; 12] = [
 ];
 
 fn is_between(text: &str, open: &str, close: &str) -> bool {
-    text.strip_prefix(open).is_some_and(|rest| rest.ends_with(close))
+    // A password of any characters may begin and end with the same one; what is quoted is of fewer.
+    let is_of_a_secret = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+/=. ".contains(&byte);
+    let inner = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    inner.is_some_and(|inner| inner.bytes().all(is_of_a_secret))
 }
 
 fn is_placeholder(text: &str) -> bool {
