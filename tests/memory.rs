@@ -184,7 +184,7 @@ fn child() {
             }
             let text = as_text(&plain);
             black_box(&mut plain).fill(0);
-            Secret::new(text).unwrap()
+            Secret::from_bytes(text).unwrap()
         };
         // Of which two are the secret once something is undone.
         let as_it_is = |plain: &[u8]| String::from_utf8(plain.to_vec()).unwrap();
