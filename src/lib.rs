@@ -81,7 +81,7 @@ pub mod store;
 mod trace;
 mod webhook;
 
-pub use error::{Error, PolicyError, SecretError};
+pub use error::Error;
 pub use event::{Event, EventData, Extra, Json, Number, UnknownEvent};
 /// The `http` crate, whose header types are part of this crate's interface.
 pub use http;
@@ -89,13 +89,14 @@ pub use http;
 #[doc(hidden)]
 pub use mac::memcheck;
 pub use mac::{
-    MalformedSignature, MatchedSecret, Secret, Secrets, Signature, SignatureMismatch, Verification, Verifier,
+    MalformedSignature, MatchedSecret, Secret, SecretError, Secrets, Signature, SignatureMismatch,
+    Verification, Verifier,
 };
 #[doc(inline)]
 pub use provider::Provider;
 pub use receiver::{Outcome, Receiver};
 #[doc(inline)]
-pub use store::{IdempotencyKey, IdempotencyStore, MemoryStore};
+pub use store::{IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError};
 pub use webhook::{Delivery, Headers, PartialDelivery, Webhook};
 
 #[cfg(feature = "actix-web")]

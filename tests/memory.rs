@@ -121,7 +121,7 @@ fn child() {
     // Unmasked where it is then owned, and nowhere else.
     let unmasked =
         |masked: &[u8], pad: u8| -> Vec<u8> { masked.iter().map(|byte| byte ^ MASK ^ pad).collect() };
-    let new = || Secret::new(unmasked(&secret, 0)).unwrap();
+    let new = || Secret::from_bytes(unmasked(&secret, 0)).unwrap();
     let body = include_bytes!("data/threeqpr_scan_created.json");
     let forged = Signature::parse(format!("sha256={}", "0".repeat(64)).as_bytes()).unwrap();
     let header = "sha256=".to_owned() + &"0".repeat(64);
@@ -142,7 +142,13 @@ fn child() {
     drop(Secrets::new(new()).with_older(new()).unwrap().clone());
     search.report("dropped Secrets");
     let padded: Vec<u8> = secret.iter().map(|byte| byte ^ MASK).chain([b' ']).collect();
-    assert!(Secret::new(padded).is_err());
+    // Each refused at a later check than the one before.
+    assert!(Secret::new(String::from_utf8(padded).unwrap()).is_err());
+    for around in [b"\"\"", b"<>"] {
+        let text: Vec<u8> =
+            [around[0]].into_iter().chain(secret.iter().map(|byte| byte ^ MASK)).chain([around[1]]).collect();
+        assert!(Secret::new(String::from_utf8(text).unwrap()).is_err());
+    }
     search.report("a refused value");
     black_box(Signature::sign(&new(), body));
     search.report("a signature made");
@@ -201,7 +207,7 @@ fn child() {
             }
             let text = as_text(&plain);
             black_box(&mut plain).fill(0);
-            Secret::new(text).unwrap()
+            Secret::from_bytes(text).unwrap()
         };
         // Of which two are the secret once something is undone.
         let as_it_is = |plain: &[u8]| String::from_utf8(plain.to_vec()).unwrap();

@@ -191,7 +191,7 @@ fn random() -> [u8; 8] {
 }
 
 fn secret_of(bytes: &[u8]) -> Result<Secret, Failure> {
-    Secret::new(bytes).map_err(|error| Failure::usage(error.to_string()))
+    Secret::from_bytes(bytes).map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn unhex(digits: &str) -> Vec<u8> {

@@ -100,7 +100,7 @@ impl Keyring {
     /// The secret in a variable, unless that is unset or empty.
     fn lookup(&self, variable: &str) -> Result<Option<Secret>, Failure> {
         let secret = if let Some(value) = self.variables.get(variable).filter(|value| !value.is_empty()) {
-            Secret::new(value.as_bytes().to_vec()).map_err(|error| format!("{variable}: {error}"))
+            Secret::new(value.as_str()).map_err(|error| format!("{variable}: {error}"))
         } else if std::env::var_os(variable).is_some_and(|value| !value.is_empty()) {
             Secret::from_env(variable).map_err(|error| error.to_string())
         } else {

@@ -265,7 +265,7 @@ impl Cause {
             Self::SecretBase64Decoded => (
                 "secret_base64_decoded",
                 "the provider signs with your secret decoded from base64",
-                "decode the secret, and give the bytes to `Secret::new`",
+                "decode the secret, and give the bytes to `Secret::from_bytes`",
             ),
             Self::SecretBase64Encoded => (
                 "secret_base64_encoded",
@@ -275,7 +275,7 @@ impl Cause {
             Self::SecretHexDecoded => (
                 "secret_hex_decoded",
                 "the provider signs with your secret decoded from hex",
-                "decode the secret, and give the bytes to `Secret::new`",
+                "decode the secret, and give the bytes to `Secret::from_bytes`",
             ),
             Self::SecretHexEncoded => (
                 "secret_hex_encoded",

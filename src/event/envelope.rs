@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::Error;
 use crate::event::json_object::{Text, once};
+use crate::event::private;
 
 /// What every provider's body has in common, borrowed from it where no escape stands in the way.
 #[derive(Debug, Clone)]
@@ -24,11 +25,17 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
+    /// `id` is the name of the member that identifies the event, where one does.
+    pub(crate) fn parse(body: &'a [u8], id: Option<&'static str>) -> Result<Self, Error> {
         // First the whole body, since the parser does not look into what it skips.
         let text =
             std::str::from_utf8(body).map_err(|error| Error::MalformedPayload { source: error.into() })?;
-        serde_json::from_str(text).map_err(|error| Error::MalformedPayload { source: error.into() })
+        let envelope =
+            Self::read(text, id).map_err(|error| Error::MalformedPayload { source: error.into() })?;
+        if private::is_a_name_in(text) {
+            return Err(Error::MalformedPayload { source: private::REFUSED.into() });
+        }
+        Ok(envelope)
     }
 
     /// The same, independent of the body.
@@ -65,16 +72,19 @@ impl<'a> Envelope<'a> {
             distance <= max_age
         })
     }
-}
 
-impl<'de> Deserialize<'de> for Envelope<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn read(text: &'a str, id: Option<&'static str>) -> Result<Self, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_str(text);
         // By hand, since a derived struct would take an array as well.
-        deserializer.deserialize_map(EnvelopeVisitor)
+        let envelope = reader.deserialize_map(EnvelopeVisitor { id })?;
+        reader.end()?;
+        Ok(envelope)
     }
 }
 
-struct EnvelopeVisitor;
+struct EnvelopeVisitor {
+    id: Option<&'static str>,
+}
 
 impl<'de> Visitor<'de> for EnvelopeVisitor {
     type Value = Envelope<'de>;
@@ -85,6 +95,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut event: Option<Text<'de>> = None;
+        let id_name = self.id.unwrap_or_default();
         let mut id: Option<Option<Text<'de>>> = None;
         let mut timestamp: Option<Option<Text<'de>>> = None;
         let mut data: Option<&'de RawValue> = None;
@@ -92,9 +103,9 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
         while let Some(key) = map.next_key::<Text<'de>>()? {
             match &*key.0 {
                 "event" => once("event", &mut event, &mut map)?,
-                "id" => once("id", &mut id, &mut map)?,
                 "timestamp" => once("timestamp", &mut timestamp, &mut map)?,
                 "data" => once("data", &mut data, &mut map)?,
+                name if self.id == Some(name) => once(id_name, &mut id, &mut map)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     if !ignored.insert(key.0) {
@@ -117,6 +128,10 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
 mod tests {
     use super::*;
 
+    fn parse(body: &[u8]) -> Result<Envelope<'_>, Error> {
+        Envelope::parse(body, Some("id"))
+    }
+
     #[test]
     fn an_envelope_is_an_object_with_a_string_event() {
         let accepted = [
@@ -129,7 +144,7 @@ mod tests {
             r#"{"ev\u0065nt":"\u0061"}"#,
         ];
         for body in accepted {
-            assert!(Envelope::parse(body.as_bytes()).is_ok(), "{body}");
+            assert!(parse(body.as_bytes()).is_ok(), "{body}");
         }
     }
 
@@ -166,10 +181,7 @@ mod tests {
             "{\"event\":\"a\"}\0",
         ];
         for body in refused {
-            assert!(
-                matches!(Envelope::parse(body.as_bytes()), Err(Error::MalformedPayload { .. })),
-                "{body}"
-            );
+            assert!(matches!(parse(body.as_bytes()), Err(Error::MalformedPayload { .. })), "{body}");
         }
     }
 
@@ -183,7 +195,7 @@ mod tests {
             (r#"{"event":"a","x":1,"x":2}"#, "repeated field"),
         ];
         for (body, expected) in cases {
-            let Err(Error::MalformedPayload { source }) = Envelope::parse(body.as_bytes()) else { panic!() };
+            let Err(Error::MalformedPayload { source }) = parse(body.as_bytes()) else { panic!() };
             assert!(source.to_string().contains(expected), "{source}");
         }
     }
@@ -201,10 +213,7 @@ mod tests {
             r#"{"event":"a","x":1,"y":1,"\u0078":2}"#,
         ];
         for body in refused {
-            assert!(
-                matches!(Envelope::parse(body.as_bytes()), Err(Error::MalformedPayload { .. })),
-                "{body}"
-            );
+            assert!(matches!(parse(body.as_bytes()), Err(Error::MalformedPayload { .. })), "{body}");
         }
     }
 
@@ -216,7 +225,7 @@ mod tests {
             b"{\"event\":\"a\",\"\xc0\x80\":1}",
             b"{\"event\":\"\xed\xa0\x80\"}",
         ] {
-            assert!(matches!(Envelope::parse(body), Err(Error::MalformedPayload { .. })));
+            assert!(matches!(parse(body), Err(Error::MalformedPayload { .. })));
         }
     }
 
@@ -229,19 +238,45 @@ mod tests {
             for body in
                 [format!(r#"{{"event":"a","data":{deep}}}"#), format!(r#"{{"event":"a","more":{deep}}}"#)]
             {
-                assert!(Envelope::parse(body.as_bytes()).is_ok());
+                assert!(parse(body.as_bytes()).is_ok());
             }
             let body = format!(r#"{{"event":{deep}}}"#);
-            assert!(Envelope::parse(body.as_bytes()).is_err());
+            assert!(parse(body.as_bytes()).is_err());
         }
     }
 
     #[test]
     fn fields_are_borrowed_unless_they_have_escapes() {
-        let envelope = Envelope::parse(br#"{"event":"a","id":"\u0062","data": { "x" : 1 } }"#).unwrap();
+        let envelope = parse(br#"{"event":"a","id":"\u0062","data": { "x" : 1 } }"#).unwrap();
         assert!(matches!(envelope.event, Cow::Borrowed("a")));
         assert_eq!(envelope.id.as_deref(), Some("b"));
         assert_eq!(envelope.timestamp, None);
         assert_eq!(envelope.data.as_deref(), Some(r#"{ "x" : 1 }"#));
+    }
+
+    #[test]
+    fn the_provider_says_which_member_is_the_id() {
+        let id = |body: &'static str, name| {
+            Envelope::parse(body.as_bytes(), name).map(|envelope| envelope.id.map(Cow::into_owned)).ok()
+        };
+        for (body, by_id, by_no_member, by_event_id) in [
+            (r#"{"event":"a","id":"1"}"#, Some(Some("1")), Some(None), Some(None)),
+            (r#"{"event":"a","id":null}"#, Some(None), Some(None), Some(None)),
+            (r#"{"event":"a","id":7}"#, None, Some(None), Some(None)),
+            (r#"{"event":"a","id":{"id":[]}}"#, None, Some(None), Some(None)),
+            (r#"{"event":"a","i\u0064":[],"x":"id"}"#, None, Some(None), Some(None)),
+            (r#"{"event":"a","event_id":"2"}"#, Some(None), Some(None), Some(Some("2"))),
+            (r#"{"event":"a","id":"1","event_id":"2"}"#, Some(Some("1")), Some(None), Some(Some("2"))),
+            (r#"{"event":"a","id":"1","event_id":7}"#, Some(Some("1")), Some(None), None),
+            // It is not repeated, whatever it is.
+            (r#"{"event":"a","id":1,"id":1}"#, None, None, None),
+            (r#"{"event":"a","event_id":"1","event_id":"1"}"#, None, None, None),
+            (r#"{"event":"a","":"1"}"#, Some(None), Some(None), Some(None)),
+        ] {
+            let owned = |id: Option<Option<&str>>| id.map(|id| id.map(str::to_owned));
+            assert_eq!(id(body, Some("id")), owned(by_id), "{body}");
+            assert_eq!(id(body, None), owned(by_no_member), "{body}");
+            assert_eq!(id(body, Some("event_id")), owned(by_event_id), "{body}");
+        }
     }
 }

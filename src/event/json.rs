@@ -1,11 +1,14 @@
 //! JSON that is kept as the text it came in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use crate::event::json_object::Text;
 
 /// A JSON value of any kind, kept as its text: numbers keep their digits, objects their order and
 /// their repeated fields, and nesting of any depth costs no stack.
@@ -17,8 +20,18 @@ use serde_json::value::RawValue;
 ///   (`serde_json::Value` takes the last);
 /// - numbers of any size and precision (`serde_json::Value` fails at `1e400`, and rounds what no
 ///   `f64` and no 64-bit integer is, unless its feature `arbitrary_precision` is on);
-/// - escapes such as `\ud800` that are no character (`serde_json` fails to read them as a `String`),
+/// - escapes such as `\ud800` that are no character (`serde_json` fails to read them as a `String`; as the name of
+///   a field of the envelope, or of a payload with required fields, one refuses the delivery or the event),
 ///   and `\u0000`, at which text ends in C.
+///
+/// It needs `serde_json`'s feature `raw_value`, which Cargo then turns on for your whole program. **With that
+/// feature, every `serde_json::Value` reads an object whose first member is named
+/// `$serde_json::private::RawValue` as the JSON that this member's string holds**, so that
+/// `{"$serde_json::private::RawValue":"{\"amount\":1000000}"}` becomes `{"amount":1000000}`; with the feature
+/// `arbitrary_precision`, an object with `$serde_json::private::Number` becomes a number.
+/// [`Webhook::verify`](crate::Webhook::verify) and all that reads an envelope refuse a body with a field of either
+/// name, at any depth and in any spelling, as [`Error::MalformedPayload`](crate::Error::MalformedPayload). JSON that
+/// comes to your program on another way, such as a body of which only the signature was verified, is not checked.
 ///
 /// Two are equal when their texts are. It can be written to and read from JSON only: `serde_json`'s
 /// text, and its `Value`.
@@ -72,6 +85,80 @@ impl Serialize for Json {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Box::deserialize(deserializer).map(Self)
+    }
+}
+
+/// The name under which `serde_json` passes on a value's text.
+pub(crate) const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+/// The text of a JSON value, borrowed from the deserializer's own where that has it: one level of a
+/// body is copied no more often than the next.
+pub(crate) struct JsonText<'de>(Cow<'de, str>);
+
+impl JsonText<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether arrays and objects stand in one another in more levels than these.
+    pub(crate) fn nests_deeper_than(&self, levels: usize) -> bool {
+        if !self.0.starts_with(['[', '{']) {
+            return false;
+        }
+        let mut bytes = self.0.bytes();
+        let mut depth = 0_usize;
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'[' | b'{' => {
+                    depth += 1;
+                    if depth > levels {
+                        return true;
+                    }
+                }
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                b'"' => {
+                    while bytes.find(|byte| matches!(byte, b'"' | b'\\')) == Some(b'\\') {
+                        bytes.next();
+                    }
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Never fails on what a reader of JSON has passed on.
+    pub(crate) fn into_json<E: serde::de::Error>(self) -> Result<Json, E> {
+        RawValue::from_string(self.0.into_owned()).map(Json).map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonText<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(RAW_VALUE, JsonTextVisitor)
+    }
+}
+
+/// Does what a `RawValue`'s visitor does, which takes either a borrowed text or an owned one.
+struct JsonTextVisitor;
+
+impl<'de> Visitor<'de> for JsonTextVisitor {
+    type Value = JsonText<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        match map.next_entry::<Text<'de>, Text<'de>>()? {
+            Some((Text(name), Text(text))) if name == RAW_VALUE => Ok(JsonText(text)),
+            _ => Err(A::Error::custom("JSON text is kept of JSON only")),
+        }
+    }
+
+    /// Where the name is another, its own type knows it.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        Json::deserialize(deserializer).map(|json| JsonText(Cow::Owned(json.as_str().to_owned())))
     }
 }
 

@@ -7,6 +7,7 @@ mod json;
 mod json_object;
 mod open_enum;
 mod payload;
+mod private;
 
 pub(crate) use envelope::Envelope;
 pub use event::{Event, EventData, UnknownEvent, deserialize, serialize};

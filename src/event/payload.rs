@@ -1,13 +1,14 @@
 //! An event's data: the documented fields by name, and everything else kept.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 
-use crate::event::Json;
+use crate::event::json::{Json, JsonText};
 use crate::event::json_object::Text;
 
 /// What came with a payload and stands in none of its typed fields, in the order it came.
@@ -97,6 +98,10 @@ impl Default for Extra {
 /// - Of a declared field that comes twice nobody can say which one is meant: that is an error too.
 /// - With no required field there is no error: data that is no object, or has such a field, is kept as
 ///   a whole in `extra`.
+/// - A payload may contain itself, in a `Vec` or a `Box`. The outermost 16 payloads in one another are read as their
+///   types, so that no body overflows the stack. Deeper, a payload without required fields is kept as a whole in its
+///   `extra`, and one with required fields is an error. An optional field with more than 127 levels of arrays and
+///   objects is kept in `extra` too.
 ///
 /// `required { … }` stands before `optional { … }`, and either may be left out; no field may be
 /// called `extra`.
@@ -240,21 +245,61 @@ pub trait Fields: Default {
     fn finish<E: serde::de::Error>(self, extra: Extra) -> Result<Self::Payload, E>;
 }
 
+/// How many levels of arrays and objects an optional field's value may have to be read as its type. It is
+/// `serde_json`'s own limit, which every reader of a field would begin anew.
+const MAX_LEVELS: usize = 127;
+
+/// How many payloads may stand in one another and still be read as their types. A level takes some 5 KiB of
+/// stack where nothing is optimised, and more where a payload has many fields.
+const MAX_PAYLOADS: u8 = 16;
+
+thread_local! {
+    /// How many payloads this thread is reading, one in the other.
+    static PAYLOADS: Cell<u8> = const { Cell::new(0) };
+}
+
+/// One payload that is being read.
+struct Level;
+
+impl Level {
+    /// None if too many are.
+    fn enter() -> Option<Self> {
+        let payloads = PAYLOADS.get();
+        (payloads < MAX_PAYLOADS).then(|| {
+            PAYLOADS.set(payloads + 1);
+            Self
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        PAYLOADS.set(PAYLOADS.get() - 1);
+    }
+}
+
 /// Reads a payload.
 ///
 /// # Errors
-/// For a payload with required fields, those of [`Fields`], and whatever is no object.
+/// For a payload with required fields, those of [`Fields`], and whatever is no object or stands in too many
+/// other payloads.
 pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::Payload, D::Error> {
+    let level = Level::enter();
     if !F::REQUIRED.is_empty() {
+        if level.is_none() {
+            return Err(D::Error::custom("more than 16 payloads stand in one another"));
+        }
         return deserializer.deserialize_map(FieldsVisitor::<F>(PhantomData));
     }
     // Of this event nothing is documented, so nothing that comes may fail it.
-    let json = Json::deserialize(deserializer)?;
-    let fields =
-        serde_json::Deserializer::from_str(json.as_str()).deserialize_map(FieldsVisitor::<F>(PhantomData));
-    match fields {
-        Ok(payload) => Ok(payload),
-        Err(_) => F::default().finish(Extra(Content::Whole(json))),
+    let text = JsonText::deserialize(deserializer)?;
+    let payload = level.and_then(|_level| {
+        let mut reader = serde_json::Deserializer::from_str(text.as_str());
+        reader.deserialize_map(FieldsVisitor::<F>(PhantomData)).ok()
+    });
+    match payload {
+        Some(payload) => Ok(payload),
+        None => F::default().finish(Extra(Content::Whole(text.into_json()?))),
     }
 }
 
@@ -275,10 +320,12 @@ where
     if field.is_some() || extra.get(name).is_some() {
         return Err(A::Error::duplicate_field(name));
     }
-    let json: Json = map.next_value()?;
-    match serde_json::from_str(json.as_str()) {
-        Ok(value) => *field = Some(value),
-        Err(_) => extra.push(Cow::Borrowed(name), json),
+    let text: JsonText<'de> = map.next_value()?;
+    let value =
+        if text.nests_deeper_than(MAX_LEVELS) { None } else { serde_json::from_str(text.as_str()).ok() };
+    match value {
+        Some(value) => *field = Some(value),
+        None => extra.push(Cow::Borrowed(name), text.into_json()?),
     }
     Ok(())
 }

@@ -5,11 +5,13 @@ mod keyed;
 #[doc(hidden)]
 pub mod memcheck;
 mod secret;
+mod secret_error;
 mod signature;
 mod verifier;
 
 pub(crate) use keyed::{Mac, WipedStack, on_wiped_stack, sha256};
 pub use secret::{Secret, Secrets};
+pub use secret_error::SecretError;
 pub(crate) use signature::hex_digits;
 pub use signature::{MalformedSignature, Signature};
 pub use verifier::{MatchedSecret, SignatureMismatch, Verification, Verifier};

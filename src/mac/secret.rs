@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::error::SecretError;
+use crate::mac::SecretError;
 use crate::mac::{Mac, WipedStack};
 
 /// A webhook's signing secret, as its provider issued it.
 ///
 /// The key is the secret's bytes as they stand: nothing is decoded, and a `whsec_` prefix is part
-/// of it. A secret is refused when it is shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes (which
-/// catches the empty string, `undefined` and `changeme`) or has white space at an end (the newline
-/// of an env file is the commonest cause of signatures that never match).
+/// of it. [`new`](Secret::new) takes text, as nearly all providers issue, and
+/// [`from_bytes`](Secret::from_bytes) a binary key.
+///
+/// A secret is refused when it is shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes. A text is also refused when it
+/// has white space or a byte order mark at an end (the newline of an env file is the commonest cause of
+/// signatures that never match), when quotation marks surround it, and when it is a common placeholder, such as
+/// `your_secret_here` or `${WEBHOOK_SECRET}`. No check can tell every placeholder or every weak secret.
 ///
 /// It has no `Display` and no `Serialize`, its `Debug` shows the label alone, and its memory is
 /// overwritten when it is dropped.
@@ -37,25 +41,58 @@ impl Secret {
     /// RFC 2104 advises for HMAC-SHA256, and more than any placeholder word has.
     pub const MIN_LEN: usize = 16;
 
-    /// A secret from its bytes. A `String` or `Vec<u8>` is taken over without a copy.
+    /// A secret that is text, which is most often what a provider shows once. A `String` is taken over without a
+    /// copy.
     ///
     /// # Errors
-    /// [`SecretError::TooShort`] or [`SecretError::Padded`]; the value is wiped either way.
+    /// [`SecretError::TooShort`], [`SecretError::Padded`], [`SecretError::Quoted`] or
+    /// [`SecretError::Placeholder`]; the value is wiped either way.
     ///
     /// ```
     /// # use countersign::Secret;
     /// assert!(Secret::new("your-provider-showed-this-once").is_ok());
     /// assert!(Secret::new("undefined").is_err());
+    /// assert!(Secret::new("your_secret_here").is_err());
     /// ```
-    pub fn new(value: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
-        Self::checked(value.into(), Self::MIN_LEN)
+    pub fn new(text: impl Into<String>) -> Result<Self, SecretError> {
+        let secret = Self::checked(text.into().into_bytes(), Self::MIN_LEN)?;
+        match std::str::from_utf8(&secret.bytes) {
+            Ok(text) => check_text(text).map(|()| secret),
+            // It was a `String`, so this does not occur.
+            Err(_) => Ok(secret),
+        }
+    }
+
+    /// A secret that is a binary key, of any bytes. A `Vec<u8>` is taken over without a copy.
+    ///
+    /// If the provider shows the key as hex or as Base64, decode it only if its documentation says that
+    /// the key is what the text spells.
+    ///
+    /// # Errors
+    /// [`SecretError::TooShort`], and [`SecretError::Placeholder`] if all bytes are zero, as in a buffer that
+    /// nothing has filled; the value is wiped either way.
+    ///
+    /// ```
+    /// # use countersign::Secret;
+    /// let key = [0x20, 0xb0, 0x11, 0x5c, 0x07, 0xee, 0x31, 0x9a, 0xd2, 0x46, 0x88, 0x63, 0xf5, 0x1d, 0xbe, 0x0a];
+    /// assert!(Secret::from_bytes(key).is_ok());
+    /// assert!(Secret::from_bytes([0; 32]).is_err());
+    /// ```
+    pub fn from_bytes(key: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
+        let secret = Self::checked(key.into(), Self::MIN_LEN)?;
+        if secret.bytes.iter().all(|byte| *byte == 0) {
+            return Err(SecretError::Placeholder { variable: None });
+        }
+        Ok(secret)
     }
 
     /// A secret that may be shorter than [`MIN_LEN`](Secret::MIN_LEN), for a provider that lets
-    /// people choose theirs. Whoever can guess it can forge deliveries: ask for a longer one first.
+    /// people choose theirs. Anyone who guesses it can forge deliveries: ask for a longer one first. Of text, the
+    /// ends are checked as [`new`](Secret::new) does; whether it is a placeholder is not.
     ///
     /// # Errors
-    /// [`SecretError::TooShort`] for the empty value only, and [`SecretError::Padded`].
+    /// [`SecretError::TooShort`] for the empty value only, and [`SecretError::Padded`]; the value is wiped either
+    /// way.
     ///
     /// ```
     /// # use countersign::Secret;
@@ -63,7 +100,11 @@ impl Secret {
     /// assert!(Secret::dangerously_allow_short("").is_err());
     /// ```
     pub fn dangerously_allow_short(value: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
-        Self::checked(value.into(), 1)
+        let secret = Self::checked(value.into(), 1)?;
+        match std::str::from_utf8(&secret.bytes) {
+            Ok(text) if is_padded(text) => Err(SecretError::Padded { variable: None }),
+            _ => Ok(secret),
+        }
     }
 
     /// The secret in an environment variable, labelled with the variable's name.
@@ -106,14 +147,6 @@ impl Secret {
         if bytes.len() < min_len {
             return Err(SecretError::TooShort { variable: None });
         }
-        let padded = match std::str::from_utf8(&bytes) {
-            // No accident adds a vertical tab, of which the first key of RFC 4231 consists.
-            Ok(text) => text.trim_matches(|end: char| end.is_whitespace() && end != '\u{b}') != text,
-            Err(_) => bytes.trim_ascii().len() != bytes.len(),
-        };
-        if padded {
-            return Err(SecretError::Padded { variable: None });
-        }
         Ok(Self { bytes, label: None })
     }
 
@@ -136,6 +169,87 @@ impl Secret {
     pub(crate) fn label(&self) -> Option<&Arc<str>> {
         self.label.as_ref()
     }
+}
+
+/// What no provider issues. It copies nothing of the text.
+fn check_text(text: &str) -> Result<(), SecretError> {
+    if is_padded(text) {
+        return Err(SecretError::Padded { variable: None });
+    }
+    if QUOTES.iter().any(|(open, close)| is_between(text, open, close)) {
+        return Err(SecretError::Quoted { variable: None });
+    }
+    if is_placeholder(text) {
+        return Err(SecretError::Placeholder { variable: None });
+    }
+    Ok(())
+}
+
+/// White space, or the mark that some editors put at the front of a file.
+fn is_padded(text: &str) -> bool {
+    // No accident adds a vertical tab, of which the first key of RFC 4231 consists.
+    let is_padding = |end: char| end.is_whitespace() && end != '\u{b}' || end == '\u{feff}';
+    text.starts_with(is_padding) || text.ends_with(is_padding)
+}
+
+const QUOTES: [(&str, &str); 5] =
+    [("\"", "\""), ("'", "'"), ("`", "`"), ("\u{201c}", "\u{201d}"), ("\u{2018}", "\u{2019}")];
+
+/// What templates have around the name of a value that is to be filled in.
+const BRACKETS: [(&str, &str); 6] =
+    [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">"), ("[", "]"), ("%", "%")];
+
+/// What is asked for in a value that was to be replaced, without what separates its words. Each is so long
+/// that no random secret has it.
+const PHRASES: [&str; 12] = [
+    "changeme",
+    "changethis",
+    "replaceme",
+    "replacethis",
+    "replacewith",
+    "placeholder",
+    "secrethere",
+    "yoursecret",
+    "yourwebhook",
+    "yoursigning",
+    "yourshared",
+    "insertyour",
+];
+
+fn is_between(text: &str, open: &str, close: &str) -> bool {
+    // A password of any characters may begin and end with the same one; what is quoted is of fewer.
+    let is_of_a_secret = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+/=. ".contains(&byte);
+    let inner = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    inner.is_some_and(|inner| inner.bytes().all(is_of_a_secret))
+}
+
+fn is_placeholder(text: &str) -> bool {
+    // Of a password's characters, which may be any, only names stand between brackets.
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b" _-.:".contains(&byte);
+    let is_bracketed = BRACKETS.iter().any(|(open, close)| {
+        let name = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        name.is_some_and(|name| name.bytes().all(is_of_a_name))
+    });
+    is_bracketed || longest_run(text) >= 16 || PHRASES.iter().any(|phrase| has_phrase(text, phrase))
+}
+
+/// How often a character comes after itself.
+fn longest_run(text: &str) -> usize {
+    let (mut longest, mut run, mut last) = (0, 0, None);
+    for character in text.chars() {
+        run = if last == Some(character) { run + 1 } else { 1 };
+        (longest, last) = (longest.max(run), Some(character));
+    }
+    longest
+}
+
+/// Whether the words stand in it, in any case and with any separators.
+fn has_phrase(text: &str, phrase: &str) -> bool {
+    let text = text.as_bytes();
+    (0..text.len()).any(|start| {
+        let letters = text[start..].iter().filter(|byte| !b" _-.".contains(byte));
+        letters.take(phrase.len()).map(u8::to_ascii_lowercase).eq(phrase.bytes())
+    })
 }
 
 impl fmt::Debug for Secret {
@@ -167,11 +281,15 @@ impl Secrets {
         Self(vec![newest])
     }
 
-    /// Adds a secret that is still valid, but older than those given so far.
+    /// Adds a secret that is still valid, but older than those given so far. To
+    /// [`of_nobody`](Secrets::of_nobody) nothing is added: whatever comes after it, it refuses every delivery.
     ///
     /// # Errors
     /// [`SecretError::TooMany`] beyond [`MAX`](Secrets::MAX).
     pub fn with_older(mut self, older: Secret) -> Result<Self, SecretError> {
+        if self.0.is_empty() {
+            return Ok(self);
+        }
         if self.0.len() == Self::MAX {
             return Err(SecretError::TooMany);
         }
@@ -206,7 +324,7 @@ impl Secrets {
     }
 
     /// No secret: nothing is signed with it, so every delivery is refused, with the answer of any forged
-    /// one and in the time that one takes where there is one secret. For a service whose tenants bring
+    /// one and in the time that checking it against one secret takes. For a service whose tenants bring
     /// their own secrets: with these for a tenant that does not exist, the answers do not tell which do.
     ///
     /// ```

@@ -23,8 +23,9 @@ pub use threeqpr::ThreeQpr;
 ///
 /// What has to hold of a provider is the scheme: the signature header is `sha256=` and the hex
 /// HMAC-SHA256 of the raw body, and the body is a JSON object with a string `event`, perhaps an `id`
-/// and a `timestamp`, which are strings or null, and `data`, which is anything. For a provider that signs
-/// so but has other bodies (a `type` instead of an `event`, a number for an `id`), take
+/// (or what [`EVENT_ID`](Provider::EVENT_ID) names) and a `timestamp`, which are strings or null, and `data`, which is
+/// anything. A number in either refuses the delivery, as [`Error::MalformedPayload`](crate::Error::MalformedPayload).
+/// For a provider that signs so but has other bodies (a `type` instead of an `event`, a number for an `id`), take
 /// [`Webhook::verify_signature`](crate::Webhook::verify_signature).
 ///
 /// ```
@@ -58,6 +59,15 @@ pub trait Provider: Send + Sync + 'static {
     /// and `.`, which is checked when your program is compiled. It stands in the keys that stores
     /// remember, so it must never change.
     const NAME: &'static str;
+
+    /// The member of the body that identifies the event, where the provider documents one: `id` unless you
+    /// say otherwise. With `None` no member does: a body's `id` is ignored, and the
+    /// [`IdempotencyKey`](crate::IdempotencyKey) is made of the body's SHA-256.
+    ///
+    /// Say `None` if the documentation does not promise that two events never share the value: the second
+    /// would be answered as a duplicate, and lost. `event`, `timestamp` and `data` identify no event, which is
+    /// checked when your program is compiled.
+    const EVENT_ID: Option<&'static str> = Some("id");
 
     /// The header with the signature. Asked once, when the webhook is made.
     ///

@@ -1,9 +1,10 @@
 //! Quote3D: quotes for 3D prints.
 //!
 //! The page "Webhooks" of Quote3D's documentation names the two headers, the six events and the
-//! payload of `quote.completed`, and that is all that is required here. It documents no id, so the
-//! idempotency key is the SHA-256 of the body, which carries its own timestamp: a retry or a resend
-//! of an event is the same body, and two events differ. A resend from the dashboard may come at any
+//! payload of `quote.completed`, and that is all that is required here. It documents no event id, so
+//! the idempotency key is the SHA-256 of the body, which carries its own timestamp: a retry or a resend
+//! of an event is the same body, and two events differ. An `id` in a body is ignored, since nothing
+//! says what it would identify. A resend from the dashboard may come at any
 //! later time.
 
 use http::HeaderName;
@@ -38,6 +39,8 @@ impl Provider for Quote3d {
     type Event = Event;
 
     const NAME: &'static str = "quote3d";
+
+    const EVENT_ID: Option<&'static str> = None;
 
     fn signature_header(&self) -> HeaderName {
         HeaderName::from_static("x-webhook-signature")

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::error::{BoxError, PolicyError};
+use crate::error::BoxError;
 use crate::provider::Provider;
 use crate::receiver::Outcome;
 use crate::receiver::renewal::{Lost, Renewal};
 use crate::store::IdempotencyKey;
+use crate::store::PolicyError;
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
 use crate::trace::{self, Span};
 use crate::webhook::Delivery;

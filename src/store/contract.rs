@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::PolicyError;
 use crate::store::IdempotencyKey;
+use crate::store::PolicyError;
 
 /// Where idempotency keys are claimed and remembered.
 ///

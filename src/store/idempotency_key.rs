@@ -10,7 +10,8 @@ use crate::mac::{hex_digits, sha256};
 /// What a store remembers of an event, so that it is handled once however often it is delivered.
 ///
 /// It comes from the signed body alone, never from a header: the provider's name and the body's
-/// `id`, or the SHA-256 of the body where there is no `id`. It can be had only of a verified
+/// `id` (the member that [`Provider::EVENT_ID`](crate::Provider::EVENT_ID) names), or the SHA-256 of the body where
+/// there is no such `id`. It can be had only of a verified
 /// [`Delivery`](crate::Delivery). To a store it is opaque text of at most
 /// [`MAX_LEN`](IdempotencyKey::MAX_LEN) printable ASCII characters, compared byte by byte.
 ///
@@ -23,7 +24,7 @@ use crate::mac::{hex_digits, sha256};
 /// |---|---|
 /// | has an `id` of 1 to 150 printable ASCII characters | `3qpr:evt_01HXYZ` |
 /// | has another `id` | `3qpr:id-sha256:` and the hex SHA-256 of the `id` |
-/// | has none, or an empty one | `quote3d:sha256:` and the hex SHA-256 of the body |
+/// | has none, or one of white space and control characters alone | `quote3d:sha256:` and the hex SHA-256 of the body |
 /// | any of these, of the tenant `acme` | `3qpr@acme:` and so on |
 /// | any, of a tenant whose name is not 1 to 64 of `A-Z a-z 0-9 - _ .` | `3qpr@~`, the hex SHA-256 of the name, `:` and so on |
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,8 +59,9 @@ impl IdempotencyKey {
             Some(tenant) => push_digest(&mut key, "@~", tenant.as_bytes()),
         }
         match id {
-            // An empty id would make one key of all events.
-            None | Some("") => push_digest(&mut key, ":sha256:", body),
+            None => push_digest(&mut key, ":sha256:", body),
+            // It would make one key of all events.
+            Some(id) if is_blank(id) => push_digest(&mut key, ":sha256:", body),
             Some(id) if Self::stands_as_it_is(id) => key.extend([":", id]),
             Some(id) => push_digest(&mut key, ":id-sha256:", id.as_bytes()),
         }
@@ -75,6 +77,10 @@ impl IdempotencyKey {
     fn stands_as_it_is(id: &str) -> bool {
         is_short_and_plain(id) && !id.starts_with("sha256:") && !id.starts_with("id-sha256:")
     }
+}
+
+fn is_blank(id: &str) -> bool {
+    id.chars().all(|character| character.is_whitespace() || character.is_control())
 }
 
 fn push_digest(key: &mut String, name: &str, of: &[u8]) {
@@ -136,15 +142,30 @@ mod tests {
         // `printf '{}' | sha256sum`
         let body = "3qpr:sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
         assert_eq!(key(None, "{}"), body);
-        assert_eq!(key(Some(""), "{}"), body);
-        assert_ne!(key(Some(""), "{ }"), body);
+        for blank in
+            ["", " ", "   ", "\n", "\t\r\n", "\0", "\u{85}\u{a0}\u{2003}\u{3000}", "\u{7f}\u{9f} \u{1}"]
+        {
+            assert_eq!(key(Some(blank), "{}"), body, "{blank:?}");
+            assert_ne!(key(Some(blank), "{ }"), body, "{blank:?}");
+        }
     }
 
     #[test]
     fn any_other_id_is_hashed_and_collides_with_nothing() {
         let of_a_body = key(None, "{}");
         let mimic = of_a_body.strip_prefix("3qpr:").unwrap();
-        let ids = ["a b", "\u{e9}", "\n", "\0", &"x".repeat(151), mimic, "id-sha256:", "sha256:"];
+        let ids = [
+            "a b",
+            "\u{e9}",
+            " a",
+            "a\n",
+            "\0a",
+            "\u{200b}",
+            &"x".repeat(151),
+            mimic,
+            "id-sha256:",
+            "sha256:",
+        ];
         for id in ids {
             let key = key(Some(id), "{}");
             assert!(key.starts_with("3qpr:id-sha256:"), "{key}");

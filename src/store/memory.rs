@@ -19,8 +19,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use crate::error::PolicyError;
 use crate::store::IdempotencyKey;
+use crate::store::PolicyError;
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
 
 /// A store in the memory of this process: for tests, and for a service of one process for which it

@@ -25,6 +25,7 @@ mod contract;
 mod dyn_store;
 mod idempotency_key;
 mod memory;
+mod policy_error;
 
 pub use contract::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
 pub use dyn_store::{ErasedError, ErasedStore};
@@ -32,3 +33,4 @@ pub use idempotency_key::IdempotencyKey;
 #[cfg(feature = "tracing")]
 pub(crate) use idempotency_key::is_short_and_plain;
 pub use memory::{MemoryStore, MemoryStoreError};
+pub use policy_error::PolicyError;

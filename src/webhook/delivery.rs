@@ -71,7 +71,8 @@ impl<'a, P: Provider> Delivery<'a, P> {
         &self.envelope.event
     }
 
-    /// The body's `id`, where it has one.
+    /// What identifies the event in the body, where the provider documents such a member
+    /// ([`Provider::EVENT_ID`]) and the body has it.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.envelope.id.as_deref()
@@ -97,7 +98,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
     }
 
     /// What to handle this event once by. It is made at each call, which hashes the body where it
-    /// has no `id`.
+    /// has no [`id`](Delivery::id): the body's hash is the key then.
     #[must_use]
     pub fn idempotency_key(&self) -> IdempotencyKey {
         IdempotencyKey::new(P::NAME, self.tenant(), self.id(), self.body())

@@ -66,6 +66,7 @@ impl<P: Provider> Webhook<P> {
     #[must_use]
     pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
         const { assert!(is_name(P::NAME), "Provider::NAME is 1 to 32 of a-z, 0-9, '-', '_' and '.'") };
+        const { assert!(may_identify(P::EVENT_ID), "Provider::EVENT_ID is not `event`, `timestamp` or `data`") };
         Self {
             headers: WantedHeaders { signature: provider.signature_header(), event: provider.event_header() },
             provider: Arc::new(provider),
@@ -255,7 +256,7 @@ impl<P: Provider> Webhook<P> {
     #[must_use]
     pub fn signed_headers(&self, body: &[u8]) -> HeaderMap {
         let signature = HeaderValue::try_from(self.sign(body).to_string()).ok();
-        let event = Envelope::parse(body).ok();
+        let event = Envelope::parse(body, P::EVENT_ID).ok();
         let event = event.and_then(|envelope| HeaderValue::from_bytes(envelope.event.as_bytes()).ok());
         let named = [(Some(&self.headers.signature), signature), (self.headers.event.as_ref(), event)];
         named.into_iter().filter_map(|(name, value)| Some((name?.clone(), value?))).collect()
@@ -319,8 +320,8 @@ impl<P: Provider> Webhook<P> {
         body: Body<'a>,
     ) -> Result<Delivery<'a, P>, Error> {
         let envelope = match &body {
-            Body::Borrowed(bytes) => Envelope::parse(bytes)?,
-            Body::Shared(bytes) => Envelope::parse(bytes)?.into_owned(),
+            Body::Borrowed(bytes) => Envelope::parse(bytes, P::EVENT_ID)?,
+            Body::Shared(bytes) => Envelope::parse(bytes, P::EVENT_ID)?.into_owned(),
         };
         event_header.check(&envelope.event)?;
         match self.max_age {
@@ -372,6 +373,14 @@ const fn is_name(name: &str) -> bool {
         at += 1;
     }
     !bytes.is_empty() && bytes.len() <= 32
+}
+
+/// Whether this member can identify an event: every other than these can.
+const fn may_identify(name: Option<&str>) -> bool {
+    match name {
+        Some(name) => !matches!(name.as_bytes(), b"event" | b"timestamp" | b"data"),
+        None => true,
+    }
 }
 
 impl<P: Provider> fmt::Debug for Webhook<P> {

@@ -4,4 +4,5 @@
 mod common;
 
 mod events;
+mod recursion;
 mod strictness;

@@ -235,3 +235,31 @@ fn an_unknown_events_data_may_be_all_that_json_and_delivery_say() {
     assert_eq!(data(r#""\u0000""#).unwrap(), "\0");
     assert!(matches!(data("null"), Ok(Value::Null)));
 }
+
+/// `serde_json` keeps two names for itself, and `Value` reads an object with one as something else.
+#[test]
+fn a_field_named_as_serde_json_names_its_own_is_refused() {
+    let raw = "$serde_json::private::RawValue";
+    for name in [raw, "$serde_json::private::Number", "\\u0024serde_json::private::RawValue"] {
+        for (place, document) in
+            [format!(r#"{{"{name}":"{{\"amount\":1}}"}}"#), format!(r#""{name}""#)].iter().enumerate()
+        {
+            for event in EVENTS {
+                for body in envelopes(event, document.as_bytes()) {
+                    let is_refused = told::<NowToPrint>(&body) == "malformed_payload";
+                    let is_name = place == 0;
+                    // A string without a value is no member of an object.
+                    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();
+                    assert_eq!(is_refused, is_name || !is_json, "{}", String::from_utf8_lossy(&body));
+                }
+            }
+        }
+        let as_a_member = format!(r#"{{"event":"quote.unheard-of","{name}":1}}"#);
+        assert_eq!(told::<NowToPrint>(as_a_member.as_bytes()), "malformed_payload");
+    }
+    let webhook = webhook::<ThreeQpr>();
+    let body = format!(r#"{{"event":"a","data":{{"{raw}":"1"}}}}"#);
+    let error = webhook.verify(&signed(&webhook, body.as_bytes()), body.as_bytes()).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "a field's name is one that serde_json keeps for itself");
+}

@@ -55,7 +55,7 @@ fn the_newest_and_the_previous_secret_are_read_and_labelled() {
 
 #[test]
 fn a_bad_value_is_an_error_that_names_the_variable_and_not_the_value() {
-    let cases: [(&[(&str, OsString)], &str); 7] = [
+    let cases: [(&[(&str, OsString)], &str); 9] = [
         (&[], r#"secret_unset HOOK is not set Unset { variable: "HOOK" }"#),
         (&[("HOOK_PREVIOUS", OLDER.into())], r#"secret_unset HOOK is not set Unset { variable: "HOOK" }"#),
         (
@@ -68,7 +68,7 @@ fn a_bad_value_is_an_error_that_names_the_variable_and_not_the_value() {
         ),
         (
             &[("HOOK", format!("{NEWEST}\n").into())],
-            r#"secret_padded the secret in HOOK begins or ends with white space Padded { variable: Some("HOOK") }"#,
+            r#"secret_padded the secret in HOOK begins or ends with white space or a byte order mark Padded { variable: Some("HOOK") }"#,
         ),
         (
             &[("HOOK", NEWEST.into()), ("HOOK_PREVIOUS", "whsec_short".into())],
@@ -76,7 +76,15 @@ fn a_bad_value_is_an_error_that_names_the_variable_and_not_the_value() {
         ),
         (
             &[("HOOK", NEWEST.into()), ("HOOK_PREVIOUS", format!(" {OLDER}").into())],
-            r#"secret_padded the secret in HOOK_PREVIOUS begins or ends with white space Padded { variable: Some("HOOK_PREVIOUS") }"#,
+            r#"secret_padded the secret in HOOK_PREVIOUS begins or ends with white space or a byte order mark Padded { variable: Some("HOOK_PREVIOUS") }"#,
+        ),
+        (
+            &[("HOOK", format!("\"{NEWEST}\"").into())],
+            r#"secret_quoted the secret in HOOK is in quotation marks Quoted { variable: Some("HOOK") }"#,
+        ),
+        (
+            &[("HOOK", "whsec_changeme_changeme".into())],
+            r#"secret_placeholder the secret in HOOK is a placeholder, not one that a provider issued Placeholder { variable: Some("HOOK") }"#,
         ),
     ];
     for (variables, expected) in cases {

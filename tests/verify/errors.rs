@@ -79,7 +79,17 @@ fn errors_of_a_secret() {
     pinned(
         Secret::new("0123456789abcdef\n").unwrap_err(),
         "secret_padded",
-        "the secret begins or ends with white space",
+        "the secret begins or ends with white space or a byte order mark",
+    );
+    pinned(
+        Secret::new("\"0123456789abcdef\"").unwrap_err(),
+        "secret_quoted",
+        "the secret is in quotation marks",
+    );
+    pinned(
+        Secret::new("your_secret_here").unwrap_err(),
+        "secret_placeholder",
+        "the secret is a placeholder, not one that a provider issued",
     );
     pinned(SecretError::NoSecret, "no_secret", "at least one secret is needed");
     pinned(SecretError::TooMany, "too_many_secrets", "at most 8 secrets can be valid at once");

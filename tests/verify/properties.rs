@@ -191,7 +191,7 @@ proptest! {
             prop_assert_eq!(signature.to_string().into_bytes(), bytes.clone());
         }
         let _ = text.parse::<Signature>();
-        for secret in [Secret::new(bytes.clone()), Secret::new(text.as_str()), Secret::dangerously_allow_short(bytes.clone())] {
+        for secret in [Secret::from_bytes(bytes.clone()), Secret::new(text.as_str()), Secret::dangerously_allow_short(bytes.clone())] {
             match secret {
                 Ok(secret) => drop(format!("{:?}", Signature::sign(&secret, &bytes))),
                 Err(error) => drop(format!("{error} {error:?}")),

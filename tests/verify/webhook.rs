@@ -360,41 +360,103 @@ fn a_signature_alone_can_be_verified_of_any_body() {
 
 #[test]
 fn a_secret_is_checked_when_it_comes_in() {
-    let refused: [(&[u8], &str); 16] = [
-        (b"", "secret_too_short"),
-        (b"undefined", "secret_too_short"),
-        (b"null", "secret_too_short"),
-        (b"changeme", "secret_too_short"),
-        (b"whsec_123456789", "secret_too_short"),
-        (b"               ", "secret_too_short"),
-        (b"whsec_0123456789abcdef\n", "secret_padded"),
-        (b"whsec_0123456789abcdef\r\n", "secret_padded"),
-        (b"whsec_0123456789abcdef ", "secret_padded"),
-        (b" whsec_0123456789abcdef", "secret_padded"),
-        (b"\twhsec_0123456789abcdef", "secret_padded"),
-        (b"                        ", "secret_padded"),
-        ("whsec_0123456789abcdef\u{a0}".as_bytes(), "secret_padded"),
-        ("\u{2003}whsec_0123456789abcdef".as_bytes(), "secret_padded"),
-        (b"\xff\xfe whsec_0123456789abcdef\n", "secret_padded"),
-        (b"\xff\xfe\xff\xfe", "secret_too_short"),
+    let refused = [
+        ("", "secret_too_short"),
+        ("undefined", "secret_too_short"),
+        ("null", "secret_too_short"),
+        ("changeme", "secret_too_short"),
+        ("whsec_123456789", "secret_too_short"),
+        ("               ", "secret_too_short"),
+        ("whsec_0123456789abcdef\n", "secret_padded"),
+        ("whsec_0123456789abcdef\r\n", "secret_padded"),
+        ("whsec_0123456789abcdef ", "secret_padded"),
+        (" whsec_0123456789abcdef", "secret_padded"),
+        ("\twhsec_0123456789abcdef", "secret_padded"),
+        ("                        ", "secret_padded"),
+        ("whsec_0123456789abcdef\u{a0}", "secret_padded"),
+        ("\u{2003}whsec_0123456789abcdef", "secret_padded"),
+        ("\u{feff}whsec_0123456789abcdef", "secret_padded"),
+        ("\"whsec_0123456789abcdef\"", "secret_quoted"),
+        ("'whsec_0123456789abcdef'", "secret_quoted"),
+        ("`whsec_0123456789abcdef`", "secret_quoted"),
+        ("\u{201c}whsec_0123456789abcdef\u{201d}", "secret_quoted"),
+        ("your_secret_here", "secret_placeholder"),
+        ("your_webhook_secret_here", "secret_placeholder"),
+        ("YOUR-WEBHOOK-SECRET", "secret_placeholder"),
+        ("<your-secret-key>", "secret_placeholder"),
+        ("<webhook secret>", "secret_placeholder"),
+        ("${WEBHOOK_SECRET}", "secret_placeholder"),
+        ("${WEBHOOK_SECRET:-}", "secret_placeholder"),
+        ("$(WEBHOOK_SECRET)", "secret_placeholder"),
+        ("{{ webhook.secret }}", "secret_placeholder"),
+        ("{{webhookSecret}}", "secret_placeholder"),
+        ("[WEBHOOK_SECRET]", "secret_placeholder"),
+        ("%WEBHOOK_SECRET%", "secret_placeholder"),
+        ("changemechangeme", "secret_placeholder"),
+        ("whsec_change_me_please", "secret_placeholder"),
+        ("please-replace-me", "secret_placeholder"),
+        ("this.is.a.placeholder", "secret_placeholder"),
+        ("put the secret here", "secret_placeholder"),
+        ("0000000000000000", "secret_placeholder"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "secret_placeholder"),
+        ("whsec_................", "secret_placeholder"),
+        ("****************", "secret_placeholder"),
     ];
     for (value, code) in refused {
         assert_eq!(Secret::new(value).unwrap_err().code(), code, "{value:?}");
     }
-    let taken: [&[u8]; 6] = [
-        b"whsec_ 0123 456789\tabcdef",
-        b"0123456789abcdef",
-        b"It's a Secret to Everybody",
-        b"your_webhook_secret_here",
-        b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3\xf2\xf1\xf0",
-        &[7; 100_000],
-    ];
-    for value in taken {
+    for value in [
+        "whsec_ 0123 456789\tabcdef",
+        "0123456789abcdef",
+        "It's a Secret to Everybody",
+        "shown-once-in-the-dashboard",
+        "000000000000000f",
+        "'0123456789abcdef",
+        "<$%0123456789abc>",
+        "\u{e9}\u{1f980} as any text is",
+    ] {
         assert!(Secret::new(value).is_ok(), "{value:?}");
     }
+    // A binary key is any bytes.
+    let keys: [&[u8]; 7] = [
+        b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3\xf2\xf1\xf0",
+        b" 123456789abcde\n",
+        b"\xff\xfe whsec_0123456789abcdef\n",
+        b"                ",
+        &[0x0b; 20],
+        &[0xaa; 131],
+        &[7; 100_000],
+    ];
+    for key in keys {
+        assert!(Secret::from_bytes(key).is_ok(), "{key:?}");
+    }
+    assert_eq!(Secret::from_bytes(b"\xff\xfe\xff\xfe").unwrap_err().code(), "secret_too_short");
+    assert_eq!(Secret::from_bytes([0; 32]).unwrap_err().code(), "secret_placeholder");
     assert!(Secret::dangerously_allow_short("short").is_ok());
     assert_eq!(Secret::dangerously_allow_short("").unwrap_err().code(), "secret_too_short");
     assert_eq!(Secret::dangerously_allow_short("short\n").unwrap_err().code(), "secret_padded");
+}
+
+/// As providers make them: 100,000 random ones in hex, in Base64, as passwords and as bytes.
+#[test]
+fn no_random_secret_is_refused() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+    let mut random = fastrand::Rng::with_seed(0x5ec2e7);
+    for length in [16, 24, 32].into_iter().cycle().take(100_000 / 7) {
+        let mut key = vec![0; length];
+        random.fill(&mut key);
+        for text in [hex::encode(&key), STANDARD.encode(&key), URL_SAFE_NO_PAD.encode(&key)] {
+            for prefix in ["", "whsec_"] {
+                let text = format!("{prefix}{text}");
+                assert!(Secret::new(text.as_str()).is_ok(), "{text}");
+            }
+        }
+        let password: String = (0..length).map(|_| char::from(random.u8(b'!'..=b'~'))).collect();
+        assert!(Secret::new(password.as_str()).is_ok(), "{password}");
+        assert!(Secret::from_bytes(key.as_slice()).is_ok(), "{key:?}");
+    }
 }
 
 #[test]
@@ -452,4 +514,50 @@ fn no_debug_shows_a_secret_or_a_tag() {
             assert!(!text.contains(&bytes(secret)), "{text}");
         }
     }
+}
+
+#[test]
+fn an_id_of_quote3d_identifies_no_event() {
+    let webhook = webhook::<Quote3d>();
+    let key = |body: &str| {
+        let headers = signed(&webhook, body.as_bytes());
+        let delivery = webhook.verify(&headers, body.as_bytes()).unwrap();
+        assert_eq!(delivery.id(), None);
+        let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(body));
+        assert_eq!(delivery.idempotency_key().as_str(), format!("quote3d:sha256:{digest}"));
+        delivery.idempotency_key()
+    };
+    let [uploaded, deleted] = ["file.uploaded", "file.deleted"]
+        .map(|event| key(&format!(r#"{{"event":"{event}","id":"job_1","data":{{}}}}"#)));
+    assert_ne!(uploaded, deleted);
+    // It is a member like any other: of any type, and not repeated.
+    for id in ["7", "null", "[]", "{}", r#""\ud800""#] {
+        key(&format!(r#"{{"event":"file.deleted","id":{id}}}"#));
+    }
+    let twice = br#"{"event":"file.deleted","id":"1","id":"2"}"#;
+    assert_eq!(verdict(webhook.verify(&signed(&webhook, twice), twice)), "malformed_payload");
+}
+
+/// A provider that names its events' ids otherwise.
+#[derive(Default)]
+struct ByDelivery;
+
+impl countersign::Provider for ByDelivery {
+    type Event = countersign::UnknownEvent;
+    const NAME: &'static str = "by-delivery";
+    const EVENT_ID: Option<&'static str> = Some("delivery_id");
+
+    fn signature_header(&self) -> http::HeaderName {
+        http::HeaderName::from_static("x-signature")
+    }
+}
+
+#[test]
+fn a_provider_says_which_member_identifies_its_events() {
+    let webhook = webhook::<ByDelivery>();
+    let body = br#"{"event":"a","id":7,"delivery_id":"d_1"}"#;
+    let delivery = webhook.verify(&signed(&webhook, body), body).unwrap();
+    assert_eq!((delivery.id(), delivery.idempotency_key().as_str()), (Some("d_1"), "by-delivery:d_1"));
+    let body = br#"{"event":"a","id":"1","delivery_id":7}"#;
+    assert_eq!(verdict(webhook.verify(&signed(&webhook, body), body)), "malformed_payload");
 }

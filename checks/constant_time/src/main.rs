@@ -12,7 +12,7 @@
 //! computed tags. There must be no report; and for each of three comparisons that do leak there must
 //! be some, or the check itself is broken.
 //!
-//! `Secret::new` looks at a secret's length and ends, once and at start-up: it is marked afterwards.
+//! `Secret` looks at what it is made of, once and at start-up: it is marked afterwards.
 //! The verdict is the sender's to know: `Key::judge`, where it falls, hands it to [`make_public`].
 //!
 //! Valgrind has no SHA instructions, so what runs here is `sha2`'s portable code, or AWS-LC's assembly for
@@ -50,7 +50,7 @@ fn followed(value: &str) -> Secret {
     let bytes = value.as_bytes().to_vec();
     let (address, length) = (bytes.as_ptr() as u64, bytes.len());
     // It takes the buffer over without a copy; that it did is what the controls show.
-    let secret = Secret::new(bytes).expect("a valid secret");
+    let secret = Secret::from_bytes(bytes).expect("a valid secret");
     make_secret(address, length);
     secret
 }

@@ -1,0 +1,117 @@
+//! Why a secret was refused.
+
+/// Why a secret was refused. The value itself is in no message and in no `Debug`.
+///
+/// ```
+/// use countersign::{Secret, SecretError};
+///
+/// let error = Secret::new("changeme").unwrap_err();
+/// assert!(matches!(error, SecretError::TooShort { .. }));
+/// assert_eq!(error.to_string(), "the secret is shorter than 16 bytes");
+///
+/// let error = Secret::from_env("COUNTERSIGN_DOC_UNSET").unwrap_err();
+/// assert_eq!(error.to_string(), "COUNTERSIGN_DOC_UNSET is not set");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// The environment variable is not set.
+    #[non_exhaustive]
+    Unset {
+        /// The variable's name.
+        variable: String,
+    },
+    /// The environment variable's value is not Unicode.
+    #[non_exhaustive]
+    NotUnicode {
+        /// The variable's name.
+        variable: String,
+    },
+    /// The secret is empty, or shorter than [`Secret::MIN_LEN`](crate::Secret::MIN_LEN) bytes.
+    #[non_exhaustive]
+    TooShort {
+        /// The environment variable it came from, if it did.
+        variable: Option<String>,
+    },
+    /// White space or a byte order mark stands at one of the secret's ends; most often it is the newline of an
+    /// env file.
+    #[non_exhaustive]
+    Padded {
+        /// The environment variable it came from, if it did.
+        variable: Option<String>,
+    },
+    /// Quotation marks surround the secret: not every reader of env files removes them.
+    #[non_exhaustive]
+    Quoted {
+        /// The environment variable it came from, if it did.
+        variable: Option<String>,
+    },
+    /// The secret is a placeholder, which was to be replaced by the one that the provider issued: a phrase such as
+    /// `your_secret_here`, a template's `${WEBHOOK_SECRET}`, one character sixteen times or more, or a binary key
+    /// of zeros.
+    #[non_exhaustive]
+    Placeholder {
+        /// The environment variable it came from, if it did.
+        variable: Option<String>,
+    },
+    /// No secret at all was given.
+    NoSecret,
+    /// More than [`Secrets::MAX`](crate::Secrets::MAX) secrets were given.
+    TooMany,
+}
+
+impl SecretError {
+    /// One word for this error that never changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unset { .. } => "secret_unset",
+            Self::NotUnicode { .. } => "secret_not_unicode",
+            Self::TooShort { .. } => "secret_too_short",
+            Self::Padded { .. } => "secret_padded",
+            Self::Quoted { .. } => "secret_quoted",
+            Self::Placeholder { .. } => "secret_placeholder",
+            Self::NoSecret => "no_secret",
+            Self::TooMany => "too_many_secrets",
+        }
+    }
+
+    /// The same error, saying which environment variable the value came from.
+    pub(crate) fn in_variable(self, name: &str) -> Self {
+        let variable = Some(name.to_owned());
+        match self {
+            Self::TooShort { .. } => Self::TooShort { variable },
+            Self::Padded { .. } => Self::Padded { variable },
+            Self::Quoted { .. } => Self::Quoted { variable },
+            Self::Placeholder { .. } => Self::Placeholder { variable },
+            other => other,
+        }
+    }
+}
+
+impl std::fmt::Display for SecretError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let subject = |variable: &Option<String>| match variable {
+            Some(name) => format!("the secret in {name}"),
+            None => "the secret".to_owned(),
+        };
+        match self {
+            Self::Unset { variable } => write!(f, "{variable} is not set"),
+            Self::NotUnicode { variable } => write!(f, "the secret in {variable} is not Unicode"),
+            Self::TooShort { variable } => {
+                write!(f, "{} is shorter than 16 bytes", subject(variable))
+            }
+            Self::Padded { variable } => {
+                write!(f, "{} begins or ends with white space or a byte order mark", subject(variable))
+            }
+            Self::Quoted { variable } => write!(f, "{} is in quotation marks", subject(variable)),
+            Self::Placeholder { variable } => {
+                write!(f, "{} is a placeholder, not one that a provider issued", subject(variable))
+            }
+            Self::NoSecret => f.write_str("at least one secret is needed"),
+            Self::TooMany => f.write_str("at most 8 secrets can be valid at once"),
+        }
+    }
+}
+
+impl std::error::Error for SecretError {}
