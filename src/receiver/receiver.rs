@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::HeaderMap;
-
 use crate::error::BoxError;
 use crate::provider::Provider;
 use crate::receiver::Outcome;
@@ -14,10 +12,10 @@ use crate::store::PolicyError;
 use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
 use crate::trace::{self, Span};
 use crate::webhook::Delivery;
-use crate::webhook::Webhook;
+use crate::webhook::{Headers, Webhook};
 
 /// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
-const DEFAULT_LEASE: Duration = Duration::from_secs(60);
+const DEFAULT_LEASE_DURATION: Duration = Duration::from_secs(60);
 
 /// It outlasts 3QPR's retries of 73 minutes by far. Quote3D can resend at any later time.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
@@ -66,7 +64,7 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 pub struct Receiver<P, S> {
     webhook: Webhook<P>,
     store: S,
-    lease: Duration,
+    lease_duration: Duration,
     retention: Duration,
     renewal: Option<Renewal>,
 }
@@ -92,37 +90,58 @@ impl<P, S> Receiver<P, S> {
 }
 
 impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
-    /// A receiver with a lease of a minute and a retention of a week.
+    /// A receiver with a lease of a minute and a retention of a week, or of twice the webhook's
+    /// [maximum age](Webhook::with_max_age) if that is longer.
     #[must_use]
     pub fn new(webhook: Webhook<P>, store: S) -> Self {
-        Self { webhook, store, lease: DEFAULT_LEASE, retention: DEFAULT_RETENTION, renewal: None }
+        let retention = DEFAULT_RETENTION.max(replayable_for(&webhook));
+        Self { webhook, store, lease_duration: DEFAULT_LEASE_DURATION, retention, renewal: None }
     }
 
-    /// Sets how long a handler has, before another delivery of the event may be handled instead: a
-    /// minute unless told. Make it longer than the handler ever takes, and shorter than the
-    /// provider's last retry. A lease of zero is impossible: see [`check`](Receiver::check).
-    #[must_use]
-    pub fn with_lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
-        self
-    }
-
-    /// Sets how long a done key is remembered, which is how long a repeated or replayed delivery
-    /// is recognised: a week unless told. It should outlast the provider's retries, and must not be
-    /// shorter than the lease: see [`check`](Receiver::check).
-    #[must_use]
-    pub fn with_retention(mut self, retention: Duration) -> Self {
-        self.retention = retention;
-        self
-    }
-
-    /// Renews the lease of a handler that runs long, every third of the lease, until `ceiling` after
-    /// it began. If the lease turns out to be lost, the handler is dropped at once, and the delivery
-    /// is not acknowledged. A renewal that fails is tried again. The lease may outlast the ceiling by as
-    /// long as the store takes for the last renewal, and a ceiling below the lease does not shorten it.
+    /// Sets how long a handler has before another delivery of the event may be handled instead: a minute unless told.
+    /// Make it longer than the handler ever takes, and shorter than the provider's last retry.
     ///
-    /// `sleep` is your runtime's: `tokio::time::sleep`, say. With a short lease and a renewal, the key
-    /// of an instance that died is free again soon, and a handler may take its time all the same.
+    /// # Errors
+    /// [`PolicyError::ZeroLease`]; [`PolicyError::RetentionShorterThanLease`] (set a longer retention first); and
+    /// [`PolicyError::RenewalShorterThanLease`].
+    pub fn with_lease_duration(mut self, lease_duration: Duration) -> Result<Self, PolicyError> {
+        self.lease_duration = lease_duration;
+        self.checked()
+    }
+
+    /// Sets how long a done key is remembered, which is how long a repeated or replayed delivery is recognised: a week
+    /// unless told. Make it longer than the provider retries.
+    ///
+    /// # Errors
+    /// [`PolicyError::ZeroRetention`], [`PolicyError::RetentionShorterThanLease`], and
+    /// [`PolicyError::RetentionShorterThanMaxAge`] if it is less than twice the webhook's
+    /// [maximum age](Webhook::with_max_age): a delivery may be as much too early as too late, and one that is
+    /// still accepted must not have been forgotten.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use countersign::{MemoryStore, PolicyError, Receiver, Secret, Webhook, provider::ThreeQpr};
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?).with_max_age(hour);
+    /// let refused = Receiver::new(webhook, MemoryStore::new()).with_retention(hour).unwrap_err();
+    /// assert_eq!(refused, PolicyError::RetentionShorterThanMaxAge);
+    /// # Ok::<(), countersign::SecretError>(())
+    /// ```
+    pub fn with_retention(mut self, retention: Duration) -> Result<Self, PolicyError> {
+        self.retention = retention;
+        self.checked()
+    }
+
+    /// Renews the lease of a handler that runs long, every third of the lease, until `ceiling` after it began. If the
+    /// lease turns out to be lost, the handler is dropped at once, and the delivery is not acknowledged. A renewal that
+    /// fails is tried again. The lease may outlast the ceiling by as long as the store takes for the last renewal.
+    ///
+    /// `sleep` is your runtime's, for example `tokio::time::sleep`. With a short lease and a renewal, the key of an
+    /// instance that died is free again soon, and a handler may take its time all the same.
+    ///
+    /// # Errors
+    /// [`PolicyError::RenewalShorterThanLease`] if the ceiling is shorter than the lease: nothing would be renewed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -130,21 +149,36 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     ///
     /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
     /// let receiver = Receiver::new(webhook, MemoryStore::new())
-    ///     .with_lease(Duration::from_secs(10))
-    ///     .with_renewal(Duration::from_secs(300), tokio::time::sleep);
-    /// # Ok::<(), countersign::SecretError>(())
+    ///     .with_lease_duration(Duration::from_secs(10))?
+    ///     .with_renewal(Duration::from_secs(300), tokio::time::sleep)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
     pub fn with_renewal<F>(
         mut self,
         ceiling: Duration,
         sleep: impl Fn(Duration) -> F + Send + Sync + 'static,
-    ) -> Self
+    ) -> Result<Self, PolicyError>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         self.renewal = Some(Renewal::new(ceiling, sleep));
-        self
+        self.checked()
+    }
+
+    /// Refuses a policy that cannot work.
+    fn checked(self) -> Result<Self, PolicyError> {
+        check_lease_duration(self.lease_duration)?;
+        check_retention(self.retention)?;
+        if self.retention < self.lease_duration {
+            return Err(PolicyError::RetentionShorterThanLease);
+        }
+        if self.retention < replayable_for(&self.webhook) {
+            return Err(PolicyError::RetentionShorterThanMaxAge);
+        }
+        if self.renewal.as_ref().is_some_and(|renewal| renewal.ceiling() < self.lease_duration) {
+            return Err(PolicyError::RenewalShorterThanLease);
+        }
+        Ok(self)
     }
 
     /// Verifies a delivery and, unless its event was handled, runs the handler with it.
@@ -152,7 +186,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// The handler's error may be anything that becomes a boxed error: your own type, a
     /// [`countersign::Error`](crate::Error), a `String`. An `async fn` names it in its signature; a closure
     /// that uses `?` has to name it in its last line, as in `Ok::<_, MyError>(())`.
-    pub async fn receive<H, E>(&self, headers: &HeaderMap, body: &[u8], handler: H) -> Outcome
+    pub async fn receive<H, E>(&self, headers: &(impl Headers + ?Sized), body: &[u8], handler: H) -> Outcome
     where
         H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
         E: Into<BoxError>,
@@ -252,8 +286,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
 
     /// Claims the key, or says why not.
     async fn claim(&self, key: &IdempotencyKey) -> Result<Lease, Outcome> {
-        self.check().map_err(unavailable)?;
-        match self.store.claim(key, self.lease).await {
+        match self.store.claim(key, self.lease_duration).await {
             Ok(Claim::Acquired(lease)) => Ok(lease),
             Ok(Claim::InFlight { retry_after }) => Err(Outcome::InFlight { retry_after }),
             Ok(Claim::Done) => Err(Outcome::Duplicate),
@@ -268,7 +301,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         handler: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Outcome> {
         let result = match &self.renewal {
-            Some(renewal) => renewal.run(&self.store, lease, self.lease, handler).await,
+            Some(renewal) => renewal.run(&self.store, lease, self.lease_duration, handler).await,
             None => Ok(handler.await),
         };
         match result {
@@ -285,23 +318,17 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     fn outcome(&self, fenced: Fenced) -> Outcome {
         match fenced {
             Fenced::Applied => Outcome::Handled,
-            Fenced::Lost => Outcome::LeaseLost { retry_after: self.lease },
+            Fenced::Lost => Outcome::LeaseLost { retry_after: self.lease_duration },
         }
-    }
-
-    /// Says whether lease and retention are possible, for a service that would rather not start
-    /// than answer every delivery with 503, which [`receive`](Receiver::receive) does if not.
-    ///
-    /// # Errors
-    /// [`PolicyError`]: a lease or a retention of zero, or a retention shorter than the lease.
-    pub fn check(&self) -> Result<(), PolicyError> {
-        check_lease_duration(self.lease)?;
-        check_retention(self.retention)?;
-        if self.retention < self.lease { Err(PolicyError::RetentionShorterThanLease) } else { Ok(()) }
     }
 }
 
-/// What the store reports, or the policy, of which the log says why.
+/// How long a delivery may be accepted after it first was: the maximum age counts on either side of its time.
+fn replayable_for<P: Provider>(webhook: &Webhook<P>) -> Duration {
+    webhook.max_age().map_or(Duration::ZERO, |max_age| max_age.saturating_mul(2))
+}
+
+/// What the store reports, of which the log says why.
 fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
     let error = error.into();
     trace::cause(&*error);
@@ -313,7 +340,7 @@ impl<P, S: Clone> Clone for Receiver<P, S> {
         Self {
             webhook: self.webhook.clone(),
             store: self.store.clone(),
-            lease: self.lease,
+            lease_duration: self.lease_duration,
             retention: self.retention,
             renewal: self.renewal.clone(),
         }
@@ -325,7 +352,7 @@ impl<P: Provider, S: fmt::Debug> fmt::Debug for Receiver<P, S> {
         f.debug_struct("Receiver")
             .field("webhook", &self.webhook)
             .field("store", &self.store)
-            .field("lease", &self.lease)
+            .field("lease_duration", &self.lease_duration)
             .field("retention", &self.retention)
             .field("renewal", &self.renewal)
             .finish()

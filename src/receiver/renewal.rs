@@ -29,6 +29,10 @@ impl Renewal {
         Self { ceiling, sleep: Arc::new(move |time| Box::pin(sleep(time))) }
     }
 
+    pub(crate) fn ceiling(&self) -> Duration {
+        self.ceiling
+    }
+
     /// Runs the work while renewing the lease, and drops it at once when the lease is lost.
     pub(crate) async fn run<S: IdempotencyStore, T>(
         &self,
@@ -52,8 +56,7 @@ impl Renewal {
     async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, lease_for: Duration) {
         // Thrice a lease, so that a renewal may fail or be late without losing it.
         let step = (lease_for / 3).max(Duration::from_millis(1));
-        // A renewal within the first lease must not shorten it.
-        let mut left = self.ceiling.max(lease_for);
+        let mut left = self.ceiling;
         let mut tick = (self.sleep)(step);
         while left > step && left > lease_for.saturating_sub(step) {
             tick.as_mut().await;

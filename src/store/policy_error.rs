@@ -1,6 +1,6 @@
-//! Why a lease or a retention was refused.
+//! Why a policy was refused.
 
-/// Why a lease or a retention was refused.
+/// Why a lease, a retention or a renewal was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -13,6 +13,12 @@ pub enum PolicyError {
     /// A key would be forgotten while the lease under which it was handled could still last.
     #[error("a retention must not be shorter than the lease")]
     RetentionShorterThanLease,
+    /// A key would be forgotten while its delivery is still accepted, so that a replay would be handled.
+    #[error("a retention must be at least twice the maximum age")]
+    RetentionShorterThanMaxAge,
+    /// Nothing would be renewed.
+    #[error("the ceiling of a renewal must not be shorter than the lease")]
+    RenewalShorterThanLease,
 }
 
 impl PolicyError {
@@ -23,6 +29,8 @@ impl PolicyError {
             Self::ZeroLease => "zero_lease",
             Self::ZeroRetention => "zero_retention",
             Self::RetentionShorterThanLease => "retention_shorter_than_lease",
+            Self::RetentionShorterThanMaxAge => "retention_shorter_than_max_age",
+            Self::RenewalShorterThanLease => "renewal_shorter_than_lease",
         }
     }
 }
