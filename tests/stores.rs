@@ -414,10 +414,7 @@ async fn the_suite_finds_every_flaw_and_names_its_rule() {
         (Flaw::DoneOutlivesItsRetention, "a_done_key_is_forgotten_after_its_retention"),
         (Flaw::RetentionIsTheLease, "a_done_key_outlasts_its_lease"),
         (Flaw::LapsedCannotComplete, "a_lapsed_lease_that_nobody_took_can_complete"),
-        (
-            Flaw::LapsedTokenIsForgotten,
-            "a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses",
-        ),
+        (Flaw::LapsedTokenIsForgotten, "a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses"),
         (Flaw::EndedTokenIsForgotten, "a_lease_that_was_taken_over_stays_stale_when_its_successor_ends"),
         (Flaw::CompleteOnce, "complete_twice_is_applied_twice"),
         (Flaw::ForgetDoesNothing, "forget_says_whether_there_was_a_key"),

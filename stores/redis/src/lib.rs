@@ -24,8 +24,9 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind
 /// The [page of this crate](crate) lists what the server has to provide, the rights of its user, and what is
 /// promised as long as Redis keeps its data. In short: `maxmemory-policy noeviction`, a
 /// [prefix](RedisStore::with_prefix) for each service and environment, and the commands `GET`, `SET`, `DEL`, `PTTL`,
-/// `EVAL` and `EVALSHA`. Before its first claim, a store tries these commands on the key `countersign:probe`;
-/// until they succeed, every claim fails with the server's reason, and no handler runs.
+/// `EVAL` and `EVALSHA`. Before its first claim, a store tries all of them but `SET` on the key
+/// `countersign:probe`; the claim itself is a `SET`. Until they succeed, every claim fails with the server's
+/// reason, and no handler runs.
 ///
 /// A key becomes done only after its handler has succeeded, so no event is acknowledged that was not
 /// handled. What Redis forgets is handled again.
