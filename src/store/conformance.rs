@@ -78,6 +78,8 @@ pub async fn violations<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Durat
         a_stale_lease_cannot_complete,
         a_stale_lease_cannot_renew,
         a_stale_lease_cannot_release,
+        a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses,
+        a_lease_that_was_taken_over_stays_stale_when_its_successor_ends,
         a_lapsed_lease_that_nobody_took_can_complete,
         a_lapsed_lease_that_nobody_took_can_renew,
         a_released_key_is_acquired_at_once,
@@ -325,6 +327,45 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let (stale, _lease) = self.taken_over(&key).await?;
         expect("a stale release", self.store.release(&stale).await?, Fenced::Lost)?;
         self.expect_in_flight(&key).await
+    }
+
+    async fn a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses(&self) -> Rule {
+        let keys = [fresh_key(), fresh_key()];
+        let mut stale = Vec::new();
+        for key in &keys {
+            stale.push(self.acquire(key, SHORT).await?);
+        }
+        (self.pass)(PAST_SHORT).await;
+        let mut lapsed = Vec::new();
+        for key in &keys {
+            lapsed.push(self.acquire(key, SHORT).await?);
+        }
+        (self.pass)(PAST_SHORT).await;
+        // On a key each, so that what one call writes cannot hide what the other does.
+        expect("a stale complete", self.store.complete(&stale[0], LONG).await?, Fenced::Lost)?;
+        expect("a stale renew", self.store.renew(&stale[1], LONG).await?, Fenced::Lost)?;
+        for stale in &stale {
+            expect("a stale release", self.store.release(stale).await?, Fenced::Lost)?;
+        }
+        expect("the successor's renew", self.store.renew(&lapsed[1], LONG).await?, Fenced::Applied)?;
+        for lapsed in &lapsed {
+            let fenced = self.store.complete(lapsed, LONG).await?;
+            expect("the successor's complete", fenced, Fenced::Applied)?;
+        }
+        Ok(())
+    }
+
+    async fn a_lease_that_was_taken_over_stays_stale_when_its_successor_ends(&self) -> Rule {
+        let key = fresh_key();
+        let (stale, lease) = self.taken_over(&key).await?;
+        let _ = self.store.release(&lease).await?;
+        expect("a stale complete after a release", self.store.complete(&stale, LONG).await?, Fenced::Lost)?;
+        let lease = self.acquire(&key, LONG).await?;
+        let _ = self.store.complete(&lease, SHORT).await?;
+        (self.pass)(PAST_SHORT).await;
+        expect("a stale complete after a retention", self.store.complete(&stale, LONG).await?, Fenced::Lost)?;
+        expect("a stale renew after a retention", self.store.renew(&stale, LONG).await?, Fenced::Lost)?;
+        self.acquire(&key, LONG).await.map(drop)
     }
 
     async fn a_lapsed_lease_that_nobody_took_can_complete(&self) -> Rule {

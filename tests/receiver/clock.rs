@@ -127,9 +127,14 @@ impl Store {
                 left.map(|left| Duration::try_from_secs_f64(left).unwrap_or_default())
             }
             Self::Redis(connection, _) => {
-                let left = redis::cmd("PTTL").arg(format!("countersign:{key}")).clone();
-                let left: i64 = left.query_async(connection).await.unwrap();
-                left.try_into().ok().map(Duration::from_millis)
+                // A claim's key outlives its lease by an hour.
+                const LINGER: Duration = Duration::from_secs(3600);
+                let key = format!("countersign:{key}");
+                let read = redis::pipe().atomic().pttl(&key).get(&key).clone();
+                let (left, value): (i64, Option<Vec<u8>>) = read.query_async(connection).await.unwrap();
+                let left = left.try_into().ok().map(Duration::from_millis)?;
+                let is_claimed = value?.starts_with(b"P");
+                Some(if is_claimed { left.saturating_sub(LINGER) } else { left })
             }
         }
     }

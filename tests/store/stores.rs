@@ -305,6 +305,8 @@ enum Flaw {
     DoneOutlivesItsRetention,
     RetentionIsTheLease,
     LapsedCannotComplete,
+    LapsedTokenIsForgotten,
+    EndedTokenIsForgotten,
     CompleteOnce,
     ForgetDoesNothing,
     ForgetSkipsLapsed,
@@ -392,6 +394,15 @@ impl Flawed {
     ) -> Fenced {
         let mut entries = self.entries.lock().unwrap();
         let key = self.name(lease.key().as_str());
+        // As if the key had gone with its end, and a write where there is no key were anybody's.
+        let forgotten = |entry: &Entry| match self.flaw {
+            Flaw::LapsedTokenIsForgotten => entry.is_over() && !entry.done,
+            Flaw::EndedTokenIsForgotten => entry.is_over() && entry.done,
+            _ => false,
+        };
+        if let Some(entry) = entries.get_mut(&key).filter(|entry| forgotten(entry)) {
+            *entry = Entry { token: *lease.token(), done: false, until: entry.until };
+        }
         let held = entries.get(&key).is_some_and(|entry| unfenced || entry.token == *lease.token());
         Fenced::applied_if(held && write(&mut entries, key))
     }
@@ -485,6 +496,8 @@ async fn the_suite_finds_every_flaw_and_names_its_rule() {
         (Flaw::DoneOutlivesItsRetention, "a_done_key_is_forgotten_after_its_retention"),
         (Flaw::RetentionIsTheLease, "a_done_key_outlasts_its_lease"),
         (Flaw::LapsedCannotComplete, "a_lapsed_lease_that_nobody_took_can_complete"),
+        (Flaw::LapsedTokenIsForgotten, "a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses"),
+        (Flaw::EndedTokenIsForgotten, "a_lease_that_was_taken_over_stays_stale_when_its_successor_ends"),
         (Flaw::CompleteOnce, "complete_twice_is_applied_twice"),
         (Flaw::ForgetDoesNothing, "forget_says_whether_there_was_a_key"),
         (Flaw::ForgetSkipsLapsed, "the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed"),

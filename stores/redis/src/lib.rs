@@ -1,31 +1,39 @@
-//! [countersign](https://docs.rs/countersign)'s idempotency store in Redis or Valkey: [`RedisStore`].
+#![doc = include_str!("../README.md")]
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use countersign::store::{Claim, Fenced, Lease, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore, PolicyError};
 /// The `redis` crate, whose connection the store takes.
 pub use redis;
-use redis::Script;
 use redis::aio::{ConnectionLike, ConnectionManager};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind};
 
-/// A store in Redis 7 or newer, or in Valkey, on one server or a cluster, for any number of instances.
+/// A store in Redis 7.0 or newer, or in Valkey, on one server or a cluster, for any number of instances.
 ///
 /// It takes a connection of yours: a [`ConnectionManager`], which reconnects by itself, or any
-/// other that is cloned cheaply. A claim is one round trip (a second one for a key that is in flight,
-/// was given back or was forgotten), and so is every other call; each is a command on one key, as a
-/// cluster wants it. All times are the server's, and keys expire there by themselves. That a key was
-/// given back or forgotten is known for an hour, in which a lease from before cannot complete.
+/// other that can be cloned cheaply. Every call is one round trip, except a claim of a key that is claimed
+/// already, which takes two. Each command touches one key, as a cluster requires. All times are the
+/// server's, and keys expire there by themselves.
 ///
 /// For TLS (`rediss://`), add redis to your dependencies with one of its TLS features.
 ///
-/// **It must not evict**: set `maxmemory-policy noeviction`, or a full server forgets keys of its
-/// own accord. And what Redis forgets is handled again: a server that restarts without its data, or
-/// a replica that is promoted before it had the last writes, knows nothing of the keys lost. Nothing
-/// is acknowledged that was not handled, but there may be duplicates. Where that is not good enough,
-/// take a SQL store, in a transaction with the effect.
+/// The [page of this crate](crate) lists what the server has to provide, the rights of its user, and what is
+/// promised as long as Redis keeps its data. In short: `maxmemory-policy noeviction`, a
+/// [prefix](RedisStore::with_prefix) for each service and environment, and the commands `GET`, `SET`, `DEL`, `PTTL`,
+/// `EVAL` and `EVALSHA`. Before its first claim, a store tries all of them but `SET` on the key
+/// `countersign:probe`; the claim itself is a `SET`. Until they succeed, every claim fails with the server's
+/// reason, and no handler runs.
+///
+/// A key becomes done only after its handler has succeeded, so no event is acknowledged that was not
+/// handled. What Redis forgets is handled again.
+///
+/// A lease that has lapsed can be completed or renewed for an hour, unless its key was claimed again,
+/// released or forgotten. Therefore a lapsed claim stays in memory for an hour more, at about 240 bytes;
+/// a released or forgotten key does not stay.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,7 +41,7 @@ use redis::aio::{ConnectionLike, ConnectionManager};
 /// use countersign_redis::{RedisStore, redis};
 ///
 /// let client = redis::Client::open("redis://localhost")?;
-/// // By default it retries for some 10 seconds while Redis is away, and a provider waits for less.
+/// // The default retries for about 10 seconds while Redis is away. Most providers wait for less.
 /// let config = redis::aio::ConnectionManagerConfig::new().set_number_of_retries(1);
 /// let store = RedisStore::new(client.get_connection_manager_with_config(config).await?);
 /// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
@@ -48,7 +56,7 @@ use redis::aio::{ConnectionLike, ConnectionManager};
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use countersign_redis::{RedisStore, redis::cluster::ClusterClient};
 ///
-/// // By default it retries for minutes while a node is away. Twice is enough for a slot that moves.
+/// // The default retries for minutes while a node is away. Two retries are enough for a slot that moves.
 /// let client = ClusterClient::builder(["redis://one.internal", "redis://two.internal"])
 ///     .retries(2)
 ///     .response_timeout(Duration::from_secs(2))
@@ -61,13 +69,15 @@ pub struct RedisStore<C = ConnectionManager> {
     connection: C,
     prefix: Arc<str>,
     scripts: Arc<Scripts>,
+    /// Whether the server was seen to permit what the store needs.
+    is_permitted: Arc<AtomicBool>,
 }
 
 /// Why a [`RedisStore`] could not do it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisStoreError {
-    /// Redis or its client failed: no connection, no answer in time, no memory.
+    /// Redis or its client failed: no connection, no answer in time, no memory, no right to a command.
     #[error("the Redis store failed")]
     #[non_exhaustive]
     Redis {
@@ -109,45 +119,84 @@ impl From<redis::RedisError> for RedisStoreError {
     }
 }
 
-/// A key's value is a letter and, but for a free key, the token of its newest claim: `P` while it is
-/// claimed, `D` when it is done, `F` for a while after it was given back, so that leases from before
-/// are told apart from one that has only lapsed. A claim that has lapsed is no key at all.
+/// A key's value is a letter and the token of its newest claim: `P` while it is claimed, `D` when it is
+/// done. A claim's key outlives its lease by [`LINGER`](RedisStore::LINGER), so a claim has lapsed when its
+/// key expires in less. A lease whose token is not there is lost.
 struct Scripts {
-    claim: Script,
-    complete: Script,
-    release: Script,
-    renew: Script,
-    forget: Script,
+    claim: Lua,
+    write: Lua,
 }
+
+/// Claims a key that may have been claimed before; ARGV: token, expiry, linger. Returns -1 for a done key,
+/// 0 if it was acquired, or else how many milliseconds the other's lease lasts.
+///
+/// Without `#!lua`, a full server refuses its `SET` alone and not what it reads.
+const CLAIM: &str = "local v = redis.call('GET', KEYS[1])
+if v and v ~= 'P' .. ARGV[1] then
+  local state = #v == 17 and v:sub(1, 1)
+  if state == 'D' then return -1 end
+  if state ~= 'P' then return redis.error_reply('ERR the key holds no claim of this store') end
+  local left = redis.call('PTTL', KEYS[1]) - ARGV[3]
+  if left > 0 then return left end
+end
+redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2])
+return 0";
+
+/// Writes to a key if the lease's token still is there; ARGV: the call, token, expiry. Returns whether.
+///
+/// It is allowed on a full server too: it makes no key, and what was handled has to be recorded.
+const WRITE: &str = "#!lua flags=allow-oom
+local call, v = ARGV[1], redis.call('GET', KEYS[1])
+local claimed, done = 'P' .. ARGV[2], 'D' .. ARGV[2]
+if call == 'complete' and (v == claimed or v == done) then
+  redis.call('SET', KEYS[1], done, 'PX', ARGV[3])
+  return 1
+elseif call == 'renew' and v == claimed then
+  redis.call('SET', KEYS[1], claimed, 'PX', ARGV[3])
+  return 1
+elseif call == 'release' and v == claimed then
+  return redis.call('DEL', KEYS[1])
+end
+return 0";
 
 impl Scripts {
     fn new() -> Self {
-        Self {
-            claim: Script::new(
-                "local v = redis.call('GET', KEYS[1])
-                 if v and v ~= 'F' and v ~= 'P' .. ARGV[1] then return {v, redis.call('PTTL', KEYS[1])} end
-                 redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2]) return false",
-            ),
-            complete: Script::new(
-                "local v = redis.call('GET', KEYS[1])
-                 if v and v ~= 'P' .. ARGV[1] and v ~= 'D' .. ARGV[1] then return 0 end
-                 redis.call('SET', KEYS[1], 'D' .. ARGV[1], 'PX', ARGV[2]) return 1",
-            ),
-            release: Script::new(
-                "if redis.call('GET', KEYS[1]) ~= 'P' .. ARGV[1] then return 0 end
-                 redis.call('SET', KEYS[1], 'F', 'PX', ARGV[2]) return 1",
-            ),
-            renew: Script::new(
-                "local v = redis.call('GET', KEYS[1])
-                 if v and v ~= 'P' .. ARGV[1] then return 0 end
-                 redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2]) return 1",
-            ),
-            // Where there is no key, there may be a lapsed lease, which is to end too.
-            forget: Script::new(
-                "local v = redis.call('SET', KEYS[1], 'F', 'GET', 'PX', ARGV[1])
-                 if not v or v == 'F' then return 0 end
-                 return 1",
-            ),
+        Self { claim: Lua::new(CLAIM), write: Lua::new(WRITE) }
+    }
+}
+
+/// A script, with the hash by which a server knows it.
+struct Lua {
+    code: &'static str,
+    hash: String,
+}
+
+impl Lua {
+    fn new(code: &'static str) -> Self {
+        Self { code, hash: Script::new(code).get_hash().to_owned() }
+    }
+
+    fn by_code(&self, key: &str, args: &[&[u8]]) -> Cmd {
+        redis::cmd("EVAL").arg(self.code).arg(1).arg(key).arg(args).take()
+    }
+
+    fn by_hash(&self, key: &str, args: &[&[u8]]) -> Cmd {
+        redis::cmd("EVALSHA").arg(&self.hash).arg(1).arg(key).arg(args).take()
+    }
+
+    /// Runs it, also on a server that has not seen it before. It goes by `EVAL` there: unlike
+    /// `SCRIPT LOAD`, that goes to the key's node of a cluster alone, and takes one right less.
+    async fn run<T: FromRedisValue>(
+        &self,
+        mut connection: impl ConnectionLike,
+        key: &str,
+        args: &[&[u8]],
+    ) -> RedisResult<T> {
+        match self.by_hash(key, args).query_async(&mut connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.by_code(key, args).query_async(&mut connection).await
+            }
+            result => result,
         }
     }
 }
@@ -160,7 +209,7 @@ fn random_token() -> Result<[u8; 16], RedisStoreError> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
-    /// How long a key that was given back is told apart from one that was never claimed.
+    /// How long a claim's key outlives its lease. All instances have to agree on it.
     const LINGER: Duration = Duration::from_secs(3600);
 
     /// The longest time that is stored: a thousand years, in milliseconds.
@@ -169,13 +218,21 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
     /// A store on a connection of yours, whose keys begin with `countersign:`.
     #[must_use]
     pub fn new(connection: C) -> Self {
-        Self { connection, prefix: "countersign:".into(), scripts: Arc::new(Scripts::new()) }
+        Self {
+            connection,
+            prefix: "countersign:".into(),
+            scripts: Arc::new(Scripts::new()),
+            is_permitted: Arc::default(),
+        }
     }
 
-    /// Sets what the keys begin with, which tells them apart from others in the same database.
+    /// Sets what the keys begin with. Give each service and environment a prefix of its own: services that
+    /// share one in the same database acknowledge each other's events.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into().into();
+        // A user's rights may end at a prefix.
+        self.is_permitted = Arc::default();
         self
     }
 
@@ -189,20 +246,32 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
         u64::try_from(millis).unwrap_or(u64::MAX).min(Self::MAX_MILLIS)
     }
 
-    /// Runs a script on the lease's key and token.
-    async fn fenced(
-        &self,
-        script: &Script,
-        lease: &Lease,
-        time: Duration,
-    ) -> Result<Fenced, RedisStoreError> {
+    /// Makes sure, once, that whoever may claim may also complete: otherwise each retry would run the handler
+    /// again. The right to `SET` is left to the claim, since a full server would refuse it here.
+    async fn probe(&self) -> Result<(), RedisStoreError> {
+        if self.is_permitted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // No delivery's key: those have a colon.
+        let name = self.key("probe");
         let mut connection = self.connection.clone();
-        let applied: bool = script
-            .key(self.key(lease.key().as_str()))
-            .arg(lease.token())
-            .arg(Self::millis(time))
-            .invoke_async(&mut connection)
-            .await?;
+        for command in ["GET", "PTTL", "DEL"] {
+            redis::cmd(command).arg(&name).exec_async(&mut connection).await?;
+        }
+        let write = &self.scripts.write;
+        let args: [&[u8]; 2] = [b"probe", b""];
+        write.by_code(&name, &args).exec_async(&mut connection).await?;
+        write.by_hash(&name, &args).exec_async(&mut connection).await?;
+        self.is_permitted.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes to the lease's key, if it still has the lease's token.
+    async fn write(&self, call: &str, lease: &Lease, millis: u64) -> Result<Fenced, RedisStoreError> {
+        let name = self.key(lease.key().as_str());
+        let millis = millis.to_string();
+        let args: [&[u8]; 3] = [call.as_bytes(), lease.token(), millis.as_bytes()];
+        let applied: bool = self.scripts.write.run(self.connection.clone(), &name, &args).await?;
         Ok(Fenced::applied_if(applied))
     }
 }
@@ -212,55 +281,56 @@ impl<C: ConnectionLike + Clone + Send + Sync> IdempotencyStore for RedisStore<C>
 
     async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, RedisStoreError> {
         check_lease_duration(lease)?;
+        self.probe().await?;
         let token = random_token()?;
         let name = self.key(key.as_str());
-        let millis = Self::millis(lease);
+        let linger = Self::millis(Self::LINGER);
+        let millis = Self::millis(lease) + linger;
         let mut connection = self.connection.clone();
         // One command: in a pipeline, a cluster that moves the key's slot would do the first alone.
-        let before: Option<Vec<u8>> = redis::cmd("SET")
+        let before: RedisResult<Option<Vec<u8>>> = redis::cmd("SET")
             .arg(&name)
             .arg([&b"P"[..], &token].concat())
             .arg(&["NX", "GET", "PX"])
             .arg(millis)
             .query_async(&mut connection)
-            .await?;
-        let found: Option<(Vec<u8>, i64)> = match before {
-            Some(value) if value.starts_with(b"D") => return Ok(Claim::Done),
-            // Claimed or given back, or by this very claim, if the client has sent it twice.
-            Some(_) => {
-                let claim = &self.scripts.claim;
-                claim.key(name).arg(&token).arg(millis).invoke_async(&mut connection).await?
-            }
-            None => None,
-        };
-        Ok(match found {
-            Some((value, _)) if value.starts_with(b"D") => Claim::Done,
-            Some((_, left)) => {
-                let left = u64::try_from(left).unwrap_or(0).max(1);
-                Claim::InFlight { retry_after: Duration::from_millis(left) }
-            }
-            None => Claim::Acquired(Lease::new(key.clone(), token)),
+            .await;
+        let acquired = || Claim::Acquired(Lease::new(key.clone(), token));
+        match before {
+            Ok(None) => return Ok(acquired()),
+            // Claimed by another, or by this very claim, if the client has sent it twice.
+            Ok(Some(_)) => {}
+            // A full server refuses the command even if the key is there.
+            Err(error) if error.code() == Some("OOM") => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (millis, linger) = (millis.to_string(), linger.to_string());
+        let args: [&[u8]; 3] = [&token, millis.as_bytes(), linger.as_bytes()];
+        let left: i64 = self.scripts.claim.run(connection, &name, &args).await?;
+        Ok(match u64::try_from(left) {
+            Err(_) => Claim::Done,
+            Ok(0) => acquired(),
+            Ok(left) => Claim::InFlight { retry_after: Duration::from_millis(left) },
         })
     }
 
     async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, RedisStoreError> {
         check_retention(retain)?;
-        self.fenced(&self.scripts.complete, lease, retain).await
+        self.write("complete", lease, Self::millis(retain)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<Fenced, RedisStoreError> {
-        self.fenced(&self.scripts.release, lease, Self::LINGER).await
+        self.write("release", lease, 0).await
     }
 
     async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, RedisStoreError> {
         check_lease_duration(lease_for)?;
-        self.fenced(&self.scripts.renew, lease, lease_for).await
+        self.write("renew", lease, Self::millis(lease_for) + Self::millis(Self::LINGER)).await
     }
 
     async fn forget(&self, key: &str) -> Result<bool, RedisStoreError> {
         let mut connection = self.connection.clone();
-        let forget = &self.scripts.forget;
-        Ok(forget.key(self.key(key)).arg(Self::millis(Self::LINGER)).invoke_async(&mut connection).await?)
+        Ok(redis::cmd("DEL").arg(self.key(key)).query_async(&mut connection).await?)
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::servers::Server;
-use countersign::IdempotencyStore;
+use countersign::provider::ThreeQpr;
 use countersign::store::{Claim, ErasedStore, Fenced, conformance};
-use countersign_redis::RedisStore;
+use countersign::{Delivery, IdempotencyStore, Receiver, Secret, Webhook};
 use countersign_redis::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use countersign_redis::redis::cluster::ClusterClient;
 use countersign_redis::redis::cluster_async::ClusterConnection;
 use countersign_redis::redis::{self, Client};
+use countersign_redis::{RedisStore, RedisStoreError};
 use race::one_wins;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -130,19 +131,206 @@ async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves_and_has_forg
 }
 
 #[tokio::test]
-async fn a_full_server_refuses_and_forgets_nothing() {
+async fn a_claim_says_how_long_the_lease_lasts_and_not_how_long_its_token_lingers() {
+    let Some(server) = Server::redis() else { return };
+    let store = RedisStore::new(connect(&server).await);
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    let in_flight = async |longest: Duration| {
+        let claim = store.claim(&key, RETENTION).await.unwrap();
+        let about = longest - Duration::from_secs(20);
+        assert!(
+            matches!(claim, Claim::InFlight { retry_after } if retry_after > about && retry_after <= longest),
+            "{claim:?}"
+        );
+    };
+    in_flight(LEASE).await;
+    assert_eq!(store.renew(&lease, 2 * LEASE).await.unwrap(), Fenced::Applied);
+    in_flight(2 * LEASE).await;
+}
+
+#[tokio::test]
+async fn a_lapsed_claim_lingers_for_an_hour_and_a_key_given_back_or_forgotten_does_not() {
     let Some(server) = Server::redis() else { return };
     let mut connection = connect(&server).await;
     let store = RedisStore::new(connection.clone());
-    let key = conformance::fresh_key();
-    let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    let claimed = async || {
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = store.claim(&key, Duration::from_millis(50)).await.unwrap() else {
+            panic!()
+        };
+        lease
+    };
+    let (lapsed, released, forgotten) = (claimed().await, claimed().await, claimed().await);
+    assert_eq!(store.release(&released).await.unwrap(), Fenced::Applied);
+    assert!(store.forget(forgotten.key().as_str()).await.unwrap());
+    sleep(Duration::from_millis(100)).await;
+    let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    assert_eq!(names, [format!("countersign:{}", lapsed.key())]);
+    let left: i64 = redis::cmd("PTTL").arg(&names).query_async(&mut connection).await.unwrap();
+    assert!((3_590_000..3_600_000).contains(&left), "{left}");
+    // Long after its lease, as long as nobody else has claimed the key.
+    assert_eq!(store.complete(&lapsed, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.claim(lapsed.key(), LEASE).await.unwrap(), Claim::Done);
+}
+
+#[tokio::test]
+async fn what_another_program_wrote_at_a_key_is_an_error_and_stays() {
+    let Some(server) = Server::redis() else { return };
+    let mut connection = connect(&server).await;
+    let store = RedisStore::new(connection.clone());
+    let lease = {
+        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+            panic!()
+        };
+        lease
+    };
+    let name = format!("countersign:{}", lease.key());
+    for command in [["SET", &name, "theirs"], ["SADD", &name, "theirs"]] {
+        redis::cmd("DEL").arg(&name).exec_async(&mut connection).await.unwrap();
+        redis::cmd(command[0]).arg(&command[1..]).exec_async(&mut connection).await.unwrap();
+        let error = store.claim(lease.key(), LEASE).await.unwrap_err();
+        let cause = cause(&error);
+        assert!(cause.contains("no claim") || cause.contains("WRONGTYPE"), "{cause}");
+        // Whether a lease that was overwritten is lost or an error, it is not applied.
+        assert!(!matches!(store.complete(&lease, RETENTION).await, Ok(Fenced::Applied)));
+        let kind: String = redis::cmd("TYPE").arg(&name).query_async(&mut connection).await.unwrap();
+        assert_eq!(kind, if command[0] == "SET" { "string" } else { "set" });
+    }
+}
+
+/// What the error says of its cause, for a log.
+fn cause(error: &RedisStoreError) -> String {
+    std::error::Error::source(error).unwrap().to_string()
+}
+
+// ---- A server without memory, and a user without rights ----
+
+#[tokio::test]
+async fn a_full_server_refuses_new_keys_and_finishes_those_under_way() {
+    let Some(server) = Server::redis() else { return };
+    let mut connection = connect(&server).await;
+    let store = RedisStore::new(connection.clone());
+    let claimed = async || {
+        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+            panic!()
+        };
+        lease
+    };
+    let done = claimed().await;
+    assert_eq!(store.complete(&done, RETENTION).await.unwrap(), Fenced::Applied);
+    let mut leases = Vec::new();
+    for _ in 0..600 {
+        leases.push(claimed().await);
+    }
     let set = |value: &str| redis::cmd("CONFIG").arg(&["SET", "maxmemory", value]).clone();
     set("1").exec_async(&mut connection).await.unwrap();
+
     let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
-    assert!(std::error::Error::source(&error).unwrap().to_string().to_lowercase().contains("memory"));
+    assert_eq!((error.code(), error.status()), ("store_failed", 503));
+    assert!(cause(&error).to_lowercase().contains("memory"), "{error:?}");
+    assert_eq!(store.claim(done.key(), LEASE).await.unwrap(), Claim::Done);
+    let in_flight = store.claim(leases[0].key(), LEASE).await.unwrap();
+    assert!(matches!(in_flight, Claim::InFlight { retry_after } if retry_after <= LEASE), "{in_flight:?}");
+    for lease in &leases[..200] {
+        assert_eq!(store.complete(lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.claim(lease.key(), LEASE).await.unwrap(), Claim::Done);
+    }
+    for lease in &leases[200..400] {
+        assert_eq!(store.renew(lease, LEASE).await.unwrap(), Fenced::Applied);
+    }
+    for lease in &leases[400..] {
+        assert_eq!(store.release(lease).await.unwrap(), Fenced::Applied);
+    }
+    assert!(store.forget(leases[0].key().as_str()).await.unwrap());
+
     set("0").exec_async(&mut connection).await.unwrap();
-    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    let _ = claimed().await;
+    assert_eq!(store.claim(done.key(), LEASE).await.unwrap(), Claim::Done);
+}
+
+/// A command of the package's README, which gives a user the rights that the store needs.
+fn documented_rights(of: &str) -> Vec<&'static str> {
+    let mut lines = include_str!("../README.md").lines().filter(|line| line.starts_with("ACL SETUSER"));
+    lines.find(|line| line.contains("+cluster") == (of == "a cluster")).unwrap().split_whitespace().collect()
+}
+
+/// The server, as a user who has the rights of the README, and these changes to them.
+fn url_of_a_user(server: &Server, rights: &[&str], changes: &[&str]) -> String {
+    server.redis_cli(&[rights, changes].concat());
+    let password = rights.iter().find_map(|right| right.strip_prefix('>')).unwrap();
+    server.url().replace("redis://", &format!("redis://{}:{password}@", rights[2]))
+}
+
+async fn store_of_a_user(server: &Server, changes: &[&str]) -> RedisStore {
+    let url = url_of_a_user(server, &documented_rights("a server"), changes);
+    let config = ConnectionManagerConfig::new().set_number_of_retries(1);
+    let client = Client::open(url).unwrap();
+    RedisStore::new(client.get_connection_manager_with_config(config).await.unwrap())
+}
+
+#[tokio::test]
+async fn the_rights_that_the_readme_lists_are_enough() {
+    let Some(server) = Server::redis() else { return };
+    // A right to another prefix does not reach far enough.
+    let store = store_of_a_user(&server, &["(~theirs:* +set)"]).await;
+    conformance::check(&store, sleep).await;
+    let other = store.with_prefix("theirs:");
+    let error = other.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+    assert!(cause(&error).contains("no permissions"), "{error:?}");
+}
+
+#[tokio::test]
+async fn without_a_right_that_the_readme_lists_no_handler_runs() {
+    let Some(server) = Server::redis() else { return };
+    let rights = documented_rights("a server");
+    let commands: Vec<_> = rights.iter().filter_map(|right| right.strip_prefix('+')).collect();
+    assert!(commands.contains(&"eval") && commands.contains(&"evalsha"), "{commands:?}");
+    for scripts_are_known in [false, true] {
+        for command in &commands {
+            // They are the same ones for every user.
+            server.redis_cli(&["script", "flush"]);
+            if scripts_are_known {
+                let store = store_of_a_user(&server, &[]).await;
+                let key = conformance::fresh_key();
+                let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+                assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+                assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
+                assert!(store.forget(key.as_str()).await.unwrap());
+            }
+            let store = store_of_a_user(&server, &[&format!("-{command}")]).await;
+            let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef").unwrap());
+            let receiver = Receiver::new(webhook, store);
+            let body = br#"{"event":"scan.created","id":"evt_1"}"#;
+            let headers = common::signed(receiver.webhook(), body);
+            for _ in 0..4 {
+                let handler = async |_: Delivery<'_, ThreeQpr>| -> Result<(), String> {
+                    panic!("the handler ran without the right to {command}")
+                };
+                let outcome = receiver.receive(&headers, body, handler).await;
+                assert_eq!(outcome.status(), 503, "{command}: {outcome:?}");
+                let error = outcome.error().unwrap().source().unwrap().to_string();
+                assert!(error.to_lowercase().contains(command), "{command}: {error}");
+            }
+            assert_eq!(server.redis_cli(&["dbsize"]).trim(), "0", "{command}");
+            // Once the right is given, the same store serves.
+            server.redis_cli(&rights);
+            let outcome = receiver.receive(&headers, body, async |_| Ok::<_, String>(())).await;
+            assert_eq!(outcome.code(), "handled");
+            server.redis_cli(&["flushall"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_runs_no_handler_and_is_an_error() {
+    let (Some(server), Some(primary)) = (Server::redis(), Server::redis()) else { return };
+    let store = RedisStore::new(connect(&server).await);
+    server.redis_cli(&["replicaof", "127.0.0.1", &primary.port().to_string()]);
+    let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+    assert!(cause(&error).contains("read only"), "{error:?}");
+    server.redis_cli(&["replicaof", "no", "one"]);
+    assert!(matches!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap(), Claim::Acquired(_)));
 }
 
 // ---- On a cluster ----
@@ -157,6 +345,16 @@ async fn connect_to_all(nodes: &[Server]) -> ClusterConnection {
 async fn the_redis_store_keeps_the_contract_on_a_cluster() {
     let Some(nodes) = Server::redis_cluster() else { return };
     conformance::check(&RedisStore::new(connect_to_all(&nodes).await), sleep).await;
+}
+
+#[tokio::test]
+async fn the_rights_that_the_readme_lists_are_enough_on_a_cluster() {
+    let Some(nodes) = Server::redis_cluster() else { return };
+    let urls: Vec<_> =
+        nodes.iter().map(|node| url_of_a_user(node, &documented_rights("a cluster"), &[])).collect();
+    let client = ClusterClient::builder(urls).retries(2).build().unwrap();
+    let store = RedisStore::new(client.get_async_connection().await.unwrap());
+    conformance::check(&store, sleep).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
