@@ -249,7 +249,7 @@ fn compare_last_frames() {
     };
     let (right, forged) = (headers(signature), headers(webhook.sign(b"another body")));
     let last_frame = |headers: &HeaderMap| {
-        let mut incoming = webhook.start(headers).unwrap();
+        let mut incoming = webhook.begin(headers).unwrap();
         let (last, frames) = body.rchunks(16 << 10).next().zip(Some(body.chunks(16 << 10).take(63))).unwrap();
         frames.for_each(|frame| incoming.update(frame).unwrap());
         let start = Instant::now();
@@ -262,7 +262,7 @@ fn compare_last_frames() {
         let start = Instant::now();
         assert!(verifier.verify(&body, &signature).is_ok());
         times[0].push(start.elapsed().as_secs_f64());
-        let mut verification = verifier.start(signature);
+        let mut verification = verifier.begin(signature);
         body.chunks(16 << 10).take(63).for_each(|frame| verification.update(frame));
         let start = Instant::now();
         verification.update(&body[63 << 14..]);
@@ -279,8 +279,8 @@ fn compare_last_frames() {
     println!("  {:<54} {:>7.2} µs", "hashing it whole", whole * 1e6);
     let names = [
         "from the last frame to the signature's verdict",
-        "the same of `Incoming`, forged",
-        "the same of `Incoming`, accepted: the envelope as well",
+        "the same of `PartialDelivery`, forged",
+        "the same of `PartialDelivery`, accepted: the envelope as well",
     ];
     for (name, time) in names.iter().zip(rest) {
         println!("  {name:<54} {:>7.2} µs  {:>6.3}", time * 1e6, time / whole);

@@ -122,7 +122,7 @@ async fn main() -> Result<(), Report> {
             ("acme", tenant("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)),
             ("globex", tenant("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)),
         ]),
-        nobody: tenant("nobody", Secrets::of_nobody(), 0),
+        nobody: tenant("nobody", Secrets::reject_all(), 0),
     });
     let app = Router::new()
         .route("/webhooks/quote3d", post_service(Endpoint::new(of_quote3d, quote)))

@@ -158,7 +158,7 @@ fn accepted<P: Provider>(delivery: &Delivery<'_, P>) -> Result<Verdict, Error> {
         variant: event.variant(),
         id: delivery.id().map(str::to_owned),
         idempotency_key: delivery.idempotency_key().to_string(),
-        secret: delivery.secret().position(),
+        secret: delivery.matched_secret().position(),
         timestamp: delivery.timestamp_text().map(str::to_owned),
         data: data.expect("an event is written as JSON"),
     })

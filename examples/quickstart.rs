@@ -68,7 +68,7 @@ async fn receive<P: Provider>(
     let outcome = match delivery {
         Ok(Verified(delivery)) => {
             let handler = async |delivery: Delivery<'_, P>| {
-                let secret = delivery.secret().label().unwrap_or_default();
+                let secret = delivery.matched_secret().label().unwrap_or_default();
                 note = format!(", as {}, signed with the {secret} secret", delivery.event()?.variant());
                 if delivery.event_name() == "order.shipped" {
                     // Long enough for a second delivery of the event to arrive meanwhile.

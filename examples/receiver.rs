@@ -27,7 +27,7 @@ use axum::extract::State;
 use axum::routing::{MethodRouter, get, post};
 use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::store::{Fenced, Lease};
+use countersign::store::{Lease, LeaseStatus};
 use countersign::{Delivery, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, Secrets, Webhook};
 use countersign_redis::RedisStore;
 use countersign_redis::redis::Client;
@@ -47,8 +47,8 @@ type Result<T> = std::result::Result<T, Report>;
 struct Options {
     listen: String,
     store: String,
-    lease: Duration,
-    retain: Duration,
+    lease_duration: Duration,
+    retention: Duration,
     work: Duration,
     effects: PathBuf,
 }
@@ -58,8 +58,8 @@ impl Options {
         let mut options = Self {
             listen: "127.0.0.1:8080".to_owned(),
             store: "memory".to_owned(),
-            lease: Duration::from_secs(30),
-            retain: Duration::from_secs(7 * 86_400),
+            lease_duration: Duration::from_secs(30),
+            retention: Duration::from_secs(7 * 86_400),
             work: Duration::ZERO,
             effects: "effects.tsv".into(),
         };
@@ -108,8 +108,8 @@ macro_rules! in_one_transaction {
                     insert.execute(&mut *transaction).await?;
                     let fenced = store.complete_in(&mut transaction, lease, receiver.retention()).await?;
                     match fenced {
-                        Fenced::Applied => transaction.commit().await?,
-                        Fenced::Lost => transaction.rollback().await?,
+                        LeaseStatus::Applied => transaction.commit().await?,
+                        LeaseStatus::Lost => transaction.rollback().await?,
                     }
                     Ok::<_, SqlStoreError>(fenced)
                 };
@@ -203,7 +203,7 @@ where
 {
     let webhook = Webhook::<P>::new(Secrets::from_env(secret)?);
     let receiver = Receiver::new(webhook.clone(), store.clone())
-        .with_lease(options.lease)
+        .with_lease_duration(options.lease)
         .with_retention(options.retain);
     receiver.check()?;
     let app = Arc::new(App { receiver, options: Arc::clone(options), _running: running.clone() });

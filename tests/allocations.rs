@@ -7,7 +7,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use common::{QUOTE3D, headers, rotating, signed, webhook};
 use countersign::provider::Quote3d;
-use countersign::store::{Claim, Fenced, Lease};
+use countersign::store::{Claim, Lease, LeaseStatus};
 use countersign::{Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Receiver};
 use futures_util::FutureExt;
 
@@ -51,15 +51,15 @@ impl IdempotencyStore for Untouched {
         panic!("claim was called")
     }
 
-    async fn complete(&self, _: &Lease, _: Duration) -> Result<Fenced, Self::Error> {
+    async fn complete(&self, _: &Lease, _: Duration) -> Result<LeaseStatus, Self::Error> {
         panic!("complete was called")
     }
 
-    async fn release(&self, _: &Lease) -> Result<Fenced, Self::Error> {
+    async fn release(&self, _: &Lease) -> Result<LeaseStatus, Self::Error> {
         panic!("release was called")
     }
 
-    async fn renew(&self, _: &Lease, _: Duration) -> Result<Fenced, Self::Error> {
+    async fn renew(&self, _: &Lease, _: Duration) -> Result<LeaseStatus, Self::Error> {
         panic!("renew was called")
     }
 
@@ -106,7 +106,7 @@ fn a_delivery_whose_body_arrives_allocates_once_its_headers_have_passed() {
     let malformed = headers(&[("x-webhook-signature", "sha256=00")]);
     for (headers, expected) in [(malformed, 0), (right, 2)] {
         // The states of the MACs, which must stay where they are, and the event header.
-        assert_eq!(measure(|| drop(webhook.start(&headers))).count_total, expected);
+        assert_eq!(measure(|| drop(webhook.begin(&headers))).count_total, expected);
     }
 }
 
@@ -122,7 +122,7 @@ fn a_piece_of_the_body_allocates_nothing_but_that_the_body_grows_by_doubling() {
     let headers = signed(&webhook, &body);
     let measured = |size: usize| {
         measure(|| {
-            let mut incoming = webhook.start(&headers).unwrap();
+            let mut incoming = webhook.begin(&headers).unwrap();
             body.chunks(size).for_each(|piece| incoming.update(piece).unwrap());
             assert_eq!(incoming.finish().unwrap_err().code(), "malformed_payload");
         })

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use countersign::store::{Claim, Fenced, Lease, conformance};
+use countersign::store::{Claim, Lease, LeaseStatus, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
@@ -123,7 +123,7 @@ fn the_place_of_a_key_that_has_lapsed_is_for_one_key_too() {
         // Late, and still its own until another needs the place.
         let completed = ready(store.complete(&lease, LEASE)).unwrap();
         let other = other.join().unwrap();
-        assert_eq!(completed == Fenced::Applied, other.is_err());
+        assert_eq!(completed == LeaseStatus::Applied, other.is_err());
         assert_eq!(store.len(), 1);
     });
 }
@@ -139,7 +139,7 @@ fn a_release_makes_place_for_another_key_and_is_counted_once() {
             let store = Arc::clone(&store);
             move || ready(store.claim(&there, LEASE)).is_ok()
         });
-        assert_eq!(ready(store.release(&lease)).unwrap(), Fenced::Applied);
+        assert_eq!(ready(store.release(&lease)).unwrap(), LeaseStatus::Applied);
         let other = other.join().unwrap();
         assert_eq!(store.len(), usize::from(other));
     });
@@ -156,8 +156,8 @@ fn a_completion_and_a_takeover_never_both_succeed() {
         });
         let taken = ready(store.claim(&key, LEASE)).unwrap();
         let completed = completion.join().unwrap();
-        assert_eq!(completed == Fenced::Applied, taken == Claim::Done);
-        assert_eq!(completed == Fenced::Lost, matches!(taken, Claim::Acquired(_)));
+        assert_eq!(completed == LeaseStatus::Applied, taken == Claim::Done);
+        assert_eq!(completed == LeaseStatus::Lost, matches!(taken, Claim::Acquired(_)));
     });
 }
 
@@ -170,7 +170,7 @@ fn a_renewal_never_lets_a_second_claim_in_beside_it() {
         let renewal = thread::spawn(move || ready(renewing.renew(&renewed, LEASE)).unwrap());
         let taken = ready(store.claim(&key, LEASE)).unwrap();
         let renewed = renewal.join().unwrap();
-        assert_eq!(renewed == Fenced::Lost, matches!(taken, Claim::Acquired(_)));
+        assert_eq!(renewed == LeaseStatus::Lost, matches!(taken, Claim::Acquired(_)));
         assert_eq!(ready(store.complete(&lease, LEASE)).unwrap(), renewed);
     });
 }
@@ -181,7 +181,7 @@ fn a_release_frees_the_key_for_one_and_never_a_done_one() {
         let store = Arc::new(store());
         let key = conformance::fresh_key();
         let Claim::Acquired(lease) = ready(store.claim(&key, LEASE)).unwrap() else { panic!() };
-        let write = |write: fn(&MemoryStore, &Lease) -> Fenced| {
+        let write = |write: fn(&MemoryStore, &Lease) -> LeaseStatus| {
             let (store, lease) = (Arc::clone(&store), lease.clone());
             thread::spawn(move || write(&store, &lease))
         };
@@ -191,6 +191,6 @@ fn a_release_frees_the_key_for_one_and_never_a_done_one() {
         // Whichever came first has won.
         assert_ne!(completed, released);
         let after = ready(store.claim(&key, LEASE)).unwrap();
-        assert_eq!(after == Claim::Done, completed == Fenced::Applied);
+        assert_eq!(after == Claim::Done, completed == LeaseStatus::Applied);
     });
 }

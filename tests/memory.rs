@@ -19,7 +19,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::process::Command;
 
 use countersign::provider::ThreeQpr;
-use countersign::{HeaderValues, Secret, Secrets, Signature, Verifier, Webhook};
+use countersign::{Headers, Secret, Secrets, Signature, Verifier, Webhook};
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
@@ -125,7 +125,7 @@ fn child() {
     let body = include_bytes!("data/threeqpr_scan_created.json");
     let forged = Signature::parse(format!("sha256={}", "0".repeat(64)).as_bytes()).unwrap();
     let header = "sha256=".to_owned() + &"0".repeat(64);
-    let values = HeaderValues::new().with_signature(header.as_bytes());
+    let values = Headers::new().with_signature(header.as_bytes());
 
     search.report("nothing yet");
     {
@@ -177,7 +177,7 @@ fn child() {
             assert!(incoming.finish().is_err());
         }
     }
-    search.report("a dropped Incoming");
+    search.report("a dropped PartialDelivery");
     for end in [7, body.len()] {
         let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
         // From one place on the heap to another, as in futures and collections.
@@ -189,7 +189,7 @@ fn child() {
             assert!(again.finish().is_err());
         }
     }
-    search.report("a dropped Incoming that was moved");
+    search.report("a dropped PartialDelivery that was moved");
     #[cfg(any(feature = "tower", feature = "actix-web"))]
     adapters::report(&mut search, &|| {
         Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap())

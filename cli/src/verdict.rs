@@ -249,8 +249,8 @@ fn accepted<P: Provider>(delivery: &Delivery<'_, P>) -> Result<Accepted, Error> 
         variant: event.variant(),
         id: delivery.id().map(str::to_owned),
         idempotency_key: delivery.idempotency_key().to_string(),
-        secret: delivery.secret().position(),
-        secret_label: delivery.secret().label().map(str::to_owned),
+        secret: delivery.matched_secret().position(),
+        secret_label: delivery.matched_secret().label().map(str::to_owned),
         timestamp: delivery.timestamp_text().map(str::to_owned),
         data: data.expect("an event is written as JSON"),
     })

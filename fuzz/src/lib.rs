@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::{
-    Delivery, Error, Event, HeaderValues, Provider, Secret, Secrets, Signature, Verifier, Webhook,
+    Delivery, Error, Event, Headers, Provider, Secret, Secrets, Signature, Verifier, Webhook,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ pub fn verify(data: &[u8]) {
     assert_eq!(signed == signature, tag(first, body) == given);
     let of_the_empty_key = Signature::parse(header(b"", body).as_bytes()).expect("well formed");
     for signature in [signature, of_the_empty_key] {
-        assert!(Verifier::new(Secrets::of_nobody()).verify(body, &signature).is_err());
+        assert!(Verifier::new(Secrets::reject_all()).verify(body, &signature).is_err());
     }
 }
 
@@ -122,14 +122,14 @@ pub fn pieces(data: &[u8]) {
     let signature = Signature::parse(value.as_bytes()).expect("well formed");
 
     let verifier = Verifier::new(secrets());
-    let mut verification = verifier.start(signature);
+    let mut verification = verifier.begin(signature);
     in_pieces(cuts, body).for_each(|piece| verification.update(piece));
     let whole = verifier.verify(body, &signature);
     let told = |verdict: Result<countersign::MatchedSecret, Error>| verdict.map_err(|error| error.code());
     assert_eq!(told(verification.finish()), told(whole));
 
     let webhook = Webhook::<ThreeQpr>::new(secrets()).with_body_limit(64 * usize::from(*limit));
-    let values = HeaderValues::new().with_signature(value.as_bytes());
+    let values = Headers::new().with_signature(value.as_bytes());
     let mut incoming = webhook.start_values(&values).expect("one signature");
     if in_pieces(cuts, body).try_for_each(|piece| incoming.update(piece)).is_err() {
         assert!(body.len() > webhook.body_limit());
@@ -224,7 +224,7 @@ pub fn headers(data: &[u8]) {
         }
     }
     same_answer(&webhook.verify(&map, BODY), &answer);
-    assert_eq!(webhook.start(&map).map(drop).map_err(|error| error.code()), started);
+    assert_eq!(webhook.begin(&map).map(drop).map_err(|error| error.code()), started);
     let matched = webhook.verify_signature(&map, BODY).map(drop).map_err(|error| error.code());
     assert_eq!(matched, signature);
 }
@@ -234,7 +234,7 @@ pub fn headers(data: &[u8]) {
 pub fn envelope(body: &[u8]) {
     let webhook = webhook::<ThreeQpr>();
     let value = header(SECRET.as_bytes(), body);
-    let values = HeaderValues::new().with_signature(value.as_bytes());
+    let values = Headers::new().with_signature(value.as_bytes());
     let answer = webhook.verify_values_at(&values, body, SystemTime::UNIX_EPOCH);
     match (answer, Envelope::read(body)) {
         (Ok(delivery), Some(envelope)) => {
@@ -307,7 +307,7 @@ where
     let name = names[usize::from(number.wrapping_sub(b'0')) % names.len()];
     let body = [br#"{"event":""#, name.as_bytes(), br#"","data":"#, data, b"}"].concat();
     let value = header(SECRET.as_bytes(), &body);
-    let values = HeaderValues::new().with_signature(value.as_bytes()).with_event(name.as_bytes());
+    let values = Headers::new().with_signature(value.as_bytes()).with_event(name.as_bytes());
     let Ok(delivery) = webhook::<P>().verify_values_at(&values, &body, SystemTime::UNIX_EPOCH) else {
         assert!(Envelope::read(&body).is_none(), "an envelope was refused");
         return;

@@ -154,7 +154,7 @@ where
 ///
 /// `lookup` runs once, and only after the request's head has passed this webhook's provider and
 /// [limit](Webhook::with_body_limit), so that requests without one well-formed signature cost you no query. This
-/// webhook's own secrets are not used: [`Secrets::of_nobody`](crate::Secrets::of_nobody) will do.
+/// webhook's own secrets are not used: [`Secrets::reject_all`](crate::Secrets::reject_all) will do.
 ///
 /// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants.
 ///
@@ -176,7 +176,7 @@ where
 ///     let lookup = async || {
 ///         let secrets = secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
 ///         // A tenant that does not exist is refused like any forged delivery.
-///         let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+///         let secrets = secrets.unwrap_or_else(Secrets::reject_all);
 ///         Ok(Webhook::new(secrets).with_tenant(tenant.as_str()))
 ///     };
 ///     let delivery = verify_request_with(&webhook, &request, payload, lookup).await?;
@@ -185,7 +185,7 @@ where
 /// }
 ///
 /// // The provider and the limit, and no secret.
-/// let webhook = web::Data::new(Webhook::<ThreeQpr>::new(Secrets::of_nobody()));
+/// let webhook = web::Data::new(Webhook::<ThreeQpr>::new(Secrets::reject_all()));
 /// let app = move || App::new().app_data(webhook.clone()).route("/webhooks/{tenant}/3qpr", web::post().to(scan));
 /// # app();
 /// ```

@@ -93,7 +93,7 @@ impl<P: Provider> Webhook<P> {
     ///
     /// `lookup` runs once, and only after the request's head has passed this webhook's provider and
     /// [limit](Webhook::with_body_limit), so that requests without one well-formed signature cost you no query. This
-    /// webhook's own secrets are not used: [`Secrets::of_nobody`](crate::Secrets::of_nobody) will do.
+    /// webhook's own secrets are not used: [`Secrets::reject_all`](crate::Secrets::reject_all) will do.
     ///
     /// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants.
     ///
@@ -109,7 +109,7 @@ impl<P: Provider> Webhook<P> {
     /// # }
     ///
     /// // At start-up: the provider and the limit, and no secret.
-    /// let webhook = Webhook::<ThreeQpr>::new(Secrets::of_nobody());
+    /// let webhook = Webhook::<ThreeQpr>::new(Secrets::reject_all());
     ///
     /// // For each request, with the tenant taken from its path:
     /// # let tenant = "acme";
@@ -119,7 +119,7 @@ impl<P: Provider> Webhook<P> {
     /// let lookup = async || {
     ///     let secrets = secrets_of(tenant).await.map_err(Error::secret_unavailable)?;
     ///     // A tenant that does not exist is refused like any forged delivery.
-    ///     let secrets = secrets.unwrap_or_else(Secrets::of_nobody);
+    ///     let secrets = secrets.unwrap_or_else(Secrets::reject_all);
     ///     Ok(Webhook::new(secrets).with_tenant(tenant))
     /// };
     /// let delivery = webhook.verify_request_with(request, lookup).await?;

@@ -156,7 +156,7 @@ impl Secret {
     }
 
     /// What is worked with where there is no secret.
-    pub(crate) fn of_nobody() -> Self {
+    pub(crate) fn reject_all() -> Self {
         Self { bytes: Zeroizing::default(), label: None }
     }
 
@@ -282,7 +282,7 @@ impl Secrets {
     }
 
     /// Adds a secret that is still valid, but older than those given so far. To
-    /// [`of_nobody`](Secrets::of_nobody) nothing is added: whatever comes after it, it refuses every delivery.
+    /// [`reject_all`](Secrets::reject_all) nothing is added: whatever comes after it, it refuses every delivery.
     ///
     /// # Errors
     /// [`SecretError::TooMany`] beyond [`MAX`](Secrets::MAX).
@@ -332,12 +332,12 @@ impl Secrets {
     /// # use std::collections::HashMap;
     /// # fn webhook(tenants: &HashMap<String, Secrets>, tenant: &str) -> Webhook<Quote3d> {
     ///
-    /// let secrets = tenants.get(tenant).cloned().unwrap_or_else(Secrets::of_nobody);
+    /// let secrets = tenants.get(tenant).cloned().unwrap_or_else(Secrets::reject_all);
     /// Webhook::<Quote3d>::new(secrets).with_tenant(tenant)
     /// # }
     /// ```
     #[must_use]
-    pub fn of_nobody() -> Self {
+    pub fn reject_all() -> Self {
         Self(Vec::new())
     }
 

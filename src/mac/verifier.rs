@@ -64,7 +64,7 @@ impl Verifier {
         // Collected where they stay: a `Vec` that became the `Arc` would leave a copy of each in freed memory.
         let keys: Arc<[Key]> = secrets.iter().map(|secret| key(secret, false)).collect();
         if keys.is_empty() {
-            return Self { keys: std::iter::once(key(&Secret::of_nobody(), true)).collect() };
+            return Self { keys: std::iter::once(key(&Secret::reject_all(), true)).collect() };
         }
         Self { keys }
     }

@@ -9,7 +9,7 @@ use crate::receiver::Outcome;
 use crate::receiver::renewal::{Lost, Renewal};
 use crate::store::IdempotencyKey;
 use crate::store::PolicyError;
-use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
+use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_duration, check_retention};
 use crate::trace::{self, Span};
 use crate::webhook::Delivery;
 use crate::webhook::{Headers, Webhook};
@@ -47,7 +47,7 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
 /// # let headers = webhook.signed_headers(body);
 /// let receiver = Receiver::new(webhook, MemoryStore::new())
-///     .with_lease(Duration::from_secs(30))
+///     .with_lease_duration(Duration::from_secs(30))
 ///     .with_retention(Duration::from_secs(7 * 86_400));
 ///
 /// let handler = async |delivery: countersign::Delivery<'_, _>| {
@@ -248,15 +248,15 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// #     receiver: countersign::Receiver<countersign::provider::Quote3d, countersign_sqlx::PostgresStore>,
     /// #     delivery: countersign::Delivery<'_, countersign::provider::Quote3d>,
     /// # ) {
-    /// use countersign::store::Fenced;
+    /// use countersign::store::LeaseStatus;
     ///
     /// let outcome = receiver.handle_with_lease(delivery, async |delivery, lease| {
     ///     let mut transaction = receiver.store().pool().begin().await?;
     ///     // … write the effect of `delivery` in the transaction, and then:
     ///     let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
     ///     match fenced {
-    ///         Fenced::Applied => transaction.commit().await?,
-    ///         Fenced::Lost => transaction.rollback().await?, // another has taken over
+    ///         LeaseStatus::Applied => transaction.commit().await?,
+    ///         LeaseStatus::Lost => transaction.rollback().await?, // another has taken over
     ///     }
     ///     Ok::<_, countersign_sqlx::SqlStoreError>(fenced)
     /// });
@@ -265,7 +265,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// ```
     pub async fn handle_with_lease<H, E>(&self, delivery: Delivery<'_, P>, handler: H) -> Outcome
     where
-        H: AsyncFnOnce(Delivery<'_, P>, &Lease) -> Result<Fenced, E>,
+        H: AsyncFnOnce(Delivery<'_, P>, &Lease) -> Result<LeaseStatus, E>,
         E: Into<BoxError>,
     {
         let key = delivery.idempotency_key();
@@ -311,14 +311,14 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
                 let _ = self.store.release(lease).await;
                 Err(Outcome::Failed(error.into()))
             }
-            Err(Lost) => Err(self.outcome(Fenced::Lost)),
+            Err(Lost) => Err(self.outcome(LeaseStatus::Lost)),
         }
     }
 
-    fn outcome(&self, fenced: Fenced) -> Outcome {
+    fn outcome(&self, fenced: LeaseStatus) -> Outcome {
         match fenced {
-            Fenced::Applied => Outcome::Handled,
-            Fenced::Lost => Outcome::LeaseLost { retry_after: self.lease_duration },
+            LeaseStatus::Applied => Outcome::Handled,
+            LeaseStatus::Lost => Outcome::LeaseLost { retry_after: self.lease_duration },
         }
     }
 }

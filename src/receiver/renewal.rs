@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::store::{Fenced, IdempotencyStore, Lease};
+use crate::store::{IdempotencyStore, Lease, LeaseStatus};
 
 /// How a receiver keeps a lease alive: up to when, and how it waits.
 #[derive(Clone)]
@@ -38,11 +38,11 @@ impl Renewal {
         &self,
         store: &S,
         lease: &Lease,
-        lease_for: Duration,
+        lease_duration: Duration,
         work: impl Future<Output = T>,
     ) -> Result<T, Lost> {
         let mut work = pin!(work);
-        let mut lost = pin!(self.lost(store, lease, lease_for));
+        let mut lost = pin!(self.lost(store, lease, lease_duration));
         poll_fn(|context| {
             if let Poll::Ready(result) = work.as_mut().poll(context) {
                 return Poll::Ready(Ok(result));
@@ -53,17 +53,17 @@ impl Renewal {
     }
 
     /// Renews the lease until the ceiling, and ends only if it is lost.
-    async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, lease_for: Duration) {
+    async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, lease_duration: Duration) {
         // Thrice a lease, so that a renewal may fail or be late without losing it.
-        let step = (lease_for / 3).max(Duration::from_millis(1));
+        let step = (lease_duration / 3).max(Duration::from_millis(1));
         let mut left = self.ceiling;
         let mut tick = (self.sleep)(step);
-        while left > step && left > lease_for.saturating_sub(step) {
+        while left > step && left > lease_duration.saturating_sub(step) {
             tick.as_mut().await;
             left -= step;
             // The store may take several steps, which count toward the ceiling as well.
             tick = (self.sleep)(step);
-            let mut renewal = pin!(store.renew(lease, lease_for.min(left)));
+            let mut renewal = pin!(store.renew(lease, lease_duration.min(left)));
             let renewed = poll_fn(|context| {
                 while !left.is_zero() && tick.as_mut().poll(context).is_ready() {
                     left = left.saturating_sub(step);
@@ -72,7 +72,7 @@ impl Renewal {
                 renewal.as_mut().poll(context)
             });
             // If the store fails, the lease may yet last until it is back.
-            if let Ok(Fenced::Lost) = renewed.await {
+            if let Ok(LeaseStatus::Lost) = renewed.await {
                 return;
             }
         }

@@ -32,7 +32,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::store::IdempotencyKey;
-use crate::store::{Claim, Fenced, IdempotencyStore, Lease};
+use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus};
 
 /// A lease or a retention that no test outlives.
 const LONG: Duration = Duration::from_secs(600);
@@ -172,8 +172,8 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
     }
 
     /// Claims a key that has to be free.
-    async fn acquire(&self, key: &IdempotencyKey, lease: Duration) -> Result<Lease, Broken> {
-        match self.store.claim(key, lease).await? {
+    async fn acquire(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Lease, Broken> {
+        match self.store.claim(key, lease_duration).await? {
             Claim::Acquired(lease) => Ok(lease),
             other => Err(Broken(format!("the claim of a free key was {other:?}"))),
         }
@@ -234,7 +234,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
     async fn a_completed_key_is_done(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
-        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+        expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)?;
         self.expect_done(&key).await
     }
 
@@ -259,7 +259,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         }
         for key in &keys {
             let lease = self.acquire(key, LONG).await?;
-            expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+            expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)?;
         }
         for key in &keys {
             self.expect_done(key).await?;
@@ -308,16 +308,16 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
     async fn a_stale_lease_cannot_complete(&self) -> Rule {
         let key = fresh_key();
         let (stale, lease) = self.taken_over(&key).await?;
-        expect("a stale complete", self.store.complete(&stale, LONG).await?, Fenced::Lost)?;
+        expect("a stale complete", self.store.complete(&stale, LONG).await?, LeaseStatus::Lost)?;
         self.expect_in_flight(&key).await?;
-        expect("the successor's complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)
+        expect("the successor's complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)
     }
 
     async fn a_stale_lease_cannot_renew(&self) -> Rule {
         let key = fresh_key();
         let stale = self.lapsed(&key).await?;
         let _lease = self.acquire(&key, SHORT).await?;
-        expect("a stale renew", self.store.renew(&stale, LONG).await?, Fenced::Lost)?;
+        expect("a stale renew", self.store.renew(&stale, LONG).await?, LeaseStatus::Lost)?;
         (self.pass)(PAST_SHORT).await;
         self.acquire(&key, LONG).await.map(drop)
     }
@@ -325,7 +325,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
     async fn a_stale_lease_cannot_release(&self) -> Rule {
         let key = fresh_key();
         let (stale, _lease) = self.taken_over(&key).await?;
-        expect("a stale release", self.store.release(&stale).await?, Fenced::Lost)?;
+        expect("a stale release", self.store.release(&stale).await?, LeaseStatus::Lost)?;
         self.expect_in_flight(&key).await
     }
 
@@ -342,15 +342,15 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         }
         (self.pass)(PAST_SHORT).await;
         // On a key each, so that what one call writes cannot hide what the other does.
-        expect("a stale complete", self.store.complete(&stale[0], LONG).await?, Fenced::Lost)?;
-        expect("a stale renew", self.store.renew(&stale[1], LONG).await?, Fenced::Lost)?;
+        expect("a stale complete", self.store.complete(&stale[0], LONG).await?, LeaseStatus::Lost)?;
+        expect("a stale renew", self.store.renew(&stale[1], LONG).await?, LeaseStatus::Lost)?;
         for stale in &stale {
-            expect("a stale release", self.store.release(stale).await?, Fenced::Lost)?;
+            expect("a stale release", self.store.release(stale).await?, LeaseStatus::Lost)?;
         }
-        expect("the successor's renew", self.store.renew(&lapsed[1], LONG).await?, Fenced::Applied)?;
+        expect("the successor's renew", self.store.renew(&lapsed[1], LONG).await?, LeaseStatus::Applied)?;
         for lapsed in &lapsed {
             let fenced = self.store.complete(lapsed, LONG).await?;
-            expect("the successor's complete", fenced, Fenced::Applied)?;
+            expect("the successor's complete", fenced, LeaseStatus::Applied)?;
         }
         Ok(())
     }
@@ -359,33 +359,41 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let key = fresh_key();
         let (stale, lease) = self.taken_over(&key).await?;
         let _ = self.store.release(&lease).await?;
-        expect("a stale complete after a release", self.store.complete(&stale, LONG).await?, Fenced::Lost)?;
+        expect(
+            "a stale complete after a release",
+            self.store.complete(&stale, LONG).await?,
+            LeaseStatus::Lost,
+        )?;
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, SHORT).await?;
         (self.pass)(PAST_SHORT).await;
-        expect("a stale complete after a retention", self.store.complete(&stale, LONG).await?, Fenced::Lost)?;
-        expect("a stale renew after a retention", self.store.renew(&stale, LONG).await?, Fenced::Lost)?;
+        expect(
+            "a stale complete after a retention",
+            self.store.complete(&stale, LONG).await?,
+            LeaseStatus::Lost,
+        )?;
+        expect("a stale renew after a retention", self.store.renew(&stale, LONG).await?, LeaseStatus::Lost)?;
         self.acquire(&key, LONG).await.map(drop)
     }
 
     async fn a_lapsed_lease_that_nobody_took_can_complete(&self) -> Rule {
         let key = fresh_key();
         let lease = self.lapsed(&key).await?;
-        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+        expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)?;
         self.expect_done(&key).await
     }
 
     async fn a_lapsed_lease_that_nobody_took_can_renew(&self) -> Rule {
         let key = fresh_key();
         let lease = self.lapsed(&key).await?;
-        expect("renew", self.store.renew(&lease, LONG).await?, Fenced::Applied)?;
+        expect("renew", self.store.renew(&lease, LONG).await?, LeaseStatus::Applied)?;
         self.expect_in_flight(&key).await
     }
 
     async fn a_released_key_is_acquired_at_once(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
-        expect("release", self.store.release(&lease).await?, Fenced::Applied)?;
+        expect("release", self.store.release(&lease).await?, LeaseStatus::Applied)?;
         self.acquire(&key, LONG).await.map(drop)
     }
 
@@ -393,9 +401,9 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.release(&lease).await?;
-        expect("complete after release", self.store.complete(&lease, LONG).await?, Fenced::Lost)?;
-        expect("renew after release", self.store.renew(&lease, LONG).await?, Fenced::Lost)?;
-        expect("release after release", self.store.release(&lease).await?, Fenced::Lost)?;
+        expect("complete after release", self.store.complete(&lease, LONG).await?, LeaseStatus::Lost)?;
+        expect("renew after release", self.store.renew(&lease, LONG).await?, LeaseStatus::Lost)?;
+        expect("release after release", self.store.release(&lease).await?, LeaseStatus::Lost)?;
         self.acquire(&key, LONG).await.map(drop)
     }
 
@@ -403,24 +411,24 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, LONG).await?;
-        expect("release after complete", self.store.release(&lease).await?, Fenced::Lost)?;
+        expect("release after complete", self.store.release(&lease).await?, LeaseStatus::Lost)?;
         self.expect_done(&key).await
     }
 
     async fn renew_prolongs_a_lease(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, SHORT).await?;
-        expect("renew", self.store.renew(&lease, LONG).await?, Fenced::Applied)?;
+        expect("renew", self.store.renew(&lease, LONG).await?, LeaseStatus::Applied)?;
         (self.pass)(PAST_SHORT).await;
         self.expect_in_flight(&key).await?;
-        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)
+        expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)
     }
 
     async fn renew_does_not_bring_back_a_done_key(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, LONG).await?;
-        expect("renew after complete", self.store.renew(&lease, SHORT).await?, Fenced::Lost)?;
+        expect("renew after complete", self.store.renew(&lease, SHORT).await?, LeaseStatus::Lost)?;
         (self.pass)(PAST_SHORT).await;
         self.expect_done(&key).await
     }
@@ -429,7 +437,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, LONG).await?;
-        expect("complete again", self.store.complete(&lease, LONG).await?, Fenced::Applied)?;
+        expect("complete again", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)?;
         self.expect_done(&key).await
     }
 
@@ -449,8 +457,8 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         // Nothing of its being done is left: the new claim is a claim like any other.
         let again = self.acquire(&key, LONG).await?;
         self.expect_in_flight(&key).await?;
-        expect("the old lease's complete", self.store.complete(&lease, LONG).await?, Fenced::Lost)?;
-        expect("release", self.store.release(&again).await?, Fenced::Applied)?;
+        expect("the old lease's complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Lost)?;
+        expect("release", self.store.release(&again).await?, LeaseStatus::Applied)?;
         self.acquire(&key, LONG).await.map(drop)
     }
 
@@ -458,8 +466,8 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let key = fresh_key();
         let (stale, lease) = self.taken_over(&key).await?;
         let _ = self.store.complete(&lease, LONG).await?;
-        expect("a stale complete", self.store.complete(&stale, SHORT).await?, Fenced::Lost)?;
-        expect("a stale release", self.store.release(&stale).await?, Fenced::Lost)?;
+        expect("a stale complete", self.store.complete(&stale, SHORT).await?, LeaseStatus::Lost)?;
+        expect("a stale release", self.store.release(&stale).await?, LeaseStatus::Lost)?;
         (self.pass)(PAST_SHORT).await;
         self.expect_done(&key).await
     }
@@ -471,11 +479,11 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let _ = self.store.forget(key.as_str()).await?;
         let claimed = self.acquire(&key, LONG).await?;
         let _ = self.store.forget(key.as_str()).await?;
-        expect("complete after forget", self.store.complete(&claimed, LONG).await?, Fenced::Lost)?;
+        expect("complete after forget", self.store.complete(&claimed, LONG).await?, LeaseStatus::Lost)?;
         let _newest = self.acquire(&key, LONG).await?;
         for stale in [&done, &claimed] {
-            expect("a stale complete", self.store.complete(stale, LONG).await?, Fenced::Lost)?;
-            expect("a stale release", self.store.release(stale).await?, Fenced::Lost)?;
+            expect("a stale complete", self.store.complete(stale, LONG).await?, LeaseStatus::Lost)?;
+            expect("a stale release", self.store.release(stale).await?, LeaseStatus::Lost)?;
         }
         self.expect_in_flight(&key).await
     }
@@ -484,12 +492,16 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let key = fresh_key();
         let live = self.acquire(&key, LONG).await?;
         let _ = self.store.forget(key.as_str()).await?;
-        expect("complete after forget", self.store.complete(&live, LONG).await?, Fenced::Lost)?;
+        expect("complete after forget", self.store.complete(&live, LONG).await?, LeaseStatus::Lost)?;
         let lapsed = self.lapsed(&key).await?;
         // Whether it says that a lapsed claim was there is its own affair.
         let _ = self.store.forget(key.as_str()).await?;
-        expect("a lapsed complete after forget", self.store.complete(&lapsed, LONG).await?, Fenced::Lost)?;
-        expect("a lapsed renew after forget", self.store.renew(&lapsed, LONG).await?, Fenced::Lost)?;
+        expect(
+            "a lapsed complete after forget",
+            self.store.complete(&lapsed, LONG).await?,
+            LeaseStatus::Lost,
+        )?;
+        expect("a lapsed renew after forget", self.store.renew(&lapsed, LONG).await?, LeaseStatus::Lost)?;
         self.acquire(&key, LONG).await.map(drop)
     }
 
@@ -511,15 +523,15 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let refused = self.store.complete(&lease, Duration::ZERO).await.is_err();
         hold(refused, || "a retention of no time was taken".to_owned())?;
         self.expect_in_flight(&key).await?;
-        expect("complete", self.store.complete(&lease, LONG).await?, Fenced::Applied)
+        expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)
     }
 
     async fn the_longest_durations_are_taken(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, Duration::MAX).await?;
         self.expect_in_flight(&key).await?;
-        expect("renew", self.store.renew(&lease, Duration::MAX).await?, Fenced::Applied)?;
-        expect("complete", self.store.complete(&lease, Duration::MAX).await?, Fenced::Applied)?;
+        expect("renew", self.store.renew(&lease, Duration::MAX).await?, LeaseStatus::Applied)?;
+        expect("complete", self.store.complete(&lease, Duration::MAX).await?, LeaseStatus::Applied)?;
         self.expect_done(&key).await
     }
 }

@@ -16,7 +16,7 @@ use crate::store::PolicyError;
 ///
 /// - **A claim is one atomic step.** Of any number of claims of a key at once, one is acquired.
 /// - **Every claim has a token of its own**, and `complete`, `release` and `renew` change nothing
-///   unless the key still has that token: they are [`Fenced::Lost`]. A handler that stalled past its
+///   unless the key still has that token: they are [`LeaseStatus::Lost`]. A handler that stalled past its
 ///   lease can thus not undo what its successor did.
 /// - A lease that has lapsed is taken over by the next claim. Until then it still is the key's, and
 ///   `complete` and `renew` still apply.
@@ -27,17 +27,17 @@ use crate::store::PolicyError;
 /// - Time is the store's, not the caller's. Zero durations are refused.
 /// - A key is at most [`IdempotencyKey::MAX_LEN`] bytes, and compared byte by byte.
 ///
-/// The traits for `&S`, `Box<S>` and `Arc<S>` come with this one; for `dyn`, see [`ErasedStore`].
+/// The traits for `&S`, `Box<S>` and `Arc<S>` come with this one; for `dyn`, see [`DynIdempotencyStore`].
 ///
 /// ```
 /// use std::time::Duration;
-/// use countersign::{IdempotencyKey, IdempotencyStore, store::{Claim, Fenced}};
+/// use countersign::{IdempotencyKey, IdempotencyStore, store::{Claim, LeaseStatus}};
 ///
 /// async fn by_hand<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) -> Result<(), S::Error> {
 ///     match store.claim(key, Duration::from_secs(30)).await? {
 ///         Claim::Acquired(lease) => {
 ///             // … handle it, and then:
-///             if store.complete(&lease, Duration::from_secs(7 * 86_400)).await? == Fenced::Lost {
+///             if store.complete(&lease, Duration::from_secs(7 * 86_400)).await? == LeaseStatus::Lost {
 ///                 // It took longer than the lease, and another has begun to handle it.
 ///             }
 ///         }
@@ -58,34 +58,34 @@ pub trait IdempotencyStore: Send + Sync {
     fn claim(
         &self,
         key: &IdempotencyKey,
-        lease: Duration,
+        lease_duration: Duration,
     ) -> impl Future<Output = Result<Claim, Self::Error>> + Send;
 
-    /// Marks the lease's key done, to be remembered for `retain`.
+    /// Marks the lease's key done, to be remembered for `retention`.
     ///
     /// # Errors
     /// The store's own; the key may be done or not, and `complete` may be called again.
     fn complete(
         &self,
         lease: &Lease,
-        retain: Duration,
-    ) -> impl Future<Output = Result<Fenced, Self::Error>> + Send;
+        retention: Duration,
+    ) -> impl Future<Output = Result<LeaseStatus, Self::Error>> + Send;
 
     /// Gives the lease's key back, so that the next delivery handles it at once.
     ///
     /// # Errors
     /// The store's own; at the latest, the lease lapses.
-    fn release(&self, lease: &Lease) -> impl Future<Output = Result<Fenced, Self::Error>> + Send;
+    fn release(&self, lease: &Lease) -> impl Future<Output = Result<LeaseStatus, Self::Error>> + Send;
 
-    /// Makes the lease last for `lease_for` from now.
+    /// Makes the lease last for `lease_duration` from now.
     ///
     /// # Errors
     /// The store's own; the lease may be renewed or not.
     fn renew(
         &self,
         lease: &Lease,
-        lease_for: Duration,
-    ) -> impl Future<Output = Result<Fenced, Self::Error>> + Send;
+        lease_duration: Duration,
+    ) -> impl Future<Output = Result<LeaseStatus, Self::Error>> + Send;
 
     /// Forgets the key, whatever its state, and says whether it was claimed or done: for an operator
     /// who wants an event handled again. It takes text, as logs show it ([`IdempotencyKey::as_str`]).
@@ -115,14 +115,14 @@ pub enum Claim {
 /// What came of a write under a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Fenced {
+pub enum LeaseStatus {
     /// It was written.
     Applied,
     /// The lease is not the key's any more, and nothing was written.
     Lost,
 }
 
-impl Fenced {
+impl LeaseStatus {
     /// For a store whose write says how many rows it changed.
     pub fn applied_if(changed: bool) -> Self {
         if changed { Self::Applied } else { Self::Lost }
@@ -179,20 +179,20 @@ macro_rules! store_behind {
         impl<S: IdempotencyStore + ?Sized> IdempotencyStore for $pointer {
             type Error = S::Error;
 
-            async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, S::Error> {
-                self.deref().claim(key, lease).await
+            async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, S::Error> {
+                self.deref().claim(key, lease_duration).await
             }
 
-            async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, S::Error> {
-                self.deref().complete(lease, retain).await
+            async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, S::Error> {
+                self.deref().complete(lease, retention).await
             }
 
-            async fn release(&self, lease: &Lease) -> Result<Fenced, S::Error> {
+            async fn release(&self, lease: &Lease) -> Result<LeaseStatus, S::Error> {
                 self.deref().release(lease).await
             }
 
-            async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, S::Error> {
-                self.deref().renew(lease, lease_for).await
+            async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, S::Error> {
+                self.deref().renew(lease, lease_duration).await
             }
 
             async fn forget(&self, key: &str) -> Result<bool, S::Error> {

@@ -7,92 +7,92 @@ use std::time::Duration;
 
 use crate::error::BoxError;
 use crate::store::IdempotencyKey;
-use crate::store::{Claim, Fenced, IdempotencyStore, Lease};
+use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus};
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ErasedError>> + Send + 'a>>;
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DynStoreError>> + Send + 'a>>;
 
 /// The twin of [`IdempotencyStore`] that can be a trait object, so that the store can be chosen
-/// when the program runs. Every store is one, and `Arc<dyn ErasedStore>` is a store again; each call
+/// when the program runs. Every store is one, and `Arc<dyn DynIdempotencyStore>` is a store again; each call
 /// costs an allocation.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr, store::ErasedStore};
+/// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr, store::DynIdempotencyStore};
 ///
-/// let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new());
+/// let store: Arc<dyn DynIdempotencyStore> = Arc::new(MemoryStore::new());
 /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
 /// let receiver = Receiver::new(webhook, store);
 /// # Ok(()) }
 /// ```
-pub trait ErasedStore: Send + Sync {
+pub trait DynIdempotencyStore: Send + Sync {
     /// [`IdempotencyStore::claim`].
-    fn erased_claim<'a>(&'a self, key: &'a IdempotencyKey, lease: Duration) -> Answer<'a, Claim>;
+    fn dyn_claim<'a>(&'a self, key: &'a IdempotencyKey, lease_duration: Duration) -> Answer<'a, Claim>;
 
     /// [`IdempotencyStore::complete`].
-    fn erased_complete<'a>(&'a self, lease: &'a Lease, retain: Duration) -> Answer<'a, Fenced>;
+    fn dyn_complete<'a>(&'a self, lease: &'a Lease, retention: Duration) -> Answer<'a, LeaseStatus>;
 
     /// [`IdempotencyStore::release`].
-    fn erased_release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Fenced>;
+    fn dyn_release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, LeaseStatus>;
 
     /// [`IdempotencyStore::renew`].
-    fn erased_renew<'a>(&'a self, lease: &'a Lease, lease_for: Duration) -> Answer<'a, Fenced>;
+    fn dyn_renew<'a>(&'a self, lease: &'a Lease, lease_duration: Duration) -> Answer<'a, LeaseStatus>;
 
     /// [`IdempotencyStore::forget`].
-    fn erased_forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool>;
+    fn dyn_forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool>;
 }
 
-impl<S: IdempotencyStore> ErasedStore for S {
-    fn erased_claim<'a>(&'a self, key: &'a IdempotencyKey, lease: Duration) -> Answer<'a, Claim> {
-        Box::pin(async move { self.claim(key, lease).await.map_err(ErasedError::new) })
+impl<S: IdempotencyStore> DynIdempotencyStore for S {
+    fn dyn_claim<'a>(&'a self, key: &'a IdempotencyKey, lease_duration: Duration) -> Answer<'a, Claim> {
+        Box::pin(async move { self.claim(key, lease_duration).await.map_err(DynStoreError::new) })
     }
 
-    fn erased_complete<'a>(&'a self, lease: &'a Lease, retain: Duration) -> Answer<'a, Fenced> {
-        Box::pin(async move { self.complete(lease, retain).await.map_err(ErasedError::new) })
+    fn dyn_complete<'a>(&'a self, lease: &'a Lease, retention: Duration) -> Answer<'a, LeaseStatus> {
+        Box::pin(async move { self.complete(lease, retention).await.map_err(DynStoreError::new) })
     }
 
-    fn erased_release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, Fenced> {
-        Box::pin(async move { self.release(lease).await.map_err(ErasedError::new) })
+    fn dyn_release<'a>(&'a self, lease: &'a Lease) -> Answer<'a, LeaseStatus> {
+        Box::pin(async move { self.release(lease).await.map_err(DynStoreError::new) })
     }
 
-    fn erased_renew<'a>(&'a self, lease: &'a Lease, lease_for: Duration) -> Answer<'a, Fenced> {
-        Box::pin(async move { self.renew(lease, lease_for).await.map_err(ErasedError::new) })
+    fn dyn_renew<'a>(&'a self, lease: &'a Lease, lease_duration: Duration) -> Answer<'a, LeaseStatus> {
+        Box::pin(async move { self.renew(lease, lease_duration).await.map_err(DynStoreError::new) })
     }
 
-    fn erased_forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
-        Box::pin(async move { self.forget(key).await.map_err(ErasedError::new) })
+    fn dyn_forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move { self.forget(key).await.map_err(DynStoreError::new) })
     }
 }
 
-impl IdempotencyStore for dyn ErasedStore + '_ {
-    type Error = ErasedError;
+impl IdempotencyStore for dyn DynIdempotencyStore + '_ {
+    type Error = DynStoreError;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, ErasedError> {
-        self.erased_claim(key, lease).await
+    async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, DynStoreError> {
+        self.dyn_claim(key, lease_duration).await
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, ErasedError> {
-        self.erased_complete(lease, retain).await
+    async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, DynStoreError> {
+        self.dyn_complete(lease, retention).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<Fenced, ErasedError> {
-        self.erased_release(lease).await
+    async fn release(&self, lease: &Lease) -> Result<LeaseStatus, DynStoreError> {
+        self.dyn_release(lease).await
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, ErasedError> {
-        self.erased_renew(lease, lease_for).await
+    async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, DynStoreError> {
+        self.dyn_renew(lease, lease_duration).await
     }
 
-    async fn forget(&self, key: &str) -> Result<bool, ErasedError> {
-        self.erased_forget(key).await
+    async fn forget(&self, key: &str) -> Result<bool, DynStoreError> {
+        self.dyn_forget(key).await
     }
 }
 
 /// The error of a store whose type is erased: it displays as that store's error, which is its
-/// [`get_ref`](ErasedError::get_ref).
-pub struct ErasedError(BoxError);
+/// [`get_ref`](DynStoreError::get_ref).
+pub struct DynStoreError(BoxError);
 
-impl ErasedError {
+impl DynStoreError {
     fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(error.into())
     }
@@ -108,27 +108,21 @@ impl ErasedError {
     pub fn code(&self) -> &'static str {
         "store_failed"
     }
-
-    /// Always 503: nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
-    }
 }
 
-impl fmt::Debug for ErasedError {
+impl fmt::Debug for DynStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl fmt::Display for ErasedError {
+impl fmt::Display for DynStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for ErasedError {
+impl std::error::Error for DynStoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source()
     }

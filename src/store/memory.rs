@@ -21,7 +21,7 @@ use std::sync::{
 
 use crate::store::IdempotencyKey;
 use crate::store::PolicyError;
-use crate::store::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
+use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_duration, check_retention};
 
 /// A store in the memory of this process: for tests, and for a service of one process for which it
 /// is no harm to handle an event again after a restart.
@@ -110,12 +110,6 @@ impl MemoryStoreError {
             Self::Full { .. } => "store_full",
             Self::Policy(error) => error.code(),
         }
-    }
-
-    /// Always 503: nothing was claimed, so nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
     }
 }
 
@@ -237,14 +231,14 @@ impl MemoryStore {
     }
 
     /// A claim, unless the key is new and the store is full.
-    fn try_claim(&self, key: &IdempotencyKey, lease: Duration) -> Option<Claim> {
+    fn try_claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Option<Claim> {
         let mut guard = self.keys_with(key.as_str());
         let keys = &mut *guard;
         let now = self.now();
         // Some for each that comes, so that the expired ones become fewer.
         self.drop_expired(keys, now.saturating_sub(nanos(Self::LINGER)), 4);
         let claim = keys.newest + Self::SHARDS;
-        let deadline = now.saturating_add(nanos(lease));
+        let deadline = now.saturating_add(nanos(lease_duration));
         let claimed = Entry { deadline, claim };
         match keys.entries.entry(key.shared()) {
             Occupied(place) if place.get().deadline > now => {
@@ -278,7 +272,7 @@ impl MemoryStore {
     }
 
     /// Does `write` to the lease's entry, if it still is the lease's.
-    fn fenced(&self, lease: &Lease, write: impl FnOnce(&mut Entry, Nanos) -> Fenced) -> Fenced {
+    fn fenced(&self, lease: &Lease, write: impl FnOnce(&mut Entry, Nanos) -> LeaseStatus) -> LeaseStatus {
         let mut guard = self.keys_with(lease.key().as_str());
         let keys = &mut *guard;
         match keys.entries.get_mut(lease.key().as_str()) {
@@ -288,7 +282,7 @@ impl MemoryStore {
                 defer(&mut keys.deadlines, lease.key(), before, entry.deadline);
                 fenced
             }
-            _ => Fenced::Lost,
+            _ => LeaseStatus::Lost,
         }
     }
 
@@ -359,47 +353,47 @@ impl Default for MemoryStore {
 impl IdempotencyStore for MemoryStore {
     type Error = MemoryStoreError;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, MemoryStoreError> {
-        check_lease_duration(lease)?;
+    async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, MemoryStoreError> {
+        check_lease_duration(lease_duration)?;
         loop {
             // First, since a claim of a key that is there needs no place.
-            if let Some(claim) = self.try_claim(key, lease) {
+            if let Some(claim) = self.try_claim(key, lease_duration) {
                 return Ok(claim);
             }
             // Others may take the place that was made. Each round drops a key, so there is an end.
             if !self.make_place(key) {
-                let claim = self.try_claim(key, lease);
+                let claim = self.try_claim(key, lease_duration);
                 return claim.ok_or(MemoryStoreError::Full { capacity: self.capacity });
             }
         }
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, MemoryStoreError> {
-        check_retention(retain)?;
+    async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, MemoryStoreError> {
+        check_retention(retention)?;
         Ok(self.fenced(lease, |entry, now| {
             entry.claim |= Entry::DONE;
-            entry.deadline = now.saturating_add(nanos(retain));
-            Fenced::Applied
+            entry.deadline = now.saturating_add(nanos(retention));
+            LeaseStatus::Applied
         }))
     }
 
-    async fn release(&self, lease: &Lease) -> Result<Fenced, MemoryStoreError> {
+    async fn release(&self, lease: &Lease) -> Result<LeaseStatus, MemoryStoreError> {
         let mut keys = self.keys_with(lease.key().as_str());
         let entry = keys.entries.get(lease.key().as_str());
         let released = entry.is_some_and(|entry| !entry.is_done() && self.is_held(entry, lease));
         if released {
             self.remove(&mut keys, lease.key().as_str());
         }
-        Ok(Fenced::applied_if(released))
+        Ok(LeaseStatus::applied_if(released))
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, MemoryStoreError> {
-        check_lease_duration(lease_for)?;
+    async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, MemoryStoreError> {
+        check_lease_duration(lease_duration)?;
         Ok(self.fenced(lease, |entry, now| {
             if !entry.is_done() {
-                entry.deadline = now.saturating_add(nanos(lease_for));
+                entry.deadline = now.saturating_add(nanos(lease_duration));
             }
-            Fenced::applied_if(!entry.is_done())
+            LeaseStatus::applied_if(!entry.is_done())
         }))
     }
 

@@ -27,8 +27,8 @@ mod idempotency_key;
 mod memory;
 mod policy_error;
 
-pub use contract::{Claim, Fenced, IdempotencyStore, Lease, check_lease_duration, check_retention};
-pub use dyn_store::{ErasedError, ErasedStore};
+pub use contract::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_duration, check_retention};
+pub use dyn_store::{DynIdempotencyStore, DynStoreError};
 pub use idempotency_key::IdempotencyKey;
 #[cfg(feature = "tracing")]
 pub(crate) use idempotency_key::is_short_and_plain;

@@ -86,9 +86,9 @@ impl<P: Provider> Webhook<P> {
     /// Keys are apart, and the room in a store is not: give each tenant a [`MemoryStore`](crate::MemoryStore) of its
     /// own, or take a durable store.
     ///
-    /// For a tenant that does not exist, take [`Secrets::of_nobody`]. To look the secrets up only for a request with a
+    /// For a tenant that does not exist, take [`Secrets::reject_all`]. To look the secrets up only for a request with a
     /// well-formed signature, verify with the adapters' `verify_request_with`; without an adapter, call
-    /// [`start`](Webhook::start) of a webhook of nobody before the lookup: it checks the head alone.
+    /// [`start`](Webhook::begin) of a webhook of nobody before the lookup: it checks the head alone.
     #[must_use]
     pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into().into());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::common::{NEWEST, OLDER, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{Quote3d, ThreeQpr};
-use countersign::store::{Claim, Fenced, Lease};
+use countersign::store::{Claim, Lease, LeaseStatus};
 use countersign::{
     Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Receiver, Secret, Secrets, Webhook,
 };
@@ -169,14 +169,14 @@ async fn every_outcome_is_one_event_with_its_code() {
     let logged = log.one();
     assert!(logged.is(Level::ERROR, "store_unavailable"));
     assert!(logged.span.unwrap()["cause"].contains("full"));
-    let impossible = receiver(MemoryStore::new()).with_lease(Duration::ZERO);
+    let impossible = receiver(MemoryStore::new()).with_lease_duration(Duration::ZERO);
     handle(&impossible, Ok(())).await;
     assert!(log.one().is(Level::ERROR, "store_unavailable"));
 
     let headers = signed(ours.webhook(), THREEQPR.as_bytes());
     let delivery = ours.webhook().verify(&headers, THREEQPR.as_bytes()).unwrap();
     let ours = receiver(MemoryStore::new());
-    let lost = async |_: Delivery<'_, ThreeQpr>, _: &Lease| Ok::<_, Error>(Fenced::Lost);
+    let lost = async |_: Delivery<'_, ThreeQpr>, _: &Lease| Ok::<_, Error>(LeaseStatus::Lost);
     let _ = ours.handle_with_lease(delivery, lost).await;
     assert!(log.one().is(Level::WARN, "lease_lost"));
 
@@ -211,16 +211,16 @@ impl IdempotencyStore for Quoting {
         Ok(Claim::Acquired(Lease::new(key.clone(), [7; 16])))
     }
 
-    async fn complete(&self, _: &Lease, _: Duration) -> Result<Fenced, Quote> {
-        Ok(Fenced::Applied)
+    async fn complete(&self, _: &Lease, _: Duration) -> Result<LeaseStatus, Quote> {
+        Ok(LeaseStatus::Applied)
     }
 
-    async fn release(&self, _: &Lease) -> Result<Fenced, Quote> {
-        Ok(Fenced::Applied)
+    async fn release(&self, _: &Lease) -> Result<LeaseStatus, Quote> {
+        Ok(LeaseStatus::Applied)
     }
 
-    async fn renew(&self, _: &Lease, _: Duration) -> Result<Fenced, Quote> {
-        Ok(Fenced::Applied)
+    async fn renew(&self, _: &Lease, _: Duration) -> Result<LeaseStatus, Quote> {
+        Ok(LeaseStatus::Applied)
     }
 
     async fn forget(&self, _: &str) -> Result<bool, Quote> {
@@ -355,7 +355,7 @@ async fn a_delivery_that_is_verified_is_told_to_a_debugger_and_an_older_secret_t
 async fn a_refusal_names_the_tenant_unless_it_is_only_what_a_stranger_called_it() {
     let log = Log::start();
     let somebody = webhook::<ThreeQpr>().with_tenant("acme");
-    let nobody = Webhook::<ThreeQpr>::new(Secrets::of_nobody()).with_tenant("confidential");
+    let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all()).with_tenant("confidential");
     for (webhook, tenant) in [(somebody, Some("acme")), (nobody, None)] {
         assert!(webhook.verify(&HeaderMap::new(), b"").is_err());
         assert_eq!(log.one().fields.get("tenant").map(|name| &**name), tenant);

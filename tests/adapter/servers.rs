@@ -51,7 +51,7 @@ impl App {
             threeqpr: webhook(),
             receiver: Arc::new(Receiver::new(webhook(), MemoryStore::new().with_capacity(STORE_CAPACITY))),
             handled: AtomicUsize::new(0),
-            tenants: Webhook::new(Secrets::of_nobody()),
+            tenants: Webhook::new(Secrets::reject_all()),
             lookups: AtomicUsize::new(0),
         })
     }
@@ -93,7 +93,7 @@ impl App {
         let secrets = match tenant {
             "outage" => return Err(Error::secret_unavailable(io::Error::other("no database"))),
             "acme" | "globex" | "aging" => Secrets::new(tenants_secret(tenant)),
-            _ => Secrets::of_nobody(),
+            _ => Secrets::reject_all(),
         };
         let webhook = Webhook::new(secrets).with_tenant(tenant);
         Ok(if tenant == "aging" { webhook.with_max_age(Duration::from_secs(3_600)) } else { webhook })

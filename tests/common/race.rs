@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::store::{Claim, Fenced, conformance};
+use countersign::store::{Claim, LeaseStatus, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use tokio::sync::Barrier;
 
@@ -26,7 +26,7 @@ where
             barrier.wait().await;
             let claim = store.claim(&key, LEASE).await.unwrap();
             if let (Claim::Acquired(lease), true) = (&claim, completes) {
-                assert_eq!(store.complete(lease, LEASE).await.unwrap(), Fenced::Applied);
+                assert_eq!(store.complete(lease, LEASE).await.unwrap(), LeaseStatus::Applied);
             }
             claim
         })

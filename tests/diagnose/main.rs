@@ -158,7 +158,7 @@ fn what_is_striking_without_proof_is_a_hint() {
         assert_eq!(text.contains("most likely"), hints.is_empty(), "{text}");
         assert!(!text.contains("no secret makes"), "{text}");
     }
-    let nobody = Diagnoser::<ThreeQpr>::new(Secrets::of_nobody()).diagnose([wrong], BODY);
+    let nobody = Diagnoser::<ThreeQpr>::new(Secrets::reject_all()).diagnose([wrong], BODY);
     assert_eq!(nobody.hints(), [Hint::NoSecret]);
 }
 

@@ -55,7 +55,7 @@ fn within(before: &str, document: &[u8], after: &str) -> Vec<u8> {
 fn told<P: Provider + Default>(body: &[u8]) -> &'static str {
     let webhook = webhook::<P>();
     let headers = signed(&webhook, body);
-    let mut incoming = webhook.start(&headers).unwrap();
+    let mut incoming = webhook.begin(&headers).unwrap();
     let in_pieces = incoming.update(body).and_then(|()| incoming.finish());
     let delivery = match webhook.verify(&headers, body) {
         Ok(delivery) => delivery,

@@ -15,7 +15,7 @@ use crate::common::servers::{Server, missing};
 use crate::common::{THREEQPR, webhook};
 use bytes::Bytes;
 use countersign::provider::ThreeQpr;
-use countersign::store::{Claim, Fenced, conformance::fresh_key};
+use countersign::store::{Claim, LeaseStatus, conformance::fresh_key};
 use countersign::{IdempotencyStore, MemoryStore};
 use countersign_redis::redis::{self, aio::MultiplexedConnection};
 use countersign_sqlx::PostgresStore;
@@ -376,7 +376,7 @@ async fn setter() {
     let (claimed, done, lapsing) = (fresh_key(), fresh_key(), fresh_key());
     let Claim::Acquired(lease) = store.claim(&claimed, LEASE).await.unwrap() else { panic!() };
     let Claim::Acquired(other) = store.claim(&done, LEASE).await.unwrap() else { panic!() };
-    assert_eq!(store.complete(&other, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&other, RETENTION).await.unwrap(), LeaseStatus::Applied);
     for skew in SKEWS.into_iter().chain([7_200, -7_200]) {
         std::fs::write(&file, format!("{skew:+}s")).unwrap();
         assert!((now() - start - skew).abs() < 600, "the clock was not set");
@@ -386,6 +386,6 @@ async fn setter() {
         let Claim::Acquired(_) = store.claim(&lapsing, TICK).await.unwrap() else { panic!() };
         sleep(2 * TICK).await;
     }
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     println!("its clock was set");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::common::{NOWTOPRINT, QUOTE3D, headers, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::store::{Claim, ErasedStore, Fenced, Lease, MemoryStoreError};
+use countersign::store::{Claim, DynIdempotencyStore, Lease, LeaseStatus, MemoryStoreError};
 use countersign::{
     Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver,
     UnknownEvent, Webhook,
@@ -88,22 +88,22 @@ impl Faulty {
 impl IdempotencyStore for Faulty {
     type Error = io::Error;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> io::Result<Claim> {
+    async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> io::Result<Claim> {
         self.call(self.fail_claim)?;
         self.store.claim(key, lease).await.map_err(io::Error::other)
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> io::Result<Fenced> {
+    async fn complete(&self, lease: &Lease, retention: Duration) -> io::Result<LeaseStatus> {
         self.call(self.fail_complete)?;
         self.store.complete(lease, retain).await.map_err(io::Error::other)
     }
 
-    async fn release(&self, lease: &Lease) -> io::Result<Fenced> {
+    async fn release(&self, lease: &Lease) -> io::Result<LeaseStatus> {
         self.call(self.fail_release)?;
         self.store.release(lease).await.map_err(io::Error::other)
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> io::Result<Fenced> {
+    async fn renew(&self, lease: &Lease, lease_duration: Duration) -> io::Result<LeaseStatus> {
         self.renewals.lock().unwrap().push(lease_for);
         self.call(self.fail_renew)?;
         if let Some((clock, time)) = &self.renewing {
@@ -259,7 +259,7 @@ async fn a_store_that_fails_is_503_and_nothing_is_acknowledged() {
 #[tokio::test]
 async fn a_handler_that_outlasts_its_lease_is_not_acknowledged_once_another_has_begun() {
     let store = Arc::new(MemoryStore::new());
-    let slow = receiver(Arc::clone(&store)).with_lease(Duration::from_millis(50));
+    let slow = receiver(Arc::clone(&store)).with_lease_duration(Duration::from_millis(50));
     let next = receiver(Arc::clone(&store));
     let outcome = receive(&slow, async |_| {
         tokio::time::sleep(Duration::from_millis(150)).await;
@@ -273,7 +273,7 @@ async fn a_handler_that_outlasts_its_lease_is_not_acknowledged_once_another_has_
 
 #[tokio::test]
 async fn a_handler_that_outlasts_its_lease_is_acknowledged_if_nobody_else_began() {
-    let receiver = receiver(MemoryStore::new()).with_lease(Duration::from_millis(10));
+    let receiver = receiver(MemoryStore::new()).with_lease_duration(Duration::from_millis(10));
     let outcome = receive(&receiver, async |_| {
         tokio::time::sleep(Duration::from_millis(50)).await;
         Ok(())
@@ -284,7 +284,7 @@ async fn a_handler_that_outlasts_its_lease_is_acknowledged_if_nobody_else_began(
 
 #[tokio::test]
 async fn a_dropped_handler_leaves_the_claim_to_its_lease() {
-    let receiver = receiver(MemoryStore::new()).with_lease(Duration::from_millis(200));
+    let receiver = receiver(MemoryStore::new()).with_lease_duration(Duration::from_millis(200));
     {
         // The client hangs up while the handler runs.
         let mut future = pin!(receive(&receiver, async |_| std::future::pending().await));
@@ -306,7 +306,7 @@ async fn a_done_key_is_remembered_for_the_retention_and_a_claimed_one_for_the_le
     let clock = Arc::clone(&seconds);
     let store = MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
     let given = (Duration::from_secs(LEASE), Duration::from_secs(RETENTION));
-    let told = receiver(&store).with_lease(given.0).with_retention(given.1);
+    let told = receiver(&store).with_lease_duration(given.0).with_retention(given.1);
     // Unless told otherwise: a minute and a week.
     let untold = receiver(&store);
     for (receiver, lease, retention) in [(&told, LEASE, RETENTION), (&untold, 60, 7 * 86_400)] {
@@ -330,7 +330,7 @@ async fn a_done_key_is_remembered_for_the_retention_and_a_claimed_one_for_the_le
 async fn a_renewed_lease_outlasts_a_long_handler_up_to_the_ceiling() {
     let store = Arc::new(MemoryStore::new());
     let renewing = receiver(Arc::clone(&store))
-        .with_lease(Duration::from_millis(150))
+        .with_lease_duration(Duration::from_millis(150))
         .with_renewal(Duration::from_millis(900), tokio::time::sleep);
     let other = receiver(Arc::clone(&store));
     let outcome = receive(&renewing, async |_| {
@@ -365,7 +365,7 @@ async fn what_renewals_take_counts_toward_the_ceiling_but_for_the_last() {
         let renewing = Some((clock.clone(), Duration::from_secs(takes)));
         let store = MemoryStore::new().with_clock(move || read.now());
         let receiver = receiver(Faulty { store, renewing, ..Faulty::default() })
-            .with_lease(MINUTE / 2)
+            .with_lease_duration(MINUTE / 2)
             .with_renewal(Duration::from_secs(CEILING), move |time| wait.sleep(time, lazy));
         let headers = signed(receiver.webhook(), body);
         let key = receiver.webhook().verify(&headers, body).unwrap().idempotency_key();
@@ -406,8 +406,9 @@ async fn renewals_are_due_every_third_of_the_lease_and_none_is_for_longer_than_t
             assert_eq!(time, millis(step));
             wait.sleep(Duration::from_secs(1), false)
         };
-        let receiver =
-            receiver(Faulty::default()).with_lease(millis(lease)).with_renewal(millis(ceiling), sleep);
+        let receiver = receiver(Faulty::default())
+            .with_lease_duration(millis(lease))
+            .with_renewal(millis(ceiling), sleep);
         let mut handling = pin!(receive(&receiver, async |_| std::future::pending().await));
         for second in 0..20 {
             clock.0.store(second, Ordering::Relaxed);
@@ -421,7 +422,7 @@ async fn renewals_are_due_every_third_of_the_lease_and_none_is_for_longer_than_t
 #[tokio::test]
 async fn a_handler_is_stopped_at_once_when_its_lease_is_lost() {
     let receiver = receiver(MemoryStore::new())
-        .with_lease(Duration::from_millis(150))
+        .with_lease_duration(Duration::from_millis(150))
         .with_renewal(MINUTE, tokio::time::sleep);
     let outcome = receive(&receiver, async |delivery| {
         // An operator forgets the key, which loses the lease.
@@ -437,7 +438,7 @@ async fn a_handler_is_stopped_at_once_when_its_lease_is_lost() {
 #[tokio::test]
 async fn a_handler_that_lingers_after_completing_its_lease_itself_is_stopped_and_nothing_is_lost() {
     let receiver = receiver(MemoryStore::new())
-        .with_lease(Duration::from_millis(90))
+        .with_lease_duration(Duration::from_millis(90))
         .with_renewal(MINUTE, tokio::time::sleep);
     let body = NOWTOPRINT.as_bytes();
     let headers = signed(receiver.webhook(), body);
@@ -454,7 +455,7 @@ async fn a_handler_that_lingers_after_completing_its_lease_itself_is_stopped_and
 #[tokio::test]
 async fn the_shortest_lease_can_be_renewed() {
     let receiver = receiver(MemoryStore::new())
-        .with_lease(Duration::from_nanos(1))
+        .with_lease_duration(Duration::from_nanos(1))
         .with_renewal(MINUTE, tokio::time::sleep);
     let outcome = receive(&receiver, async |_| {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -466,7 +467,7 @@ async fn the_shortest_lease_can_be_renewed() {
 #[tokio::test]
 async fn a_renewal_that_fails_is_tried_again_and_stops_nothing() {
     let receiver = receiver(Faulty { fail_renew: true, ..Faulty::default() })
-        .with_lease(Duration::from_millis(90))
+        .with_lease_duration(Duration::from_millis(90))
         .with_renewal(MINUTE, tokio::time::sleep);
     let outcome = receive(&receiver, async |_| {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -486,7 +487,7 @@ async fn a_handler_may_complete_its_lease_itself() {
     let delivery = || receiver.webhook().verify(&headers, body).unwrap();
     let store = receiver.store();
 
-    let failing = receiver.handle_with_lease(delivery(), async |_, _| Err::<Fenced, _>("no disk"));
+    let failing = receiver.handle_with_lease(delivery(), async |_, _| Err::<LeaseStatus, _>("no disk"));
     assert_eq!(failing.await.code(), "handler_failed");
     let losing = receiver.handle_with_lease(delivery(), async |delivery, lease| {
         assert!(store.forget(delivery.idempotency_key().as_str()).await?);
@@ -495,13 +496,14 @@ async fn a_handler_may_complete_its_lease_itself() {
     assert_eq!(losing.await.code(), "lease_lost");
     let unable = receiver.handle_with_lease(delivery(), async |delivery, _| {
         let full = MemoryStore::new().with_capacity(0);
-        full.claim(&delivery.idempotency_key(), MINUTE).await.map(|_| Fenced::Lost)
+        full.claim(&delivery.idempotency_key(), MINUTE).await.map(|_| LeaseStatus::Lost)
     });
     assert_eq!(answer(&unable.await), (503, "store_unavailable", None));
     let completing = receiver
         .handle_with_lease(delivery(), async |_, lease| store.complete(lease, receiver.retention()).await);
     assert_eq!(completing.await.code(), "handled");
-    let again = receiver.handle_with_lease(delivery(), async |_, _| -> Result<Fenced, Error> { panic!() });
+    let again =
+        receiver.handle_with_lease(delivery(), async |_, _| -> Result<LeaseStatus, Error> { panic!() });
     assert_eq!(again.await.code(), "duplicate");
 }
 
@@ -523,14 +525,15 @@ async fn an_impossible_policy_claims_nothing() {
         (MINUTE, Duration::ZERO, "a retention must be longer than zero"),
         (2 * MINUTE, MINUTE, "a retention must not be shorter than the lease"),
     ] {
-        let receiver = receiver(Faulty::default()).with_lease(lease).with_retention(retention);
+        let receiver = receiver(Faulty::default()).with_lease_duration(lease).with_retention(retention);
         assert_eq!(receiver.check().unwrap_err().to_string(), message);
         let outcome = receive(&receiver, unreached).await;
         assert_eq!(answer(&outcome), (503, "store_unavailable", None));
         assert_eq!(outcome.error().unwrap().to_string(), message);
         assert_eq!(receiver.store().calls.load(Ordering::Relaxed), 0);
     }
-    let receiver = receiver(MemoryStore::new()).with_lease(Duration::MAX).with_retention(Duration::MAX);
+    let receiver =
+        receiver(MemoryStore::new()).with_lease_duration(Duration::MAX).with_retention(Duration::MAX);
     assert_eq!(receiver.check(), Ok(()));
     assert_eq!(receive(&receiver, async |_| Ok(())).await.code(), "handled");
 }
@@ -561,7 +564,7 @@ async fn a_forgotten_key_is_handled_again() {
 
 #[tokio::test]
 async fn two_providers_may_share_a_store_and_an_id() {
-    let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new());
+    let store: Arc<dyn DynIdempotencyStore> = Arc::new(MemoryStore::new());
     let body = br#"{"event":"quote.updated","id":"evt_1"}"#;
     let one = Receiver::new(webhook::<NowToPrint>(), Arc::clone(&store));
     let other = Receiver::new(webhook::<ThreeQpr>(), store);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use countersign::provider::ThreeQpr;
-use countersign::store::{Claim, ErasedStore, Fenced, Lease, conformance};
+use countersign::store::{Claim, DynIdempotencyStore, Lease, LeaseStatus, conformance};
 use countersign::{Error, IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError, Receiver};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -49,22 +49,22 @@ async fn a_store_behind_a_pointer_or_erased_keeps_the_contract() {
     conformance::check(&store, pass).await;
     conformance::check(&&store, pass).await;
     conformance::check(&Box::new(Arc::clone(&store)), pass).await;
-    let erased: Arc<dyn ErasedStore> = store.clone();
+    let erased: Arc<dyn DynIdempotencyStore> = store.clone();
     conformance::check(&erased, pass).await;
-    let erased: Box<dyn ErasedStore> = Box::new(store);
+    let erased: Box<dyn DynIdempotencyStore> = Box::new(store);
     conformance::check(&erased, pass).await;
 }
 
 #[tokio::test]
 async fn an_erased_error_is_the_stores_own() {
-    let store: Arc<dyn ErasedStore> = Arc::new(MemoryStore::new().with_capacity(0));
+    let store: Arc<dyn DynIdempotencyStore> = Arc::new(MemoryStore::new().with_capacity(0));
     let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
     assert_eq!(error.to_string(), "the store is full with 0 keys");
     assert_eq!(format!("{error:?}"), "Full { capacity: 0 }");
     assert!(error.get_ref().is::<countersign::store::MemoryStoreError>());
     assert_eq!((error.code(), error.status()), ("store_failed", 503));
 
-    let store: Arc<dyn ErasedStore> = Arc::new(Flawed::new(Flaw::None));
+    let store: Arc<dyn DynIdempotencyStore> = Arc::new(Flawed::new(Flaw::None));
     let error = store.claim(&conformance::fresh_key(), Duration::ZERO).await.unwrap_err();
     assert_eq!(error.to_string(), "no time");
     assert_eq!(error.source().unwrap().to_string(), "a lease must be longer than zero");
@@ -86,7 +86,7 @@ async fn in_memory_a_clock_may_have_begun_long_ago() {
     let key = conformance::fresh_key();
     let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
     assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: LEASE });
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
     clock.pass(RETENTION);
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
@@ -100,7 +100,7 @@ async fn a_full_memory_store_refuses_and_forgets_no_live_claim_and_no_done_key()
     for (n, key) in keys.iter().enumerate() {
         let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else { panic!() };
         if n % 2 == 0 {
-            assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+            assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
         }
     }
     for _ in 0..1_000 {
@@ -225,7 +225,7 @@ async fn in_memory_a_lease_and_a_retention_end_on_time_and_not_after() {
     assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { retry_after: moment });
     clock.pass(moment);
     let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     clock.pass(RETENTION - moment);
     assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
     clock.pass(moment);
@@ -251,7 +251,7 @@ async fn a_memory_store_that_is_not_full_drops_what_expired_an_hour_ago() {
         let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
             panic!()
         };
-        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     }
     clock.pass(2 * RETENTION);
     // Each drops up to four of those at its own lock, so that these drop them all, however they are spread.
@@ -266,7 +266,7 @@ async fn a_lapsed_claim_lingers_for_an_hour_in_which_it_can_be_completed() {
     let clock = Clock::default();
     let store = MemoryStore::new().with_clock(clock.read());
     for (wait, expected) in
-        [(Duration::from_secs(3599), Fenced::Applied), (Duration::from_secs(3600), Fenced::Lost)]
+        [(Duration::from_secs(3599), LeaseStatus::Applied), (Duration::from_secs(3600), LeaseStatus::Lost)]
     {
         let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
             panic!()
@@ -286,8 +286,8 @@ async fn a_lease_of_one_memory_store_is_stale_in_another() {
     let (one, other) = (MemoryStore::new(), MemoryStore::new());
     let Claim::Acquired(lease) = one.claim(&key, LEASE).await.unwrap() else { panic!() };
     let Claim::Acquired(_) = other.claim(&key, LEASE).await.unwrap() else { panic!() };
-    assert_eq!(other.complete(&lease, RETENTION).await.unwrap(), Fenced::Lost);
-    assert_eq!(one.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(other.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Lost);
+    assert_eq!(one.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
 }
 
 /// How a store may break the contract.
@@ -391,7 +391,7 @@ impl Flawed {
         lease: &Lease,
         unfenced: bool,
         write: impl FnOnce(&mut HashMap<String, Entry>, String) -> bool,
-    ) -> Fenced {
+    ) -> LeaseStatus {
         let mut entries = self.entries.lock().unwrap();
         let key = self.name(lease.key().as_str());
         // As if the key had gone with its end, and a write where there is no key were anybody's.
@@ -404,14 +404,14 @@ impl Flawed {
             *entry = Entry { token: *lease.token(), done: false, until: entry.until };
         }
         let held = entries.get(&key).is_some_and(|entry| unfenced || entry.token == *lease.token());
-        Fenced::applied_if(held && write(&mut entries, key))
+        LeaseStatus::applied_if(held && write(&mut entries, key))
     }
 }
 
 impl IdempotencyStore for Flawed {
     type Error = Zero;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, Zero> {
+    async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, Zero> {
         self.refuse_zero(lease)?;
         let name = self.name(key.as_str());
         if let Some(claim) = self.look(&name) {
@@ -430,7 +430,7 @@ impl IdempotencyStore for Flawed {
         Ok(Claim::Acquired(Lease::new(key.clone(), token)))
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, Zero> {
+    async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, Zero> {
         self.refuse_zero(retain)?;
         Ok(self.write(lease, self.flaw == Flaw::UnfencedComplete, |entries, key| {
             let entry = entries.get_mut(&key).unwrap();
@@ -449,14 +449,14 @@ impl IdempotencyStore for Flawed {
         }))
     }
 
-    async fn release(&self, lease: &Lease) -> Result<Fenced, Zero> {
+    async fn release(&self, lease: &Lease) -> Result<LeaseStatus, Zero> {
         Ok(self.write(lease, self.flaw == Flaw::UnfencedRelease, |entries, key| {
             let free = !entries[&key].done || self.flaw == Flaw::ReleaseDeletesDone;
             free && entries.remove(&key).is_some()
         }))
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, Zero> {
+    async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, Zero> {
         self.refuse_zero(lease_for)?;
         Ok(self.write(lease, self.flaw == Flaw::UnfencedRenew, |entries, key| {
             let entry = entries.get_mut(&key).unwrap();
@@ -546,16 +546,16 @@ async fn a_store_can_have_an_error_that_never_happens() {
             Ok(Claim::Done)
         }
 
-        async fn complete(&self, _: &Lease, _: Duration) -> Result<Fenced, Infallible> {
-            Ok(Fenced::Lost)
+        async fn complete(&self, _: &Lease, _: Duration) -> Result<LeaseStatus, Infallible> {
+            Ok(LeaseStatus::Lost)
         }
 
-        async fn release(&self, _: &Lease) -> Result<Fenced, Infallible> {
-            Ok(Fenced::Lost)
+        async fn release(&self, _: &Lease) -> Result<LeaseStatus, Infallible> {
+            Ok(LeaseStatus::Lost)
         }
 
-        async fn renew(&self, _: &Lease, _: Duration) -> Result<Fenced, Infallible> {
-            Ok(Fenced::Lost)
+        async fn renew(&self, _: &Lease, _: Duration) -> Result<LeaseStatus, Infallible> {
+            Ok(LeaseStatus::Lost)
         }
 
         async fn forget(&self, _: &str) -> Result<bool, Infallible> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{NEWEST, OLDER, THREEQPR, rotating, signed, webhook};
 use countersign::provider::{Quote3d, ThreeQpr};
-use countersign::{HeaderValues, Json, MemoryStore, Number, Receiver, Secret, Secrets, Signature, Verifier};
+use countersign::{Headers, Json, MemoryStore, Number, Receiver, Secret, Secrets, Signature, Verifier};
 
 #[track_caller]
 fn shows(value: &dyn Debug, expected: &str) {
@@ -23,17 +23,17 @@ fn of_secrets_and_signatures_debug_shows_the_labels() {
     shows(&signature, "Signature(sha256=…)");
     let verifier = Verifier::new(secrets);
     shows(&verifier, r#"Verifier { labels: [None, Some("2025")], .. }"#);
-    shows(&verifier.start(signature), "Verification { .. }");
+    shows(&verifier.begin(signature), "Verification { .. }");
     let matched = verifier.verify(b"{}", &signature).unwrap();
     shows(&matched, "MatchedSecret { position: 0, label: None }");
 }
 
 #[test]
 fn of_headers_debug_shows_how_often_they_occur() {
-    let values = HeaderValues::new().with_event(b"quote.completed").with_event(b"quote.failed");
-    shows(&values, "HeaderValues { signature: Never, event: Repeated, content_length: None }");
-    let values = HeaderValues::new().with_signature(b"sha256=").with_content_length(7);
-    shows(&values, "HeaderValues { signature: Once, event: Never, content_length: Some(7) }");
+    let values = Headers::new().with_event(b"quote.completed").with_event(b"quote.failed");
+    shows(&values, "Headers { signature: Never, event: Repeated, content_length: None }");
+    let values = Headers::new().with_signature(b"sha256=").with_content_length(7);
+    shows(&values, "Headers { signature: Once, event: Never, content_length: Some(7) }");
 }
 
 #[test]
@@ -48,8 +48,8 @@ fn of_a_webhook_debug_shows_its_settings() {
         .with_max_age(Duration::from_secs(300))
         .with_body_limit(1024);
     shows(&webhook, settings);
-    let incoming = webhook.start(&signed(&webhook, THREEQPR.as_bytes())).unwrap();
-    shows(&incoming, &format!("Incoming {{ webhook: {settings}, .. }}"));
+    let incoming = webhook.begin(&signed(&webhook, THREEQPR.as_bytes())).unwrap();
+    shows(&incoming, &format!("PartialDelivery {{ webhook: {settings}, .. }}"));
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn of_a_receiver_and_its_store_debug_shows_their_settings() {
     let store = MemoryStore::new().with_capacity(1);
     shows(&store, "MemoryStore { len: 0, capacity: 1, .. }");
     let receiver = Receiver::new(webhook::<Quote3d>(), store)
-        .with_lease(Duration::from_secs(30))
+        .with_lease_duration(Duration::from_secs(30))
         .with_retention(Duration::from_secs(3600))
         .with_renewal(Duration::from_secs(600), |_| std::future::ready(()));
     let expected = concat!(

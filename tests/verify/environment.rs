@@ -27,7 +27,9 @@ fn child() {
                 let mut headers = HeaderMap::new();
                 headers.insert("x-3qpr-signature", HeaderValue::from_str(&signature).unwrap());
                 let verdict = webhook.verify(&headers, body);
-                verdict.map_or("none".to_owned(), |delivery| delivery.secret().label().unwrap().to_owned())
+                verdict.map_or("none".to_owned(), |delivery| {
+                    delivery.matched_secret().label().unwrap().to_owned()
+                })
             });
             labels.join(" ")
         }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::{
-    Delivery, Error, HeaderValues, MemoryStore, Outcome, Provider, Receiver, Secret, SecretError, Secrets,
+    Delivery, Error, Headers, MemoryStore, Outcome, Provider, Receiver, Secret, SecretError, Secrets,
     Signature, Verifier, Webhook,
 };
 
@@ -19,7 +19,7 @@ const BODY: &[u8] = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
 fn told<P: Provider>(webhook: &Webhook<P>, signatures: &[&[u8]], body: &[u8]) -> &'static str {
     let code =
         |result: Result<Delivery<'_, P>, Error>| result.map_or_else(|error| error.code(), |_| "accepted");
-    let values = signatures.iter().fold(HeaderValues::new(), |values, value| values.with_signature(value));
+    let values = signatures.iter().fold(Headers::new(), |values, value| values.with_signature(value));
     let whole = code(webhook.verify_values_at(&values, body, SystemTime::UNIX_EPOCH));
     let in_pieces = webhook.start_values(&values).and_then(|mut incoming| {
         body.chunks(5).try_for_each(|piece| incoming.update(piece))?;
@@ -95,8 +95,8 @@ fn slack_morphism_rustsec_2022_0087_no_debug_output_has_a_secret() {
     let headers = signed(&webhook, BODY);
     let shown = format!(
         "{secret:?} {secret:#?} {secrets:?} {secrets:#?} {verifier:?} {verifier:#?} {webhook:?} {webhook:#?} {:?} {:?} {:?} {:?} {:?}",
-        verifier.start(webhook.sign(BODY)),
-        webhook.start(&headers).unwrap(),
+        verifier.begin(webhook.sign(BODY)),
+        webhook.begin(&headers).unwrap(),
         webhook.verify(&headers, BODY).unwrap(),
         Secret::new(format!("{NEWEST}\n")).unwrap_err(),
         Receiver::new(webhook.clone(), MemoryStore::new()),
@@ -118,7 +118,7 @@ fn slack_go_ghsa_gxhx_2686_5h9g_an_empty_secret_is_none() {
     // The tag of the empty key, made by hand, for a tenant that does not exist.
     let body = br#"{"event":"scan.created"}"#;
     let forged = "sha256=dd1f391100729cb16e1f862deb8758c656a38d3e572140ab69ee1577de2c4242";
-    let nobody = Webhook::<ThreeQpr>::new(Secrets::of_nobody());
+    let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all());
     assert_eq!(told(&nobody, &[forged.as_bytes()], body), "signature_mismatch");
 }
 
@@ -238,7 +238,7 @@ fn seen_in_code_a_request_without_the_header_is_refused() {
         let headers = headers(pairs);
         assert_eq!(webhook.verify(&headers, BODY).unwrap_err().code(), "missing_signature", "{pairs:?}");
         assert_eq!(webhook.verify_signature(&headers, BODY).unwrap_err().code(), "missing_signature");
-        assert_eq!(webhook.start(&headers).unwrap_err().code(), "missing_signature");
+        assert_eq!(webhook.begin(&headers).unwrap_err().code(), "missing_signature");
     }
 }
 
@@ -255,7 +255,7 @@ fn seen_in_code_what_is_parsed_is_what_was_verified() {
     assert!(within(delivery.event_name()) && within(delivery.id().unwrap()) && within(delivery.data()));
 
     // In pieces: a buffer that is used again holds another body by the end.
-    let mut incoming = webhook.start(&headers).unwrap();
+    let mut incoming = webhook.begin(&headers).unwrap();
     let mut buffer = [0; 8];
     for piece in BODY.chunks(buffer.len()) {
         buffer[..piece.len()].copy_from_slice(piece);

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, HeaderValues, Provider, Secret, Secrets, Verifier, Webhook};
+use countersign::{Delivery, Error, Headers, Provider, Secret, Secrets, Verifier, Webhook};
 use http::HeaderMap;
 
 /// All that a delivery tells, or the error's code.
@@ -21,7 +21,7 @@ fn in_pieces<'a, P: Provider>(
     headers: &HeaderMap,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Delivery<'static, P>, Error> {
-    let mut incoming = webhook.start(headers)?;
+    let mut incoming = webhook.begin(headers)?;
     pieces.into_iter().try_for_each(|piece| incoming.update(piece))?;
     incoming.finish()
 }
@@ -98,7 +98,7 @@ fn no_more_than_the_limit_is_taken_however_it_comes() {
     let mut headers = signed(&webhook, THREEQPR.as_bytes());
     for size in [1, 10, THREEQPR.len()] {
         assert!(in_pieces(&webhook, &headers, THREEQPR.as_bytes().chunks(size)).is_ok());
-        let mut incoming = webhook.start(&headers).unwrap();
+        let mut incoming = webhook.begin(&headers).unwrap();
         for piece in THREEQPR.as_bytes().chunks(size) {
             incoming.update(piece).unwrap();
         }
@@ -117,7 +117,7 @@ fn no_more_than_the_limit_is_taken_however_it_comes() {
         ("x".to_owned(), Ok(())),
     ] {
         headers.insert("content-length", announced.parse().unwrap());
-        assert_eq!(webhook.start(&headers).map(drop).map_err(|error| error.code()), expected, "{announced}");
+        assert_eq!(webhook.begin(&headers).map(drop).map_err(|error| error.code()), expected, "{announced}");
     }
 }
 
@@ -125,7 +125,7 @@ fn no_more_than_the_limit_is_taken_however_it_comes() {
 fn the_headers_may_be_of_another_type() {
     let webhook = webhook::<Quote3d>();
     let signature = webhook.sign(QUOTE3D.as_bytes()).to_string();
-    let values = HeaderValues::new().with_signature(signature.as_bytes()).with_event(b"quote.completed");
+    let values = Headers::new().with_signature(signature.as_bytes()).with_event(b"quote.completed");
     let mut incoming = webhook.start_values(&values).unwrap();
     incoming.update(QUOTE3D.as_bytes()).unwrap();
     assert!(incoming.finish().is_ok());
@@ -170,7 +170,7 @@ fn a_repeated_content_length_is_read_alike_in_both_header_types() {
         }
         let pairs = headers.iter().map(|(name, value)| (name, value.as_bytes()));
         let values = webhook.header_values(pairs);
-        for started in [webhook.start(&headers), webhook.start_values(&values)] {
+        for started in [webhook.begin(&headers), webhook.start_values(&values)] {
             assert_eq!(started.map(drop).map_err(|error| error.code()), expected, "{lengths:?}");
         }
     }
@@ -183,7 +183,7 @@ fn the_time_of_the_verdict_can_be_chosen() {
     // `date -ud 2026-03-10T14:30:00Z +%s`
     let sent = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_153_000);
     for (age, expected) in [(60, Ok(())), (61, Err("stale"))] {
-        let mut incoming = webhook.start(&headers).unwrap();
+        let mut incoming = webhook.begin(&headers).unwrap();
         incoming.update(QUOTE3D.as_bytes()).unwrap();
         let verdict = incoming.finish_at(sent + Duration::from_secs(age)).map(drop);
         assert_eq!(verdict.map_err(|error| error.code()), expected);
@@ -192,7 +192,7 @@ fn the_time_of_the_verdict_can_be_chosen() {
 
 #[test]
 fn secrets_of_nobody_refuse_whatever_is_signed_with_anything() {
-    let nobody = Webhook::<ThreeQpr>::new(Secrets::of_nobody());
+    let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all());
     let body = THREEQPR.as_bytes();
     let by_itself = signed(&nobody, body);
     // `openssl dgst -sha256 -hmac ''`, of the empty key, which no secret can be.
@@ -206,13 +206,13 @@ fn secrets_of_nobody_refuse_whatever_is_signed_with_anything() {
         assert_eq!(nobody.verify_signature(headers, body).unwrap_err().code(), "signature_mismatch");
     }
     let signature = nobody.sign(body);
-    let verifier = Verifier::new(Secrets::of_nobody());
+    let verifier = Verifier::new(Secrets::reject_all());
     assert!(verifier.verify(body, &signature).is_err());
-    let mut verification = verifier.start(signature);
+    let mut verification = verifier.begin(signature);
     verification.update(body);
     assert!(verification.finish().is_err());
     // However many secrets are added, they stay nobody's.
-    let mut still_nobody = Secrets::of_nobody();
+    let mut still_nobody = Secrets::reject_all();
     for _ in 0..=Secrets::MAX {
         still_nobody = still_nobody.with_older(Secret::new(crate::common::NEWEST).unwrap()).unwrap();
         let still_nobody = Webhook::<ThreeQpr>::new(still_nobody.clone());
@@ -244,7 +244,7 @@ fn a_tenants_events_have_keys_of_their_own() {
 fn no_debug_shows_what_has_come() {
     let webhook = webhook::<ThreeQpr>();
     let headers = signed(&webhook, THREEQPR.as_bytes());
-    let mut incoming = webhook.start(&headers).unwrap();
+    let mut incoming = webhook.begin(&headers).unwrap();
     incoming.update(THREEQPR.as_bytes()).unwrap();
     let debug = format!("{incoming:?}");
     assert!(

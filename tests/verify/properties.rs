@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::common::{NEWEST, QUOTE3D, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Event, HeaderValues, Json, Number, Provider, Secret, Secrets, Signature, Verifier};
+use countersign::{Event, Headers, Json, Number, Provider, Secret, Secrets, Signature, Verifier};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -123,7 +123,7 @@ fn nearly_an_envelope() -> impl Strategy<Value = Vec<u8>> {
 fn use_all<P: Provider + Default>(signature: Option<&[u8]>, event: &[u8], body: &[u8]) {
     let webhook = webhook::<P>().with_max_age(std::time::Duration::MAX);
     let valid = webhook.sign(body).to_string();
-    let values = HeaderValues::new().with_signature(signature.unwrap_or(valid.as_bytes())).with_event(event);
+    let values = Headers::new().with_signature(signature.unwrap_or(valid.as_bytes())).with_event(event);
     for time in [SystemTime::UNIX_EPOCH, SystemTime::now()] {
         match webhook.verify_values_at(&values, body, time) {
             Ok(delivery) => {
@@ -210,7 +210,7 @@ proptest! {
         let signature = Signature::sign(&secret, &body);
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).chain([0, body.len()]).collect();
         cuts.sort_unstable();
-        let mut verification = verifier.start(signature);
+        let mut verification = verifier.begin(signature);
         cuts.windows(2).for_each(|cut| verification.update(&body[cut[0]..cut[1]]));
         prop_assert_eq!(verification.finish().is_ok(), !forged);
         prop_assert_eq!(verifier.verify(&body, &signature).is_ok(), !forged);

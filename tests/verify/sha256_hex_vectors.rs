@@ -8,7 +8,7 @@ use crate::common::{oracle, signed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::{
-    Delivery, Error, HeaderValues, Provider, Secret, SecretError, Secrets, Signature, UnknownEvent, Verifier,
+    Delivery, Error, Headers, Provider, Secret, SecretError, Secrets, Signature, UnknownEvent, Verifier,
     Webhook,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -103,7 +103,7 @@ fn verdicts(vector: &Vector, secrets: &Secrets) -> Vec<&'static str> {
     let verifier = Verifier::new(secrets.clone());
     let mut told_by = Vec::new();
 
-    let values = header.iter().fold(HeaderValues::new(), |values, value| values.with_signature(value));
+    let values = header.iter().fold(Headers::new(), |values, value| values.with_signature(value));
     told_by.push(told(webhook.verify_values_at(&values, &body, SystemTime::UNIX_EPOCH)));
     let picked = webhook.header_values(header.iter().map(|value| ("X-Signature", value.as_slice())));
     told_by.push(told(webhook.verify_values_at(&picked, &body, SystemTime::UNIX_EPOCH)));
@@ -122,7 +122,7 @@ fn verdicts(vector: &Vector, secrets: &Secrets) -> Vec<&'static str> {
     // The layer below has one header, which it reads apart.
     if let [value] = &*header {
         let matched = Signature::parse(value).and_then(|signature| {
-            let mut verification = verifier.start(signature);
+            let mut verification = verifier.begin(signature);
             body.chunks(7).for_each(|piece| verification.update(piece));
             let (whole, pieces) = (verifier.verify(&body, &signature), verification.finish());
             assert_eq!(whole.as_ref().ok(), pieces.as_ref().ok());
@@ -133,7 +133,7 @@ fn verdicts(vector: &Vector, secrets: &Secrets) -> Vec<&'static str> {
     told_by
 }
 
-fn in_pieces(webhook: &Webhook<Scheme>, values: &HeaderValues<'_>, body: &[u8]) -> &'static str {
+fn in_pieces(webhook: &Webhook<Scheme>, values: &Headers<'_>, body: &[u8]) -> &'static str {
     let mut incoming = match webhook.start_values(values) {
         Ok(incoming) => incoming,
         Err(error) => return error.code(),

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, oracle};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{HeaderValues, Provider, Secret, Signature, Webhook};
+use countersign::{Headers, Provider, Secret, Signature, Webhook};
 use fastrand::Rng;
 
 /// One header value and one body; a header's bytes are Latin-1, as Node shows them.
@@ -124,7 +124,7 @@ fn cases() -> Vec<Case> {
 fn is_accepted(case: &Case) -> bool {
     fn verify<P: Provider + Default>(case: &Case) -> bool {
         let webhook = Webhook::<P>::new(Secret::new(case.secret.as_str()).unwrap());
-        let mut values = HeaderValues::new();
+        let mut values = Headers::new();
         if let Some(event) = case.event {
             values = values.with_event(event.as_bytes());
         }

@@ -4,9 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::{NEWEST, NOWTOPRINT, OLDER, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{
-    Delivery, HeaderValues, Provider, Secret, SecretError, Secrets, Signature, Verifier, Webhook,
-};
+use countersign::{Delivery, Headers, Provider, Secret, SecretError, Secrets, Signature, Verifier, Webhook};
 use http::HeaderName;
 
 /// The code of the error, or `accepted`.
@@ -28,7 +26,7 @@ fn the_documented_deliveries_are_accepted() {
     // `sha256sum tests/data/quote3d_quote_completed.json`
     let key = "quote3d:sha256:40d99dbca215dd13c968b53bcab954dd7f73d7e1289002e0ee46e7e484c428c9";
     assert_eq!(delivery.idempotency_key().as_str(), key);
-    assert_eq!(delivery.secret().position(), 0);
+    assert_eq!(delivery.matched_secret().position(), 0);
     assert_eq!(delivery.body(), QUOTE3D.as_bytes());
     assert!(delivery.data().starts_with("{\n    \"jobId\""));
 
@@ -174,7 +172,7 @@ fn a_delivery_says_which_secret_it_was_signed_with() {
     let secret = |secret: &str| {
         let signature = Signature::sign(&Secret::new(secret).unwrap(), body).to_string();
         let headers = headers(&[("x-3qpr-signature", &signature)]);
-        webhook.verify(&headers, body).map(|delivery| delivery.secret().clone())
+        webhook.verify(&headers, body).map(|delivery| delivery.matched_secret().clone())
     };
     let newest = secret(NEWEST).unwrap();
     assert_eq!((newest.position(), newest.label(), newest.is_newest()), (0, None, true));
@@ -217,12 +215,12 @@ fn a_body_in_pieces_has_the_verdict_of_the_whole() {
     for (secret, position) in [(NEWEST, Some(0)), (OLDER, Some(1)), ("whsec_none-of-the-secrets", None)] {
         let signature = Signature::sign(&Secret::new(secret).unwrap(), body);
         for size in [1, 2, 3, 63, 64, 65, 1000, usize::MAX] {
-            let mut verification = verifier.start(signature);
+            let mut verification = verifier.begin(signature);
             verification.update(b"");
             body.chunks(size.min(body.len())).for_each(|chunk| verification.update(chunk));
             assert_eq!(verification.finish().ok().map(|secret| secret.position()), position);
         }
-        let mut short = verifier.start(signature);
+        let mut short = verifier.begin(signature);
         short.update(&body[..body.len() - 1]);
         assert_eq!(short.finish().unwrap_err().code(), "signature_mismatch");
     }
@@ -319,8 +317,7 @@ fn header_values_as_bytes_have_the_verdict_of_a_header_map() {
         (&[signature], &[b"quote.completed\0"], "event_mismatch"),
     ];
     for (signatures, events, expected) in cases {
-        let values =
-            signatures.iter().fold(HeaderValues::new(), |values, value| values.with_signature(value));
+        let values = signatures.iter().fold(Headers::new(), |values, value| values.with_signature(value));
         let values = events.iter().fold(values, |values, value| values.with_event(value));
         let result = webhook.verify_values_at(&values, body, SystemTime::UNIX_EPOCH);
         assert_eq!(verdict(result), expected);
@@ -343,7 +340,7 @@ fn an_owned_delivery_is_the_same_delivery() {
         assert_eq!(owned.id(), delivery.id());
         assert_eq!(owned.timestamp_text(), delivery.timestamp_text());
         assert_eq!(owned.data(), delivery.data());
-        assert_eq!(owned.secret(), delivery.secret());
+        assert_eq!(owned.secret(), delivery.matched_secret());
         assert_eq!(owned.idempotency_key(), delivery.idempotency_key());
         assert_eq!(owned.event().unwrap(), delivery.event().unwrap());
     }
@@ -492,8 +489,8 @@ fn no_debug_shows_a_secret_or_a_tag() {
         format!("{secrets:?}"),
         format!("{signature:?}"),
         format!("{verifier:?}"),
-        format!("{:?}", verifier.start(signature)),
-        format!("{:?}", HeaderValues::new().with_signature(signature.to_string().as_bytes())),
+        format!("{:?}", verifier.begin(signature)),
+        format!("{:?}", Headers::new().with_signature(signature.to_string().as_bytes())),
         format!("{webhook:?}"),
         format!("{receiver:?}"),
         format!("{:?}", webhook.verify(&headers, body).unwrap()),

@@ -214,7 +214,7 @@ pub fn pieces(case: &Case, length: usize) -> Vec<Candidate<'_>> {
     vec![
         judged("whole", case, move || whole.verify(black_box(&case.body), &signature).is_ok()),
         judged("pieces", case, move || {
-            let mut verification = verifier.start(signature);
+            let mut verification = verifier.begin(signature);
             case.body.chunks(length).for_each(|piece| verification.update(black_box(piece)));
             verification.finish().is_ok()
         }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use countersign::store::{Claim, Fenced, Lease, check_lease_duration, check_retention};
+use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore, PolicyError};
 /// The `redis` crate, whose connection the store takes.
 pub use redis;
@@ -104,12 +104,6 @@ impl RedisStoreError {
             Self::Redis { .. } | Self::Random { .. } => "store_failed",
             Self::Policy(error) => error.code(),
         }
-    }
-
-    /// Always 503: nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
     }
 }
 
@@ -267,25 +261,25 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
     }
 
     /// Writes to the lease's key, if it still has the lease's token.
-    async fn write(&self, call: &str, lease: &Lease, millis: u64) -> Result<Fenced, RedisStoreError> {
+    async fn write(&self, call: &str, lease: &Lease, millis: u64) -> Result<LeaseStatus, RedisStoreError> {
         let name = self.key(lease.key().as_str());
         let millis = millis.to_string();
         let args: [&[u8]; 3] = [call.as_bytes(), lease.token(), millis.as_bytes()];
         let applied: bool = self.scripts.write.run(self.connection.clone(), &name, &args).await?;
-        Ok(Fenced::applied_if(applied))
+        Ok(LeaseStatus::applied_if(applied))
     }
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync> IdempotencyStore for RedisStore<C> {
     type Error = RedisStoreError;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, RedisStoreError> {
-        check_lease_duration(lease)?;
+    async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, RedisStoreError> {
+        check_lease_duration(lease_duration)?;
         self.probe().await?;
         let token = random_token()?;
         let name = self.key(key.as_str());
         let linger = Self::millis(Self::LINGER);
-        let millis = Self::millis(lease) + linger;
+        let millis = Self::millis(lease_duration) + linger;
         let mut connection = self.connection.clone();
         // One command: in a pipeline, a cluster that moves the key's slot would do the first alone.
         let before: RedisResult<Option<Vec<u8>>> = redis::cmd("SET")
@@ -314,18 +308,18 @@ impl<C: ConnectionLike + Clone + Send + Sync> IdempotencyStore for RedisStore<C>
         })
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, RedisStoreError> {
-        check_retention(retain)?;
-        self.write("complete", lease, Self::millis(retain)).await
+    async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, RedisStoreError> {
+        check_retention(retention)?;
+        self.write("complete", lease, Self::millis(retention)).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<Fenced, RedisStoreError> {
+    async fn release(&self, lease: &Lease) -> Result<LeaseStatus, RedisStoreError> {
         self.write("release", lease, 0).await
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, RedisStoreError> {
-        check_lease_duration(lease_for)?;
-        self.write("renew", lease, Self::millis(lease_for) + Self::millis(Self::LINGER)).await
+    async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, RedisStoreError> {
+        check_lease_duration(lease_duration)?;
+        self.write("renew", lease, Self::millis(lease_duration) + Self::millis(Self::LINGER)).await
     }
 
     async fn forget(&self, key: &str) -> Result<bool, RedisStoreError> {

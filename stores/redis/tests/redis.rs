@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::servers::Server;
 use countersign::provider::ThreeQpr;
-use countersign::store::{Claim, ErasedStore, Fenced, conformance};
+use countersign::store::{Claim, DynIdempotencyStore, LeaseStatus, conformance};
 use countersign::{Delivery, IdempotencyStore, Receiver, Secret, Webhook};
 use countersign_redis::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use countersign_redis::redis::cluster::ClusterClient;
@@ -37,7 +37,7 @@ async fn the_redis_store_keeps_the_contract() {
     let Some(server) = Server::redis() else { return };
     let store = RedisStore::new(connect(&server).await);
     conformance::check(&store, sleep).await;
-    let erased: Arc<dyn ErasedStore> = Arc::new(store);
+    let erased: Arc<dyn DynIdempotencyStore> = Arc::new(store);
     conformance::check(&erased, sleep).await;
 }
 
@@ -71,7 +71,7 @@ async fn of_16_connections_on_one_lapsed_or_released_key_one_takes_it_over() {
     for round in 0..500 {
         let key = conformance::fresh_key();
         let Claim::Acquired(lease) = stores[0].claim(&key, LEASE).await.unwrap() else { panic!() };
-        assert_eq!(stores[0].release(&lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(stores[0].release(&lease).await.unwrap(), LeaseStatus::Applied);
         one_wins(&stores, &key, round % 2 == 0).await;
         let key = conformance::fresh_key();
         let _lapsed = stores[0].claim(&key, Duration::from_millis(1)).await.unwrap();
@@ -89,7 +89,7 @@ async fn keys_expire_by_themselves_and_stand_under_the_prefix() {
     let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
     let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
     assert_eq!(names, [format!("shop:hooks:{key}")]);
-    assert_eq!(store.complete(&lease, Duration::from_millis(100)).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, Duration::from_millis(100)).await.unwrap(), LeaseStatus::Applied);
     // Redis removes expired keys a little later.
     let mut size = 1_u64;
     for _ in 0..100 {
@@ -108,7 +108,7 @@ async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves_and_has_forg
     let store = RedisStore::new(connect(&server).await);
     let key = conformance::fresh_key();
     let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     server.stop();
     for _ in 0..3 {
         let error = store.claim(&key, LEASE).await.unwrap_err();
@@ -145,7 +145,7 @@ async fn a_claim_says_how_long_the_lease_lasts_and_not_how_long_its_token_linger
         );
     };
     in_flight(LEASE).await;
-    assert_eq!(store.renew(&lease, 2 * LEASE).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.renew(&lease, 2 * LEASE).await.unwrap(), LeaseStatus::Applied);
     in_flight(2 * LEASE).await;
 }
 
@@ -162,7 +162,7 @@ async fn a_lapsed_claim_lingers_for_an_hour_and_a_key_given_back_or_forgotten_do
         lease
     };
     let (lapsed, released, forgotten) = (claimed().await, claimed().await, claimed().await);
-    assert_eq!(store.release(&released).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.release(&released).await.unwrap(), LeaseStatus::Applied);
     assert!(store.forget(forgotten.key().as_str()).await.unwrap());
     sleep(Duration::from_millis(100)).await;
     let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
@@ -170,7 +170,7 @@ async fn a_lapsed_claim_lingers_for_an_hour_and_a_key_given_back_or_forgotten_do
     let left: i64 = redis::cmd("PTTL").arg(&names).query_async(&mut connection).await.unwrap();
     assert!((3_590_000..3_600_000).contains(&left), "{left}");
     // Long after its lease, as long as nobody else has claimed the key.
-    assert_eq!(store.complete(&lapsed, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lapsed, RETENTION).await.unwrap(), LeaseStatus::Applied);
     assert_eq!(store.claim(lapsed.key(), LEASE).await.unwrap(), Claim::Done);
 }
 
@@ -193,7 +193,7 @@ async fn what_another_program_wrote_at_a_key_is_an_error_and_stays() {
         let cause = cause(&error);
         assert!(cause.contains("no claim") || cause.contains("WRONGTYPE"), "{cause}");
         // Whether a lease that was overwritten is lost or an error, it is not applied.
-        assert!(!matches!(store.complete(&lease, RETENTION).await, Ok(Fenced::Applied)));
+        assert!(!matches!(store.complete(&lease, RETENTION).await, Ok(LeaseStatus::Applied)));
         let kind: String = redis::cmd("TYPE").arg(&name).query_async(&mut connection).await.unwrap();
         assert_eq!(kind, if command[0] == "SET" { "string" } else { "set" });
     }
@@ -218,7 +218,7 @@ async fn a_full_server_refuses_new_keys_and_finishes_those_under_way() {
         lease
     };
     let done = claimed().await;
-    assert_eq!(store.complete(&done, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&done, RETENTION).await.unwrap(), LeaseStatus::Applied);
     let mut leases = Vec::new();
     for _ in 0..600 {
         leases.push(claimed().await);
@@ -233,14 +233,14 @@ async fn a_full_server_refuses_new_keys_and_finishes_those_under_way() {
     let in_flight = store.claim(leases[0].key(), LEASE).await.unwrap();
     assert!(matches!(in_flight, Claim::InFlight { retry_after } if retry_after <= LEASE), "{in_flight:?}");
     for lease in &leases[..200] {
-        assert_eq!(store.complete(lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
         assert_eq!(store.claim(lease.key(), LEASE).await.unwrap(), Claim::Done);
     }
     for lease in &leases[200..400] {
-        assert_eq!(store.renew(lease, LEASE).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.renew(lease, LEASE).await.unwrap(), LeaseStatus::Applied);
     }
     for lease in &leases[400..] {
-        assert_eq!(store.release(lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.release(lease).await.unwrap(), LeaseStatus::Applied);
     }
     assert!(store.forget(leases[0].key().as_str()).await.unwrap());
 
@@ -295,7 +295,7 @@ async fn without_a_right_that_the_readme_lists_no_handler_runs() {
                 let key = conformance::fresh_key();
                 let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
                 assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
-                assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
+                assert_eq!(store.renew(&lease, LEASE).await.unwrap(), LeaseStatus::Applied);
                 assert!(store.forget(key.as_str()).await.unwrap());
             }
             let store = store_of_a_user(&server, &[&format!("-{command}")]).await;
@@ -370,7 +370,7 @@ async fn of_16_connections_to_a_cluster_one_acquires_a_key_and_none_fails() {
         // And again, after it was given back.
         let key = conformance::fresh_key();
         let Claim::Acquired(lease) = stores[0].claim(&key, LEASE).await.unwrap() else { panic!() };
-        assert_eq!(stores[1].release(&lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(stores[1].release(&lease).await.unwrap(), LeaseStatus::Applied);
         one_wins(&stores, &key, round % 2 == 0).await;
     }
 }
@@ -392,13 +392,13 @@ async fn every_node_of_a_cluster_keeps_its_keys_and_is_told_the_scripts() {
         forget_scripts();
         let claim = store.claim(key, LEASE).await.unwrap();
         assert!(matches!(claim, Claim::InFlight { retry_after } if retry_after <= LEASE));
-        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
-        assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), LeaseStatus::Applied);
+        assert_eq!(store.release(&lease).await.unwrap(), LeaseStatus::Applied);
         forget_scripts();
         let Claim::Acquired(newer) = store.claim(key, LEASE).await.unwrap() else { panic!() };
-        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Lost);
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Lost);
         forget_scripts();
-        assert_eq!(store.complete(&newer, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(&newer, RETENTION).await.unwrap(), LeaseStatus::Applied);
         assert_eq!(store.claim(key, LEASE).await.unwrap(), Claim::Done);
         assert!(store.forget(key.as_str()).await.unwrap());
     }
@@ -433,12 +433,12 @@ async fn a_slot_of_a_cluster_moves_to_another_node_and_no_claim_fails() {
     let name = format!("{PREFIX}{}", before.key());
     from.redis_cli(&["migrate", "127.0.0.1", &to.port().to_string(), &name, "0", "5000"]);
     assert!(matches!(store.claim(before.key(), LEASE).await.unwrap(), Claim::InFlight { .. }));
-    assert_eq!(store.renew(&meanwhile, LEASE).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.renew(&meanwhile, LEASE).await.unwrap(), LeaseStatus::Applied);
     set_slot(to, "node", &to_id);
     set_slot(from, "node", &to_id);
     let after = claimed().await;
     for lease in [before, meanwhile, after] {
-        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
         assert_eq!(store.claim(lease.key(), LEASE).await.unwrap(), Claim::Done);
     }
 }

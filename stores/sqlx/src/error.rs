@@ -56,12 +56,6 @@ impl SqlStoreError {
         }
     }
 
-    /// Always 503: nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
-    }
-
     pub(crate) fn random(source: BoxError) -> Self {
         Self::Random { source }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use countersign::store::{Claim, Fenced, Lease, check_lease_duration, check_retention};
+use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -251,13 +251,13 @@ impl SqliteStore {
         &self,
         connection: &mut SqliteConnection,
         key: &IdempotencyKey,
-        lease: Duration,
+        lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
-        self.claim_on(connection, key, lease).await
+        self.claim_on(connection, key, lease_duration).await
     }
 
     /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
-    /// written its effect: if it is [`Fenced::Lost`], roll back; if it is applied, commit, and key
+    /// written its effect: if it is [`LeaseStatus::Lost`], roll back; if it is applied, commit, and key
     /// and effect are there together.
     ///
     /// # Errors
@@ -266,9 +266,9 @@ impl SqliteStore {
         &self,
         connection: &mut SqliteConnection,
         lease: &Lease,
-        retain: Duration,
-    ) -> Result<Fenced, SqlStoreError> {
-        self.complete_on(connection, lease, retain).await
+        retention: Duration,
+    ) -> Result<LeaseStatus, SqlStoreError> {
+        self.complete_on(connection, lease, retention).await
     }
 
     /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
@@ -280,20 +280,20 @@ impl SqliteStore {
         &self,
         connection: &mut SqliteConnection,
         key: &IdempotencyKey,
-        retain: Duration,
+        retention: Duration,
     ) -> Result<Recorded, SqlStoreError> {
-        check_retention(retain)?;
-        self.insert(connection, key, retain, true).await.map(Recorded::of)
+        check_retention(retention)?;
+        self.insert(connection, key, retention, true).await.map(Recorded::of)
     }
 
     async fn claim_on(
         &self,
         executor: impl SqliteExecutor<'_>,
         key: &IdempotencyKey,
-        lease: Duration,
+        lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
-        check_lease_duration(lease)?;
-        self.insert(executor, key, lease, false).await
+        check_lease_duration(lease_duration)?;
+        self.insert(executor, key, lease_duration, false).await
     }
 
     /// Inserts a key, claimed or done, unless a live one is there.
@@ -326,11 +326,11 @@ impl SqliteStore {
         &self,
         executor: impl SqliteExecutor<'_>,
         lease: &Lease,
-        retain: Duration,
-    ) -> Result<Fenced, SqlStoreError> {
-        check_retention(retain)?;
-        let (_, end) = self.now_and(retain);
-        write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(Fenced::applied_if)
+        retention: Duration,
+    ) -> Result<LeaseStatus, SqlStoreError> {
+        check_retention(retention)?;
+        let (_, end) = self.now_and(retention);
+        write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(LeaseStatus::applied_if)
     }
 
     /// The time, and the time after a while, in milliseconds.
@@ -360,22 +360,22 @@ async fn write(executor: impl SqliteExecutor<'_>, query: Query<'_>) -> Result<bo
 impl IdempotencyStore for SqliteStore {
     type Error = SqlStoreError;
 
-    async fn claim(&self, key: &IdempotencyKey, lease: Duration) -> Result<Claim, SqlStoreError> {
-        self.claim_on(&self.pool, key, lease).await
+    async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
+        self.claim_on(&self.pool, key, lease_duration).await
     }
 
-    async fn complete(&self, lease: &Lease, retain: Duration) -> Result<Fenced, SqlStoreError> {
-        self.complete_on(&self.pool, lease, retain).await
+    async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
+        self.complete_on(&self.pool, lease, retention).await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<Fenced, SqlStoreError> {
-        write(&self.pool, fenced(&self.sql.release, lease)).await.map(Fenced::applied_if)
+    async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {
+        write(&self.pool, fenced(&self.sql.release, lease)).await.map(LeaseStatus::applied_if)
     }
 
-    async fn renew(&self, lease: &Lease, lease_for: Duration) -> Result<Fenced, SqlStoreError> {
-        check_lease_duration(lease_for)?;
-        let (_, end) = self.now_and(lease_for);
-        write(&self.pool, fenced(&self.sql.renew, lease).bind(end)).await.map(Fenced::applied_if)
+    async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, SqlStoreError> {
+        check_lease_duration(lease_duration)?;
+        let (_, end) = self.now_and(lease_duration);
+        write(&self.pool, fenced(&self.sql.renew, lease).bind(end)).await.map(LeaseStatus::applied_if)
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {

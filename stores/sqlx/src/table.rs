@@ -69,12 +69,6 @@ impl TableNameError {
     pub fn code(&self) -> &'static str {
         "invalid_table_name"
     }
-
-    /// Always 503: without a table there is no store, and nothing may be acknowledged.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        503
-    }
 }
 
 impl fmt::Display for TableNameError {

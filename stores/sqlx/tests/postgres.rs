@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::servers::Server;
-use countersign::store::{Claim, ErasedStore, Fenced, conformance};
+use countersign::store::{Claim, DynIdempotencyStore, LeaseStatus, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_sqlx::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use countersign_sqlx::sqlx::{self, Connection, PgConnection, PgPool};
@@ -46,7 +46,7 @@ async fn sleep(time: Duration) {
 async fn the_postgres_store_keeps_the_contract() {
     let Some((_server, store)) = store().await else { return };
     conformance::check(&store, sleep).await;
-    let erased: Arc<dyn ErasedStore> = Arc::new(store);
+    let erased: Arc<dyn DynIdempotencyStore> = Arc::new(store);
     conformance::check(&erased, sleep).await;
 }
 
@@ -85,10 +85,10 @@ async fn any_table_name_will_do() {
         store.migrate().await.unwrap();
         let key = conformance::fresh_key();
         let lease = acquired(store.claim(&key, LEASE).await.unwrap());
-        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
-        assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), LeaseStatus::Applied);
+        assert_eq!(store.release(&lease).await.unwrap(), LeaseStatus::Applied);
         let lease = acquired(store.claim(&key, LEASE).await.unwrap());
-        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
         assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
         assert_eq!(store.purge().await.unwrap(), 0);
         assert!(store.forget(key.as_str()).await.unwrap());
@@ -122,7 +122,7 @@ async fn of_16_connections_on_one_lapsed_or_released_key_one_takes_it_over() {
     for round in 0..200 {
         let key = conformance::fresh_key();
         let lease = acquired(stores[0].claim(&key, LEASE).await.unwrap());
-        assert_eq!(stores[0].release(&lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(stores[0].release(&lease).await.unwrap(), LeaseStatus::Applied);
         one_wins(&stores, &key, round % 2 == 0).await;
         let key = conformance::fresh_key();
         let _lapsed = acquired(stores[0].claim(&key, Duration::from_millis(1)).await.unwrap());
@@ -153,7 +153,7 @@ async fn key_and_effect_are_committed_together_or_not_at_all() {
     let lease = acquired(store.claim(&key, LEASE).await.unwrap());
     let mut transaction = pool.begin().await.unwrap();
     add_effect(&mut transaction, &key).await;
-    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     transaction.rollback().await.unwrap();
     assert_eq!(effects(&pool, &key).await, 0);
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
@@ -161,7 +161,7 @@ async fn key_and_effect_are_committed_together_or_not_at_all() {
     // Committed: both.
     let mut transaction = pool.begin().await.unwrap();
     add_effect(&mut transaction, &key).await;
-    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     transaction.commit().await.unwrap();
     assert_eq!(effects(&pool, &key).await, 1);
     assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
@@ -171,14 +171,16 @@ async fn key_and_effect_are_committed_together_or_not_at_all() {
     let late = acquired(store.claim(&key, Duration::from_millis(1)).await.unwrap());
     sleep(Duration::from_millis(5)).await;
     let lease = acquired(store.claim(&key, LEASE).await.unwrap());
-    for (lease, expected) in [(&late, Fenced::Lost), (&lease, Fenced::Applied), (&late, Fenced::Lost)] {
+    for (lease, expected) in
+        [(&late, LeaseStatus::Lost), (&lease, LeaseStatus::Applied), (&late, LeaseStatus::Lost)]
+    {
         let mut transaction = pool.begin().await.unwrap();
         add_effect(&mut transaction, &key).await;
         let fenced = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
         assert_eq!(fenced, expected);
         match fenced {
-            Fenced::Applied => transaction.commit().await.unwrap(),
-            Fenced::Lost => transaction.rollback().await.unwrap(),
+            LeaseStatus::Applied => transaction.commit().await.unwrap(),
+            LeaseStatus::Lost => transaction.rollback().await.unwrap(),
         }
     }
     assert_eq!(effects(&pool, &key).await, 1);
@@ -190,7 +192,7 @@ async fn a_claim_in_a_transaction_is_undone_with_it() {
     let key = conformance::fresh_key();
     let mut transaction = store.pool().begin().await.unwrap();
     let lease = acquired(store.claim_in(&mut transaction, &key, LEASE).await.unwrap());
-    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     assert_eq!(store.claim_in(&mut transaction, &key, LEASE).await.unwrap(), Claim::Done);
     transaction.rollback().await.unwrap();
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
@@ -241,7 +243,7 @@ async fn of_many_that_record_a_key_one_is_told_that_it_is_new() {
     let lease = acquired(store.claim(&key, LEASE).await.unwrap());
     let recorded = store.record_in(&mut connection, &key, RETENTION).await.unwrap();
     assert!(matches!(recorded, Recorded::InFlight { retry_after } if retry_after <= LEASE));
-    assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.release(&lease).await.unwrap(), LeaseStatus::Applied);
     assert_eq!(store.record_in(&mut connection, &key, RETENTION).await.unwrap(), Recorded::New);
 }
 
@@ -272,7 +274,7 @@ async fn a_claim_waits_for_anothers_transaction_no_longer_than_its_lock_timeout(
     assert_eq!(store.record_in(&mut yours, &key, RETENTION).await.unwrap_err().code(), "store_locked");
     assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
     yours.rollback().await.unwrap();
-    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     transaction.commit().await.unwrap();
     assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
 }
@@ -311,9 +313,9 @@ async fn purge_every_deletes_what_has_expired_again_and_again_and_survives_error
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let put_done = async |retain| {
+    let put_done = async |retention| {
         let lease = acquired(store.claim(&conformance::fresh_key(), LEASE).await.unwrap());
-        assert_eq!(store.complete(&lease, retain).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(&lease, retention).await.unwrap(), LeaseStatus::Applied);
     };
     put_done(RETENTION).await;
     put_done(Duration::from_millis(100)).await;
@@ -409,7 +411,7 @@ async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves() {
     assert!(store.complete(&lease, RETENTION).await.is_err());
     server.start();
     // What was claimed before the crash is still claimed.
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
     assert!(matches!(store.claim(&other, LEASE).await.unwrap(), Claim::Acquired(_)));
 }

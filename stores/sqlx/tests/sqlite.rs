@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use countersign::store::{Claim, ErasedStore, Fenced, conformance};
+use countersign::store::{Claim, DynIdempotencyStore, LeaseStatus, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore, Provider, Secret, UnknownEvent, Webhook};
 use countersign_sqlx::{Recorded, SqliteStore, TableName, sqlx};
 use http::{HeaderMap, HeaderName};
@@ -29,7 +29,7 @@ async fn the_sqlite_store_keeps_the_contract() {
     let store = open(&directory).await;
     let pass = async |time| tokio::time::sleep(time).await;
     conformance::check(&store, pass).await;
-    let erased: Arc<dyn ErasedStore> = Arc::new(store);
+    let erased: Arc<dyn DynIdempotencyStore> = Arc::new(store);
     conformance::check(&erased, pass).await;
 }
 
@@ -119,13 +119,13 @@ async fn a_clock_that_jumps_never_lets_two_complete_one_key() {
             assert_eq!(leases.len() > 1, first > 0 || first + second > 0, "{jumps:?}");
             let newest = leases.pop().unwrap();
             for late in &leases {
-                assert_eq!(store.renew(late, LEASE).await.unwrap(), Fenced::Lost, "{jumps:?}");
-                assert_eq!(store.complete(late, retention).await.unwrap(), Fenced::Lost, "{jumps:?}");
-                assert_eq!(store.release(late).await.unwrap(), Fenced::Lost, "{jumps:?}");
+                assert_eq!(store.renew(late, LEASE).await.unwrap(), LeaseStatus::Lost, "{jumps:?}");
+                assert_eq!(store.complete(late, retention).await.unwrap(), LeaseStatus::Lost, "{jumps:?}");
+                assert_eq!(store.release(late).await.unwrap(), LeaseStatus::Lost, "{jumps:?}");
             }
-            assert_eq!(store.complete(&newest, retention).await.unwrap(), Fenced::Applied, "{jumps:?}");
+            assert_eq!(store.complete(&newest, retention).await.unwrap(), LeaseStatus::Applied, "{jumps:?}");
             for late in &leases {
-                assert_eq!(store.complete(late, retention).await.unwrap(), Fenced::Lost, "{jumps:?}");
+                assert_eq!(store.complete(late, retention).await.unwrap(), LeaseStatus::Lost, "{jumps:?}");
             }
             // Done it stays, by whatever clock, while its retention is longer than the jump.
             for jump in JUMPS {
@@ -143,13 +143,13 @@ async fn claims_and_done_keys_survive_a_restart() {
     let store = open(&directory).await;
     let Claim::Acquired(lease) = store.claim(&claimed, LEASE).await.unwrap() else { panic!() };
     let Claim::Acquired(other) = store.claim(&done, LEASE).await.unwrap() else { panic!() };
-    assert_eq!(store.complete(&other, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&other, RETENTION).await.unwrap(), LeaseStatus::Applied);
     drop(store);
 
     let store = open(&directory).await;
     assert_eq!(store.claim(&done, LEASE).await.unwrap(), Claim::Done);
     assert!(matches!(store.claim(&claimed, LEASE).await.unwrap(), Claim::InFlight { .. }));
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +201,7 @@ async fn racer() {
     for key in keys() {
         if let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() {
             println!("won {key}");
-            assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+            assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
         }
     }
 }
@@ -244,17 +244,17 @@ async fn key_and_effect_are_committed_together_or_not_at_all() {
     let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
     // The first of them is killed before it commits; the late one learns that it is late.
     for (lease, commits, expected) in [
-        (&lease, false, Fenced::Applied),
-        (&late, true, Fenced::Lost),
-        (&lease, true, Fenced::Applied),
-        (&late, true, Fenced::Lost),
+        (&lease, false, LeaseStatus::Applied),
+        (&late, true, LeaseStatus::Lost),
+        (&lease, true, LeaseStatus::Applied),
+        (&late, true, LeaseStatus::Lost),
     ] {
         let mut transaction = store.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
         let insert = sqlx::query("INSERT INTO effects VALUES (?1)").bind(key.as_str());
         insert.execute(&mut *transaction).await.unwrap();
         let fenced = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
         assert_eq!(fenced, expected);
-        if commits && fenced == Fenced::Applied {
+        if commits && fenced == LeaseStatus::Applied {
             transaction.commit().await.unwrap();
         } else {
             transaction.rollback().await.unwrap();
@@ -301,7 +301,7 @@ async fn a_recorded_key_is_new_once_unless_its_transaction_was_rolled_back() {
     let recorded = store.record_in(&mut connection, &key, RETENTION).await.unwrap();
     assert!(matches!(recorded, Recorded::InFlight { retry_after } if retry_after <= LEASE));
     drop(connection);
-    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
 }
 
 #[tokio::test]
@@ -339,10 +339,10 @@ async fn any_table_name_will_do() {
         store.migrate().await.unwrap();
         let key = conformance::fresh_key();
         let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
-        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), Fenced::Applied);
-        assert_eq!(store.release(&lease).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), LeaseStatus::Applied);
+        assert_eq!(store.release(&lease).await.unwrap(), LeaseStatus::Applied);
         let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
-        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
         assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
         assert_eq!(store.purge().await.unwrap(), 0);
         assert!(store.forget(key.as_str()).await.unwrap());
@@ -361,7 +361,7 @@ async fn purge_deletes_what_has_expired_and_nothing_else() {
         let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
         if n % 13 > 0 {
             let retention = if n % 13 == 1 { 3 * RETENTION } else { RETENTION };
-            assert_eq!(store.complete(&lease, retention).await.unwrap(), Fenced::Applied);
+            assert_eq!(store.complete(&lease, retention).await.unwrap(), LeaseStatus::Applied);
         }
         keys.push((key, lease));
     }
@@ -369,7 +369,7 @@ async fn purge_deletes_what_has_expired_and_nothing_else() {
     // Lapsed claims linger for an hour, since they can still be completed.
     seconds.fetch_add(3_600, Ordering::Relaxed);
     assert_eq!(store.purge().await.unwrap(), 1_100);
-    assert_eq!(store.complete(&keys[0].1, RETENTION).await.unwrap(), Fenced::Applied);
+    assert_eq!(store.complete(&keys[0].1, RETENTION).await.unwrap(), LeaseStatus::Applied);
     seconds.fetch_add(60, Ordering::Relaxed);
     assert_eq!(store.purge().await.unwrap(), 99);
     assert_eq!(store.claim(&keys[0].0, LEASE).await.unwrap(), Claim::Done);
@@ -404,7 +404,7 @@ async fn purge_every_deletes_what_has_expired_again_and_again_and_survives_error
         let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
             panic!()
         };
-        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), Fenced::Applied);
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     };
     put_done().await;
     let (errors, mut failed) = tokio::sync::mpsc::unbounded_channel();
