@@ -13,7 +13,7 @@
 
 use std::error::Error as _;
 use std::io::{self, BufRead, Write};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -114,12 +114,11 @@ fn verify<P: Provider + Default>(captured: Captured) -> Result<Verdict, String> 
     if let Some(seconds) = captured.max_age_s {
         webhook = webhook.with_max_age(Duration::from_secs(seconds));
     }
-    let now = match captured.now {
-        Some(text) => OffsetDateTime::parse(&text, &Rfc3339)
-            .map_err(|error| format!("`now` is not RFC 3339: {error}"))?
-            .into(),
-        None => SystemTime::now(),
-    };
+    if let Some(text) = captured.now {
+        let now = OffsetDateTime::parse(&text, &Rfc3339)
+            .map_err(|error| format!("`now` is not RFC 3339: {error}"))?;
+        webhook = webhook.with_clock(move || now.into());
+    }
     let body = match (captured.body, captured.body_base64) {
         (Some(body), None) => body.into_bytes(),
         (None, Some(body)) => STANDARD.decode(body).map_err(|error| format!("`body_base64`: {error}"))?,
@@ -132,8 +131,7 @@ fn verify<P: Provider + Default>(captured: Captured) -> Result<Verdict, String> 
         headers.push((name, value));
     }
 
-    let values = webhook.header_values(headers.iter().map(|(name, value)| (name, &value[..])));
-    let verdict = webhook.verify_values_at(&values, &body, now).and_then(|delivery| accepted(&delivery));
+    let verdict = webhook.verify(&headers, &body).and_then(|delivery| accepted(&delivery));
     Ok(verdict.unwrap_or_else(|error| Verdict::Rejected {
         error: error.code(),
         status: error.status(),

@@ -69,8 +69,8 @@ impl Options {
             match argument {
                 Arg::Long("listen") => options.listen = arguments.value()?.string()?,
                 Arg::Long("store") => options.store = arguments.value()?.string()?,
-                Arg::Long("lease") => options.lease = duration(arguments.value()?.string()?)?,
-                Arg::Long("retain") => options.retain = duration(arguments.value()?.string()?)?,
+                Arg::Long("lease") => options.lease_duration = duration(arguments.value()?.string()?)?,
+                Arg::Long("retain") => options.retention = duration(arguments.value()?.string()?)?,
                 Arg::Long("work") => options.work = duration(arguments.value()?.string()?)?,
                 Arg::Long("effects") => options.effects = arguments.value()?.into(),
                 other => return Err(other.unexpected().into()),
@@ -203,9 +203,8 @@ where
 {
     let webhook = Webhook::<P>::new(Secrets::from_env(secret)?);
     let receiver = Receiver::new(webhook.clone(), store.clone())
-        .with_lease_duration(options.lease)
-        .with_retention(options.retain);
-    receiver.check()?;
+        .with_lease_duration(options.lease_duration)?
+        .with_retention(options.retention)?;
     let app = Arc::new(App { receiver, options: Arc::clone(options), _running: running.clone() });
     let handler = move |delivery| receive(Arc::clone(&app), delivery);
     Ok(post(handler).with_state(webhook))

@@ -39,14 +39,14 @@ fn handle(delivery: &Delivery<'_, Quote3d>) -> Result<(), Error> {
 
 /// Verifies a request while its body is read.
 fn verify(webhook: &Webhook<Quote3d>, request: &mut Request) -> Result<Delivery<'static, Quote3d>, Error> {
-    let headers = request.headers().iter();
-    let headers = headers.map(|header| (header.field.as_str().as_str(), header.value.as_bytes()));
-    let mut incoming = webhook.start_values(&webhook.header_values(headers))?;
+    let pair = |header: &Header| (header.field.as_str().to_string(), header.value.to_string());
+    let headers: Vec<_> = request.headers().iter().map(pair).collect();
+    let mut partial = webhook.begin(&headers)?;
     let mut piece = [0; 8 * 1024];
     loop {
         match request.as_reader().read(&mut piece).map_err(Error::incomplete_body)? {
-            0 => return incoming.finish(),
-            length => incoming.update(&piece[..length])?,
+            0 => return partial.finish(),
+            length => partial.update(&piece[..length])?,
         }
     }
 }

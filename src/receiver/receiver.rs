@@ -66,7 +66,15 @@ pub struct Receiver<P, S> {
     store: S,
     lease_duration: Duration,
     retention: Duration,
+    told: Told,
     renewal: Option<Renewal>,
+}
+
+/// What was set, so that what was not can follow it.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    lease_duration: Option<Duration>,
+    retention: Option<Duration>,
 }
 
 impl<P, S> Receiver<P, S> {
@@ -95,25 +103,33 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     #[must_use]
     pub fn new(webhook: Webhook<P>, store: S) -> Self {
         let retention = DEFAULT_RETENTION.max(replayable_for(&webhook));
-        Self { webhook, store, lease_duration: DEFAULT_LEASE_DURATION, retention, renewal: None }
+        Self {
+            webhook,
+            store,
+            lease_duration: DEFAULT_LEASE_DURATION,
+            retention,
+            told: Told::default(),
+            renewal: None,
+        }
     }
 
-    /// Sets how long a handler has before another delivery of the event may be handled instead: a minute unless told.
+    /// Sets how long a handler has before another delivery of the event may be handled instead: a minute unless told,
+    /// or less if the retention or the ceiling of a renewal is shorter.
     /// Make it longer than the handler ever takes, and shorter than the provider's last retry.
     ///
     /// # Errors
-    /// [`PolicyError::ZeroLease`]; [`PolicyError::RetentionShorterThanLease`] (set a longer retention first); and
-    /// [`PolicyError::RenewalShorterThanLease`].
+    /// [`PolicyError::ZeroLease`], and [`PolicyError::RetentionShorterThanLease`] or
+    /// [`PolicyError::RenewalShorterThanLease`] if a shorter one was set.
     pub fn with_lease_duration(mut self, lease_duration: Duration) -> Result<Self, PolicyError> {
-        self.lease_duration = lease_duration;
+        self.told.lease_duration = Some(lease_duration);
         self.checked()
     }
 
     /// Sets how long a done key is remembered, which is how long a repeated or replayed delivery is recognised: a week
-    /// unless told. Make it longer than the provider retries.
+    /// unless told, or more if the lease or twice the maximum age is longer. Make it longer than the provider retries.
     ///
     /// # Errors
-    /// [`PolicyError::ZeroRetention`], [`PolicyError::RetentionShorterThanLease`], and
+    /// [`PolicyError::ZeroRetention`], [`PolicyError::RetentionShorterThanLease`] if a longer lease was set, and
     /// [`PolicyError::RetentionShorterThanMaxAge`] if it is less than twice the webhook's
     /// [maximum age](Webhook::with_max_age): a delivery may be as much too early as too late, and one that is
     /// still accepted must not have been forgotten.
@@ -129,7 +145,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// # Ok::<(), countersign::SecretError>(())
     /// ```
     pub fn with_retention(mut self, retention: Duration) -> Result<Self, PolicyError> {
-        self.retention = retention;
+        self.told.retention = Some(retention);
         self.checked()
     }
 
@@ -141,7 +157,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// instance that died is free again soon, and a handler may take its time all the same.
     ///
     /// # Errors
-    /// [`PolicyError::RenewalShorterThanLease`] if the ceiling is shorter than the lease: nothing would be renewed.
+    /// [`PolicyError::RenewalShorterThanLease`] if a longer lease was set (nothing would be renewed), and
+    /// [`PolicyError::ZeroLease`] if the ceiling is zero.
     ///
     /// ```
     /// use std::time::Duration;
@@ -165,17 +182,25 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         self.checked()
     }
 
-    /// Refuses a policy that cannot work.
-    fn checked(self) -> Result<Self, PolicyError> {
-        check_lease_duration(self.lease_duration)?;
+    /// Lets what was not set follow what was, and refuses a policy that cannot work.
+    fn checked(mut self) -> Result<Self, PolicyError> {
+        let replayable = replayable_for(&self.webhook);
+        let Told { lease_duration, retention } = self.told;
+        self.retention = retention
+            .unwrap_or_else(|| DEFAULT_RETENTION.max(replayable).max(lease_duration.unwrap_or_default()));
+        let ceiling = self.renewal.as_ref().map(Renewal::ceiling);
+        self.lease_duration = lease_duration.unwrap_or_else(|| {
+            DEFAULT_LEASE_DURATION.min(self.retention).min(ceiling.unwrap_or(DEFAULT_LEASE_DURATION))
+        });
         check_retention(self.retention)?;
+        check_lease_duration(self.lease_duration)?;
         if self.retention < self.lease_duration {
             return Err(PolicyError::RetentionShorterThanLease);
         }
-        if self.retention < replayable_for(&self.webhook) {
+        if self.retention < replayable {
             return Err(PolicyError::RetentionShorterThanMaxAge);
         }
-        if self.renewal.as_ref().is_some_and(|renewal| renewal.ceiling() < self.lease_duration) {
+        if ceiling.is_some_and(|ceiling| ceiling < self.lease_duration) {
             return Err(PolicyError::RenewalShorterThanLease);
         }
         Ok(self)
@@ -342,6 +367,7 @@ impl<P, S: Clone> Clone for Receiver<P, S> {
             store: self.store.clone(),
             lease_duration: self.lease_duration,
             retention: self.retention,
+            told: self.told,
             renewal: self.renewal.clone(),
         }
     }

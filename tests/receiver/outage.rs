@@ -37,7 +37,7 @@ struct Run<S> {
 impl<S: IdempotencyStore + 'static> Run<S> {
     fn new(store: S) -> Arc<Self> {
         Arc::new(Self {
-            receiver: Receiver::new(webhook(), store).with_lease_duration(LEASE),
+            receiver: Receiver::new(webhook(), store).with_lease_duration(LEASE).unwrap(),
             effects: Mutex::default(),
             next: AtomicUsize::new(0),
             acknowledged: AtomicUsize::new(0),

@@ -12,7 +12,7 @@ use crate::common::{NOWTOPRINT, QUOTE3D, headers, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::store::{Claim, DynIdempotencyStore, Lease, LeaseStatus, MemoryStoreError};
 use countersign::{
-    Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver,
+    Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Outcome, PolicyError, Provider, Receiver,
     UnknownEvent, Webhook,
 };
 use http::HeaderName;
@@ -259,7 +259,7 @@ async fn a_store_that_fails_is_503_and_nothing_is_acknowledged() {
 #[tokio::test]
 async fn a_handler_that_outlasts_its_lease_is_not_acknowledged_once_another_has_begun() {
     let store = Arc::new(MemoryStore::new());
-    let slow = receiver(Arc::clone(&store)).with_lease_duration(Duration::from_millis(50));
+    let slow = receiver(Arc::clone(&store)).with_lease_duration(Duration::from_millis(50)).unwrap();
     let next = receiver(Arc::clone(&store));
     let outcome = receive(&slow, async |_| {
         tokio::time::sleep(Duration::from_millis(150)).await;
@@ -273,7 +273,7 @@ async fn a_handler_that_outlasts_its_lease_is_not_acknowledged_once_another_has_
 
 #[tokio::test]
 async fn a_handler_that_outlasts_its_lease_is_acknowledged_if_nobody_else_began() {
-    let receiver = receiver(MemoryStore::new()).with_lease_duration(Duration::from_millis(10));
+    let receiver = receiver(MemoryStore::new()).with_lease_duration(Duration::from_millis(10)).unwrap();
     let outcome = receive(&receiver, async |_| {
         tokio::time::sleep(Duration::from_millis(50)).await;
         Ok(())
@@ -284,7 +284,7 @@ async fn a_handler_that_outlasts_its_lease_is_acknowledged_if_nobody_else_began(
 
 #[tokio::test]
 async fn a_dropped_handler_leaves_the_claim_to_its_lease() {
-    let receiver = receiver(MemoryStore::new()).with_lease_duration(Duration::from_millis(200));
+    let receiver = receiver(MemoryStore::new()).with_lease_duration(Duration::from_millis(200)).unwrap();
     {
         // The client hangs up while the handler runs.
         let mut future = pin!(receive(&receiver, async |_| std::future::pending().await));
@@ -306,7 +306,7 @@ async fn a_done_key_is_remembered_for_the_retention_and_a_claimed_one_for_the_le
     let clock = Arc::clone(&seconds);
     let store = MemoryStore::new().with_clock(move || Duration::from_secs(clock.load(Ordering::Relaxed)));
     let given = (Duration::from_secs(LEASE), Duration::from_secs(RETENTION));
-    let told = receiver(&store).with_lease_duration(given.0).with_retention(given.1);
+    let told = receiver(&store).with_lease_duration(given.0).unwrap().with_retention(given.1).unwrap();
     // Unless told otherwise: a minute and a week.
     let untold = receiver(&store);
     for (receiver, lease, retention) in [(&told, LEASE, RETENTION), (&untold, 60, 7 * 86_400)] {
@@ -331,7 +331,9 @@ async fn a_renewed_lease_outlasts_a_long_handler_up_to_the_ceiling() {
     let store = Arc::new(MemoryStore::new());
     let renewing = receiver(Arc::clone(&store))
         .with_lease_duration(Duration::from_millis(150))
-        .with_renewal(Duration::from_millis(900), tokio::time::sleep);
+        .unwrap()
+        .with_renewal(Duration::from_millis(900), tokio::time::sleep)
+        .unwrap();
     let other = receiver(Arc::clone(&store));
     let outcome = receive(&renewing, async |_| {
         for _ in 0..7 {
@@ -366,7 +368,9 @@ async fn what_renewals_take_counts_toward_the_ceiling_but_for_the_last() {
         let store = MemoryStore::new().with_clock(move || read.now());
         let receiver = receiver(Faulty { store, renewing, ..Faulty::default() })
             .with_lease_duration(MINUTE / 2)
-            .with_renewal(Duration::from_secs(CEILING), move |time| wait.sleep(time, lazy));
+            .unwrap()
+            .with_renewal(Duration::from_secs(CEILING), move |time| wait.sleep(time, lazy))
+            .unwrap();
         let headers = signed(receiver.webhook(), body);
         let key = receiver.webhook().verify(&headers, body).unwrap().idempotency_key();
 
@@ -388,12 +392,10 @@ async fn what_renewals_take_counts_toward_the_ceiling_but_for_the_last() {
 
 #[tokio::test]
 async fn renewals_are_due_every_third_of_the_lease_and_none_is_for_longer_than_the_ceiling_or_for_nothing() {
-    let cases: [(u64, u64, u64, &[u64]); 6] = [
+    let cases: [(u64, u64, u64, &[u64]); 5] = [
         (30_000, 60_000, 10_000, &[30_000, 30_000, 30_000, 20_000]),
         (30_000, 65_000, 10_000, &[30_000, 30_000, 30_000, 25_000, 15_000]),
-        // No ceiling shortens the lease itself.
-        (30_000, 25_000, 10_000, &[20_000]),
-        (30_000, 0, 10_000, &[20_000]),
+        (30_000, 30_000, 10_000, &[20_000]),
         // No lease is too short for a step of a millisecond.
         (1, 3, 1, &[1, 1]),
         (1, 1, 1, &[]),
@@ -408,7 +410,9 @@ async fn renewals_are_due_every_third_of_the_lease_and_none_is_for_longer_than_t
         };
         let receiver = receiver(Faulty::default())
             .with_lease_duration(millis(lease))
-            .with_renewal(millis(ceiling), sleep);
+            .unwrap()
+            .with_renewal(millis(ceiling), sleep)
+            .unwrap();
         let mut handling = pin!(receive(&receiver, async |_| std::future::pending().await));
         for second in 0..20 {
             clock.0.store(second, Ordering::Relaxed);
@@ -423,7 +427,9 @@ async fn renewals_are_due_every_third_of_the_lease_and_none_is_for_longer_than_t
 async fn a_handler_is_stopped_at_once_when_its_lease_is_lost() {
     let receiver = receiver(MemoryStore::new())
         .with_lease_duration(Duration::from_millis(150))
-        .with_renewal(MINUTE, tokio::time::sleep);
+        .unwrap()
+        .with_renewal(MINUTE, tokio::time::sleep)
+        .unwrap();
     let outcome = receive(&receiver, async |delivery| {
         // An operator forgets the key, which loses the lease.
         assert!(receiver.store().forget(delivery.idempotency_key().as_str()).await.unwrap());
@@ -439,7 +445,9 @@ async fn a_handler_is_stopped_at_once_when_its_lease_is_lost() {
 async fn a_handler_that_lingers_after_completing_its_lease_itself_is_stopped_and_nothing_is_lost() {
     let receiver = receiver(MemoryStore::new())
         .with_lease_duration(Duration::from_millis(90))
-        .with_renewal(MINUTE, tokio::time::sleep);
+        .unwrap()
+        .with_renewal(MINUTE, tokio::time::sleep)
+        .unwrap();
     let body = NOWTOPRINT.as_bytes();
     let headers = signed(receiver.webhook(), body);
     let delivery = receiver.webhook().verify(&headers, body).unwrap();
@@ -456,7 +464,9 @@ async fn a_handler_that_lingers_after_completing_its_lease_itself_is_stopped_and
 async fn the_shortest_lease_can_be_renewed() {
     let receiver = receiver(MemoryStore::new())
         .with_lease_duration(Duration::from_nanos(1))
-        .with_renewal(MINUTE, tokio::time::sleep);
+        .unwrap()
+        .with_renewal(MINUTE, tokio::time::sleep)
+        .unwrap();
     let outcome = receive(&receiver, async |_| {
         tokio::time::sleep(Duration::from_millis(20)).await;
         Ok(())
@@ -468,7 +478,9 @@ async fn the_shortest_lease_can_be_renewed() {
 async fn a_renewal_that_fails_is_tried_again_and_stops_nothing() {
     let receiver = receiver(Faulty { fail_renew: true, ..Faulty::default() })
         .with_lease_duration(Duration::from_millis(90))
-        .with_renewal(MINUTE, tokio::time::sleep);
+        .unwrap()
+        .with_renewal(MINUTE, tokio::time::sleep)
+        .unwrap();
     let outcome = receive(&receiver, async |_| {
         tokio::time::sleep(Duration::from_millis(300)).await;
         Ok(())
@@ -518,23 +530,64 @@ async fn a_handler_that_panics_leaves_the_claim_to_its_lease() {
     assert_eq!(receive(&receiver, unreached).await.status(), 409);
 }
 
-#[tokio::test]
-async fn an_impossible_policy_claims_nothing() {
-    for (lease, retention, message) in [
-        (Duration::ZERO, MINUTE, "a lease must be longer than zero"),
-        (MINUTE, Duration::ZERO, "a retention must be longer than zero"),
-        (2 * MINUTE, MINUTE, "a retention must not be shorter than the lease"),
-    ] {
-        let receiver = receiver(Faulty::default()).with_lease_duration(lease).with_retention(retention);
-        assert_eq!(receiver.check().unwrap_err().to_string(), message);
-        let outcome = receive(&receiver, unreached).await;
-        assert_eq!(answer(&outcome), (503, "store_unavailable", None));
-        assert_eq!(outcome.error().unwrap().to_string(), message);
-        assert_eq!(receiver.store().calls.load(Ordering::Relaxed), 0);
+#[test]
+fn a_policy_that_cannot_work_is_refused_when_it_is_built() {
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+    let made = || receiver(MemoryStore::new());
+    let aged = |max_age| Receiver::new(webhook::<NowToPrint>().with_max_age(max_age), MemoryStore::new());
+    let sleep = tokio::time::sleep;
+    let cases = [
+        (made().with_lease_duration(Duration::ZERO), "zero_lease", "a lease must be longer than zero"),
+        (made().with_retention(Duration::ZERO), "zero_retention", "a retention must be longer than zero"),
+        (
+            made().with_lease_duration(MINUTE).unwrap().with_retention(MINUTE - Duration::from_nanos(1)),
+            "retention_shorter_than_lease",
+            "a retention must not be shorter than the lease",
+        ),
+        (
+            made().with_retention(WEEK).unwrap().with_lease_duration(WEEK + Duration::from_nanos(1)),
+            "retention_shorter_than_lease",
+            "a retention must not be shorter than the lease",
+        ),
+        (
+            aged(MINUTE).with_retention(2 * MINUTE - Duration::from_nanos(1)),
+            "retention_shorter_than_max_age",
+            "a retention must be at least twice the maximum age",
+        ),
+        (
+            made().with_lease_duration(MINUTE).unwrap().with_renewal(MINUTE - Duration::from_nanos(1), sleep),
+            "renewal_shorter_than_lease",
+            "the ceiling of a renewal must not be shorter than the lease",
+        ),
+        (
+            made().with_renewal(MINUTE, sleep).unwrap().with_lease_duration(2 * MINUTE),
+            "renewal_shorter_than_lease",
+            "the ceiling of a renewal must not be shorter than the lease",
+        ),
+    ];
+    for (refused, code, message) in cases {
+        let error = refused.unwrap_err();
+        assert_eq!((error.code(), &*error.to_string()), (code, message));
     }
-    let receiver =
-        receiver(MemoryStore::new()).with_lease_duration(Duration::MAX).with_retention(Duration::MAX);
-    assert_eq!(receiver.check(), Ok(()));
+    assert!(made().with_lease_duration(MINUTE).unwrap().with_retention(MINUTE).is_ok());
+    assert_eq!(made().with_renewal(Duration::ZERO, sleep).unwrap_err(), PolicyError::ZeroLease);
+    assert!(aged(MINUTE).with_retention(2 * MINUTE).is_ok());
+    assert!(made().with_renewal(MINUTE, sleep).is_ok());
+    // What is not told follows what is, in whatever order.
+    let greatest = made().with_lease_duration(Duration::MAX).unwrap();
+    assert_eq!(greatest.retention(), Duration::MAX);
+    assert!(greatest.with_renewal(Duration::MAX, sleep).unwrap().with_retention(Duration::MAX).is_ok());
+    let second = Duration::from_secs(1);
+    assert!(made().with_retention(second).unwrap().with_lease_duration(second).is_ok());
+    assert!(made().with_renewal(second, sleep).unwrap().with_lease_duration(second).is_ok());
+    assert_eq!(made().retention(), WEEK);
+    assert_eq!(aged(WEEK).retention(), 2 * WEEK);
+    assert_eq!(aged(Duration::MAX).retention(), Duration::MAX);
+}
+
+#[tokio::test]
+async fn the_longest_lease_and_retention_are_kept() {
+    let receiver = receiver(MemoryStore::new()).with_lease_duration(Duration::MAX).unwrap();
     assert_eq!(receive(&receiver, async |_| Ok(())).await.code(), "handled");
 }
 
