@@ -21,7 +21,7 @@ use countersign::provider::{Quote3d, quote3d};
 use countersign::tower::{Endpoint, Verified};
 use countersign::{Error, MemoryStore, Receiver, Secrets, Webhook};
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::PartialDelivery;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Report> {
     let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
     // A restart forgets a `MemoryStore`; a `SqliteStore` is kept.
     let endpoint = Endpoint::new(Receiver::new(webhook, MemoryStore::new()), handle);
-    let routes = service_fn(move |request: Request<TimeoutBody<PartialDelivery>>| {
+    let routes = service_fn(move |request: Request<TimeoutBody<Incoming>>| {
         let endpoint = endpoint.clone();
         async move {
             match (request.method(), request.uri().path()) {

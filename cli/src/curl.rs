@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::http::{HeaderName, HeaderValue, header};
 
+use crate::terminal::is_hidden;
+
 /// The longest body that is an argument of curl.
 const LONGEST_ARGUMENT: usize = 64 << 10;
 
@@ -19,7 +21,7 @@ pub(crate) fn command<'a>(
     let mut typed = false;
     for (name, value) in headers {
         typed |= name == header::CONTENT_TYPE;
-        lines.push(format!("-H {}", quoted(&field(name, value))));
+        lines.push(format!("-H {}", argument(&field(name, value))));
     }
     if !typed {
         // Else curl names a type of its own.
@@ -29,7 +31,7 @@ pub(crate) fn command<'a>(
     let is_long = body.len() > LONGEST_ARGUMENT;
     // `--data-raw`, since `--data` takes a body that begins with `@` for the name of a file.
     let before = match std::str::from_utf8(body) {
-        Ok(text) if text.chars().all(|character| character == '\n' || !character.is_control()) => {
+        Ok(text) if text.chars().all(|character| character == '\n' || !is_hidden(character)) => {
             if is_long {
                 lines.push("--data-binary @-".to_owned());
                 format!("printf %s {} | ", quoted(text))
@@ -47,10 +49,18 @@ pub(crate) fn command<'a>(
 }
 
 /// A header as curl's `-H` takes it; one without a value is written with a `;`.
-pub(crate) fn field(name: &HeaderName, value: &HeaderValue) -> String {
+pub(crate) fn field(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
     match value.as_bytes() {
-        [] => format!("{name};"),
-        bytes => format!("{name}: {}", String::from_utf8_lossy(bytes)),
+        [] => format!("{name};").into_bytes(),
+        bytes => [name.as_str().as_bytes(), b": ", bytes].concat(),
+    }
+}
+
+/// A header as one word of a shell. If it is not text, or a character of it is not shown, the shell decodes it.
+fn argument(field: &[u8]) -> String {
+    match std::str::from_utf8(field) {
+        Ok(text) if !text.contains(is_hidden) => quoted(text),
+        _ => format!("\"$(printf %s {} | base64 -d)\"", STANDARD.encode(field)),
     }
 }
 
@@ -93,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_body_that_no_shell_can_hold_goes_by_way_of_base64() {
-        for body in [&b"\0"[..], b"\xff", b"a\rb", b"\x1b[2J"] {
+        for body in [&b"\0"[..], b"\xff", b"a\rb", b"\x1b[2J", "\u{9b}".as_bytes(), "\u{202e}".as_bytes()] {
             let command = of(&[], body);
             assert!(command.starts_with("printf %s '") && command.ends_with("--data-binary @-"), "{command}");
             assert!(command.contains("-H 'content-type:'"), "{command}");

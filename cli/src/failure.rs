@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::terminal;
+
 /// What was judged is not as it should be: refused, or a forged delivery that was not.
 pub(crate) const REJECTED: u8 = 1;
 /// The command was called wrongly, or what it needs (a secret, a file) is not there or not readable.
@@ -35,7 +37,7 @@ impl Failure {
             Self::Usage(_) => USAGE,
             Self::BrokenPipe => return BROKEN_PIPE.into(),
         };
-        crate::terminal::note(&format!("countersign: {self}"));
+        terminal::note(&terminal::visible(&format!("countersign: {self}")));
         code.into()
     }
 }

@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
 use countersign::Secret;
 use countersign::http::{HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::failure::Failure;
-use crate::layout;
 use crate::provider::ProviderName;
 use crate::signed::{Request, Signer, signature};
+use crate::{json, layout};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Forgery {
@@ -146,9 +146,11 @@ impl Forgery {
                 request.set(header, &[signature(&signer.secret, &request.body)]);
             }
             Self::InvalidEvent => {
-                let mut envelope: Value = serde_json::from_slice(&body).map_err(not_json)?;
-                envelope["data"] = Value::Object(serde_json::Map::new());
-                request = signer.sign(envelope.to_string().into_bytes())?;
+                let envelope = json::object::<Map<String, Value>>(&body);
+                let mut envelope = envelope
+                    .map_err(|error| Failure::usage(format!("the body cannot be changed: {error}")))?;
+                envelope.insert("data".to_owned(), Value::Object(Map::new()));
+                request = signer.sign(Value::Object(envelope).to_string().into_bytes())?;
             }
             Self::LyingEvent => set_event(&mut request, event_header, &[value("countersign.lie")]),
             Self::MissingEvent => set_event(&mut request, event_header, &[]),
@@ -204,10 +206,29 @@ fn reserialized(body: &[u8]) -> Result<Vec<u8>, Failure> {
     let text = layout::json(body).ok_or_else(|| {
         Failure::usage("the body is not JSON, so it cannot be written again\n  Take another --forge, such as flipped-byte.")
     })?;
-    let compact = layout::compact(text);
-    Ok(if compact.as_bytes() == body { layout::pretty(text) } else { compact }.into_bytes())
+    let (compact, pretty) = (layout::compact(text), layout::pretty(text));
+    let is_new = |other: &str| other.as_bytes() != body;
+    let other = match () {
+        () if is_new(&compact) => compact,
+        () if is_new(&pretty) => pretty,
+        // Such as `{}`, which has one layout.
+        () => format!(" {text}"),
+    };
+    Ok(other.into_bytes())
 }
 
-fn not_json(error: serde_json::Error) -> Failure {
-    Failure::usage(format!("the body is not JSON: {error}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_json_is_laid_out_in_other_bytes() {
+        for body in ["{}", "[]", "1", "{ }", "{\"a\":1}", "{\"a\": 1}", "{\n  \"a\": 1\n}"] {
+            let other = reserialized(body.as_bytes()).unwrap();
+            assert_ne!(other, body.as_bytes());
+            let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+            assert_eq!(read(&other), read(body.as_bytes()));
+        }
+        assert!(reserialized(b"{").is_err());
+    }
 }

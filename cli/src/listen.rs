@@ -14,11 +14,14 @@ use tokio::sync::watch;
 
 use crate::client::Target;
 use crate::failure::Failure;
+use crate::json;
 use crate::provider::ProviderName;
 use crate::secrets::{Keyring, SecretArgs};
 use crate::terminal::{self, Colour, paint};
 use crate::verdict::{Judge, Terms, judge};
 
+mod diagnoses;
+mod entry;
 mod events;
 mod guard;
 mod intake;
@@ -136,6 +139,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/events", get(events::events))
         .route("/api/deliveries/{number}", get(page::detail))
         .route("/api/deliveries/{number}/curl", get(page::curl))
+        .route("/api/deliveries/{number}/diagnose", post(page::diagnose))
         .route("/api/deliveries/{number}/resend", post(page::resend))
         .route("/webhooks/{provider}", post(intake::receive))
         .fallback(page::not_found)
@@ -171,7 +175,7 @@ fn announce(
     let near = near(address);
     let page = near.ip().is_loopback().then(|| format!("http://{near}/?key={key}"));
     if arguments.json {
-        return Ok(terminal::line(&serde_json::json!({ "listening": url, "page": page }).to_string())?);
+        return Ok(terminal::line(&json::line(&serde_json::json!({ "listening": url, "page": page })))?);
     }
     terminal::line(&format!("listening on {url}"))?;
     match page {

@@ -9,6 +9,7 @@ mod client;
 mod curl;
 mod failure;
 mod forge;
+mod json;
 mod layout;
 mod listen;
 mod payload;

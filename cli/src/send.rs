@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use crate::client::{self, Answer, Target, Unreachable};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::forge::Forgery;
+use crate::json;
 use crate::payload::{self, Payload};
 use crate::progress::Progress;
 use crate::provider::ProviderName;
@@ -163,7 +164,12 @@ fn plan(arguments: &SendArgs, signer: &Signer, body: Vec<u8>) -> Result<Vec<Plan
     let requests = match arguments.forge {
         None => vec![(None, signer.sign(body)?)],
         Some(forgery) => {
-            let event = event_of(&body).unwrap_or_default();
+            // The others can forge a body that names no event.
+            let event = if forgery == Forgery::InvalidEvent {
+                event_of(&body)?
+            } else {
+                event_of(&body).unwrap_or_default()
+            };
             let kinds = forgery.each(arguments.provider, &event)?;
             let forged = kinds.into_iter().map(|kind| Ok((Some(kind), kind.forge(signer, body.clone())?)));
             forged.collect::<Result<Vec<_>, Failure>>()?
@@ -280,7 +286,7 @@ fn to_json(number: usize, forgery: Option<Forgery>, result: &Result<Answer, Unre
             object["timed_out"] = error.timed_out.into();
         }
     }
-    object.to_string()
+    json::line(&object)
 }
 
 fn to_text(number: usize, forgery: Option<Forgery>, result: &Result<Answer, Unreachable>) -> String {

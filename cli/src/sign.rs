@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use clap::Args;
-use countersign::http::HeaderName;
 
 use crate::client::Target;
 use crate::curl;
 use crate::failure::Failure;
+use crate::json;
 use crate::provider::ProviderName;
 use crate::secrets::{Keyring, SecretArgs};
 use crate::signed::{Signer, SigningArgs};
@@ -56,18 +56,24 @@ pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
         let headers: Vec<_> =
             headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
         let provider = arguments.provider.slug();
-        match std::str::from_utf8(&request.body) {
+        json::line(&match std::str::from_utf8(&request.body) {
             Ok(body) => serde_json::json!({ "provider": provider, "headers": headers, "body": body }),
             Err(_) => {
                 use base64::Engine as _;
                 let body = base64::engine::general_purpose::STANDARD.encode(&request.body);
                 serde_json::json!({ "provider": provider, "headers": headers, "body_base64": body })
             }
-        }
-        .to_string()
+        })
     } else {
-        let line = |(name, value): (&HeaderName, &_)| curl::field(name, value);
-        headers.map(line).collect::<Vec<_>>().join("\n")
+        let lines = headers.map(|(name, value)| String::from_utf8(curl::field(name, value)));
+        let lines = lines.collect::<Result<Vec<_>, _>>().ok();
+        let is_shown = |lines: &Vec<String>| !lines.iter().any(|line| line.contains(terminal::is_hidden));
+        lines.filter(is_shown).map(|lines| lines.join("\n")).ok_or_else(|| {
+            Failure::usage(
+                "the body's `event` has a character that a terminal does not show\n  \
+                 Give --json or --curl URL, which escape it.",
+            )
+        })?
     };
     terminal::line(&text)?;
     Ok(0)

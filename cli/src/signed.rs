@@ -7,6 +7,7 @@ use countersign::{Secret, Signature};
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::json;
 use crate::provider::ProviderName;
 use crate::secrets::Keyring;
 
@@ -80,9 +81,9 @@ pub(crate) fn event_of(body: &[u8]) -> Result<String, Failure> {
     struct Named {
         event: String,
     }
-    serde_json::from_slice(body).map(|Named { event }| event).map_err(|error| {
+    json::object(body).map(|Named { event }| event).map_err(|error| {
         Failure::usage(format!(
-            "the body names no event: {error}\n  It has to be a JSON object with a string `event`, as {{\"event\":\"quote.completed\",\"data\":{{}}}}.",
+            "the body names no event: {error}\n  Give a JSON object with a string `event`, such as {{\"event\":\"quote.completed\",\"data\":{{}}}}.",
         ))
     })
 }

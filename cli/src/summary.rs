@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::client::{Answer, Unreachable};
 use crate::failure::{Failure, REJECTED, UNREACHABLE};
+use crate::json;
 use crate::terminal;
 
 /// What came of one.
@@ -91,7 +92,7 @@ impl Summary {
             for (name, count) in counts {
                 summary[name] = count.into();
             }
-            return Ok(terminal::line(&serde_json::json!({ "summary": summary }).to_string())?);
+            return Ok(terminal::line(&json::line(&serde_json::json!({ "summary": summary })))?);
         }
         if self.outcomes.len() > 1 {
             let counts = counts.into_iter().filter(|(_, count)| *count > 0);

@@ -58,6 +58,9 @@ pub(crate) struct Reasons {
     pub(crate) causes: Vec<Cause>,
     /// What is striking where no cause is known.
     pub(crate) hints: Vec<Hint>,
+    /// How many bytes were hashed to find out.
+    #[serde(skip)]
+    pub(crate) hashed_bytes: u64,
 }
 
 #[derive(Serialize, Clone, Debug)]
@@ -108,7 +111,7 @@ impl Verdict {
             }
             Self::Rejected(rejected) => {
                 let Rejected { error, status, message, reasons } = rejected;
-                let Reasons { finding, causes, hints } = reasons;
+                let Reasons { finding, causes, hints, .. } = reasons;
                 let _ = write!(text, "{}  {error}: {}", paint(Colour::Red, "rejected"), visible(message));
                 field(&mut text, "to answer", &status.to_string());
                 if let Some(finding) = finding.as_deref().filter(|_| causes.is_empty()) {
@@ -228,6 +231,7 @@ impl<P: Provider> Judge for Bench<P> {
                 .iter()
                 .map(|hint| Hint { code: hint.code(), message: hint.to_string() })
                 .collect(),
+            hashed_bytes: diagnosis.hashed_bytes(),
         }
     }
 }

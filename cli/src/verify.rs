@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::failure::{Failure, REJECTED, USAGE};
+use crate::json;
 use crate::provider::ProviderName;
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
@@ -96,11 +97,7 @@ fn of_keyring(
 }
 
 fn print(arguments: &VerifyArgs, verdict: &Verdict) -> Result<(), Failure> {
-    let text = if arguments.json {
-        serde_json::to_string(verdict).map_err(|error| Failure::usage(error.to_string()))?
-    } else {
-        verdict.to_text()
-    };
+    let text = if arguments.json { json::line(verdict) } else { verdict.to_text() };
     Ok(terminal::line(&text)?)
 }
 
@@ -179,10 +176,7 @@ fn lines(arguments: &VerifyArgs, keyring: &Keyring) -> Result<u8, Failure> {
 
 /// The verdict on a line, or what makes it unreadable.
 fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Verdict, String> {
-    if !line.trim_ascii_start().starts_with(b"{") {
-        return Err("not a JSON object".to_owned());
-    }
-    let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let line: Line = json::object(line)?;
     let provider = ProviderName::of_slug(&line.provider)
         .ok_or_else(|| format!("no provider is called {:?}", line.provider))?;
     let judge = match line.secrets {

@@ -8,6 +8,7 @@ mod header;
 mod json;
 mod secret;
 mod style;
+mod tokens;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -198,7 +199,7 @@ impl<P: Provider> Diagnoser<P> {
         let differs = found.content_length.is_some_and(|length| length != body.len() as u64);
         add(Hint::BodyLengthDiffers, differs && !found.is_encoded);
         add(Hint::BodyCompressed, found.is_encoded);
-        add(Hint::BodyKeysSorted, body.len() <= body::MAX_LEN && json::are_names_sorted(body));
+        add(Hint::BodyKeysSorted, body.len() <= body::MAX_LEN && tokens::are_names_sorted(body));
         add(Hint::TooManyOthers, self.are_too_many);
         hints
     }

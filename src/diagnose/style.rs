@@ -1,7 +1,7 @@
 //! The ways in which JSON text may have been written again.
 
 use super::cause::{Cause, JsonLayout};
-use super::json::count_numbers;
+use super::tokens::count_numbers;
 
 /// The longest body of which some of the numbers are changed, in bytes, and how many are.
 const MAX_LEN_WITH_NUMBERS: usize = 1 << 16;

@@ -90,12 +90,12 @@ impl IdempotencyStore for Faulty {
 
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> io::Result<Claim> {
         self.call(self.fail_claim)?;
-        self.store.claim(key, lease).await.map_err(io::Error::other)
+        self.store.claim(key, lease_duration).await.map_err(io::Error::other)
     }
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> io::Result<LeaseStatus> {
         self.call(self.fail_complete)?;
-        self.store.complete(lease, retain).await.map_err(io::Error::other)
+        self.store.complete(lease, retention).await.map_err(io::Error::other)
     }
 
     async fn release(&self, lease: &Lease) -> io::Result<LeaseStatus> {
@@ -104,12 +104,12 @@ impl IdempotencyStore for Faulty {
     }
 
     async fn renew(&self, lease: &Lease, lease_duration: Duration) -> io::Result<LeaseStatus> {
-        self.renewals.lock().unwrap().push(lease_for);
+        self.renewals.lock().unwrap().push(lease_duration);
         self.call(self.fail_renew)?;
         if let Some((clock, time)) = &self.renewing {
             clock.sleep(*time, false).await;
         }
-        self.store.renew(lease, lease_for).await.map_err(io::Error::other)
+        self.store.renew(lease, lease_duration).await.map_err(io::Error::other)
     }
 
     async fn forget(&self, key: &str) -> io::Result<bool> {

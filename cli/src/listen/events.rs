@@ -10,7 +10,7 @@ use countersign::http::HeaderMap;
 use futures_util::{Stream, stream};
 
 use super::App;
-use super::page::summary;
+use crate::json;
 
 /// Changes within this time are told together, so that a burst costs the page one rendering.
 const TOGETHER: Duration = Duration::from_millis(30);
@@ -44,7 +44,7 @@ async fn next(app: &App, seen: Option<u64>) -> Option<(Event, u64)> {
         tokio::time::sleep(TOGETHER).await;
     }
     let (changed, oldest, revision) = app.intake.journal.since(seen.unwrap_or(0));
-    let deliveries: Vec<_> = changed.iter().map(|entry| summary(entry)).collect();
+    let deliveries: Vec<_> = changed.iter().map(|entry| entry.summary()).collect();
     let data = serde_json::json!({
         "oldest": oldest,
         "deliveries": deliveries,
@@ -53,6 +53,6 @@ async fn next(app: &App, seen: Option<u64>) -> Option<(Event, u64)> {
         .id(format!("{}-{revision}", app.instance))
         .retry(Duration::from_secs(1))
         .event("deliveries")
-        .data(data.to_string());
+        .data(json::line(&data));
     Some((event, revision))
 }

@@ -10,13 +10,16 @@ use bytes::Bytes;
 use countersign::Json;
 use countersign::http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::LengthLimitError;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::App;
-use super::journal::{Endpoint, Entry, Journal};
+use super::diagnoses::{Asked, Diagnoses};
+use super::entry::{Endpoint, Entry, Reason};
+use super::journal::Journal;
 use super::log::Log;
 use crate::client::{self, Target};
+use crate::json;
 use crate::provider::ProviderName;
 use crate::terminal::milliseconds;
 use crate::verdict::{Captured, Cause, Judge, Reasons, Rejected, Verdict};
@@ -27,9 +30,6 @@ const BODY_LIMIT: usize = 1 << 20;
 const ANSWER_LIMIT: usize = 16 << 10;
 /// How long a sender may take with its body.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// So many refused deliveries wait for their diagnosis at most; beyond that they have none.
-const DIAGNOSES: usize = 64;
 
 /// So many bodies are held at once at most, being read or waiting for their turn; others wait unread.
 const READ_AT_ONCE: usize = 256;
@@ -45,9 +45,7 @@ pub(super) struct Intake {
     /// Apart from the turns, so that slow senders keep nobody's delivery from its endpoint.
     reading: Arc<Semaphore>,
     turns: Semaphore,
-    /// One diagnosis at a time, since each may take seconds.
-    diagnosing: Mutex<()>,
-    waiting: Semaphore,
+    diagnoses: Arc<Diagnoses>,
 }
 
 /// What is judged and passed on.
@@ -105,8 +103,7 @@ impl Intake {
             log,
             reading: Arc::new(Semaphore::new(READ_AT_ONCE)),
             turns: Semaphore::new(PASSED_ON_AT_ONCE),
-            diagnosing: Mutex::new(()),
-            waiting: Semaphore::new(DIAGNOSES),
+            diagnoses: Arc::default(),
         }
     }
 
@@ -132,7 +129,7 @@ impl Intake {
         let answered = self.forward.is_none().then(|| status_of(&verdict));
         let entry = self.keep(arrival, verdict, endpoint, answered);
         let number = entry.number;
-        let diagnosis = tokio::spawn(Arc::clone(self).diagnose(Arc::clone(&entry)));
+        let diagnosis = tokio::spawn(Arc::clone(self).diagnose(Arc::clone(&entry), Asked::No));
         let response = match &self.forward {
             None => to_response(&entry.verdict),
             Some(target) => {
@@ -155,29 +152,40 @@ impl Intake {
     }
 
     /// Finds out why a delivery is not verified, beside all else that goes on.
-    async fn diagnose(self: Arc<Self>, entry: Arc<Entry>) {
-        if !entry.in_diagnosis {
+    async fn diagnose(self: Arc<Self>, entry: Arc<Entry>, asked: Asked) {
+        if entry.reason != Reason::InDiagnosis {
             return;
         }
-        let reasons = match (self.judge(entry.provider), self.waiting.try_acquire()) {
-            (Some(judge), Ok(_permit)) => {
-                let _turn = self.diagnosing.lock().await;
-                let (judge, entry) = (Arc::clone(judge), Arc::clone(&entry));
-                tokio::task::spawn_blocking(move || judge.reasons(&captured(&entry.headers), &entry.body))
-                    .await
-                    .unwrap_or_default()
+        let Some(judge) = self.judge(entry.provider) else { return };
+        let (judge, job) = (Arc::clone(judge), Arc::clone(&entry));
+        let work = move || judge.reasons(&captured(&job.headers), &job.body);
+        let found = self.diagnoses.reasons(asked, entry.body.len(), Box::new(work)).await;
+        self.journal.update(entry.number, |entry| match found {
+            Ok(reasons) => {
+                entry.verdict.set_reasons(reasons);
+                entry.reason = Reason::Known;
             }
-            _ => Reasons {
-                finding: Some(
-                    "not diagnosed: too many were refused at once (send this one again)".to_owned(),
-                ),
-                ..Reasons::default()
-            },
-        };
-        self.journal.update(entry.number, |entry| {
-            entry.verdict.set_reasons(reasons);
-            entry.in_diagnosis = false;
+            Err(put_off) => {
+                let finding = Some(format!("not diagnosed yet: {put_off}"));
+                entry.verdict.set_reasons(Reasons { finding, ..Reasons::default() });
+                entry.reason = Reason::OnRequest;
+            }
         });
+    }
+
+    /// Begins the diagnosis of a delivery that waits for somebody to ask. Returns whether it did.
+    pub(super) fn diagnose_on_request(self: &Arc<Self>, number: u64) -> bool {
+        let mut is_waiting = false;
+        let entry = self.journal.update(number, |entry| {
+            is_waiting = entry.reason == Reason::OnRequest;
+            if is_waiting {
+                entry.reason = Reason::InDiagnosis;
+            }
+        });
+        if let Some(entry) = entry.filter(|_| is_waiting) {
+            tokio::spawn(Arc::clone(self).diagnose(entry, Asked::Yes));
+        }
+        is_waiting
     }
 
     fn judge(&self, provider: ProviderName) -> Option<&Arc<dyn Judge>> {
@@ -206,7 +214,7 @@ impl Intake {
         answered: Option<u16>,
     ) -> Arc<Entry> {
         let Arrival { provider, path_and_query, headers, body, resend_of } = arrival;
-        let in_diagnosis = verdict.can_be_diagnosed();
+        let reason = if verdict.can_be_diagnosed() { Reason::InDiagnosis } else { Reason::Known };
         self.journal.add(Entry {
             number: 0,
             revision: 0,
@@ -216,7 +224,7 @@ impl Intake {
             headers,
             body,
             verdict,
-            in_diagnosis,
+            reason,
             duplicate_of: None,
             resend_of,
             endpoint,
@@ -276,7 +284,7 @@ impl Intake {
 /// What is said of an endpoint that gave no answer: to the page and the log why, to the sender nothing but that.
 fn unreachable(error: client::Unreachable) -> (Endpoint, Response) {
     let status = if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-    let body = serde_json::json!({ "error": "endpoint_unreachable" }).to_string();
+    let body = json::line(&serde_json::json!({ "error": "endpoint_unreachable" }));
     let response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     (Endpoint::Unreachable { message: error.message, ms: milliseconds(error.took) }, response)
 }
@@ -350,7 +358,7 @@ fn to_response(verdict: &Verdict) -> Response {
     let status = StatusCode::from_u16(status_of(verdict)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match verdict {
         Verdict::Rejected(rejected) => {
-            let body = serde_json::json!({ "error": rejected.error }).to_string();
+            let body = json::line(&serde_json::json!({ "error": rejected.error }));
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         _ => status.into_response(),

@@ -2,88 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
-use bytes::Bytes;
-use countersign::http::HeaderMap;
-use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::provider::ProviderName;
+use super::entry::Entry;
 use crate::verdict::Verdict;
 
 /// The most deliveries that are kept.
 const MOST: usize = 1_000;
 /// The most bytes of bodies, headers and answers that are kept.
 const MOST_BYTES: usize = 64 << 20;
-
-/// A delivery as it came, and what became of it.
-#[derive(Clone)]
-pub(super) struct Entry {
-    /// From 1, in the order of arrival.
-    pub(super) number: u64,
-    /// Grows with each change of any entry.
-    pub(super) revision: u64,
-    pub(super) at: SystemTime,
-    pub(super) provider: ProviderName,
-    pub(super) path_and_query: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) verdict: Verdict,
-    /// Whether the reason is still being looked for.
-    pub(super) in_diagnosis: bool,
-    /// The first delivery of the same event, if this is not it.
-    pub(super) duplicate_of: Option<u64>,
-    /// The delivery whose bytes were sent again, if it came so.
-    pub(super) resend_of: Option<u64>,
-    pub(super) endpoint: Endpoint,
-    /// What the sender was answered.
-    pub(super) answered: Option<u16>,
-}
-
-/// What the endpoint made of it.
-#[derive(Clone, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub(super) enum Endpoint {
-    /// There is none.
-    None,
-    Waiting,
-    Answered {
-        status: u16,
-        ms: f64,
-        /// Whether the answer was longer than what is kept of it.
-        cut: bool,
-        #[serde(skip)]
-        body: Bytes,
-    },
-    Unreachable {
-        message: String,
-        ms: f64,
-    },
-}
-
-impl Entry {
-    /// About as much as it takes to keep it.
-    fn bytes(&self) -> usize {
-        let headers =
-            self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
-        let answer = match &self.endpoint {
-            Endpoint::Answered { body, .. } => body.len(),
-            _ => 0,
-        };
-        let names = match &self.verdict {
-            Verdict::Accepted(accepted) => {
-                let optional = [&accepted.id, &accepted.timestamp].into_iter().flatten();
-                // The key is kept twice: also to find the first delivery by.
-                optional.map(String::len).sum::<usize>()
-                    + accepted.event.len()
-                    + 2 * accepted.idempotency_key.len()
-            }
-            _ => 0,
-        };
-        self.body.len() + headers + answer + names + self.path_and_query.len()
-    }
-}
 
 #[derive(Default)]
 pub(super) struct Journal {
@@ -190,7 +118,14 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use countersign::http::HeaderMap;
+
     use super::*;
+    use crate::listen::entry::{Endpoint, Reason};
+    use crate::provider::ProviderName;
     use crate::verdict::Accepted;
 
     fn entry(body: usize) -> Entry {
@@ -203,7 +138,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from(vec![0; body]),
             verdict: Verdict::Unreadable { message: String::new() },
-            in_diagnosis: false,
+            reason: Reason::Known,
             duplicate_of: None,
             resend_of: None,
             endpoint: Endpoint::None,

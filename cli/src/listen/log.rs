@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::journal::{Endpoint, Entry};
-use super::page::{LONGEST_NAME, summary};
+use super::entry::{Endpoint, Entry, LONGEST_NAME, Reason};
+use crate::json;
 use crate::terminal::{self, Colour, paint, visible_line};
 use crate::verdict::{Reasons, Verdict};
 
@@ -55,7 +55,7 @@ impl Log {
     }
 
     pub(super) fn delivery(&self, entry: &Entry) {
-        let line = if self.json { summary(entry).to_string() } else { to_text(entry) };
+        let line = if self.json { json::line(&entry.summary()) } else { to_text(entry) };
         self.state.waiting.fetch_add(1, Ordering::SeqCst);
         if self.lines.try_send(line).is_err() {
             self.state.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -80,7 +80,7 @@ fn write(lines: &Receiver<String>, state: &State, json: bool) -> std::io::Result
         let dropped = state.dropped.swap(0, Ordering::SeqCst);
         if dropped > 0 {
             terminal::line(&match json {
-                true => serde_json::json!({ "lines_dropped": dropped }).to_string(),
+                true => json::line(&serde_json::json!({ "lines_dropped": dropped })),
                 false => format!("… {dropped} deliveries are not listed here: nobody read the output"),
             })?;
         }
@@ -120,6 +120,9 @@ fn to_text(entry: &Entry) -> String {
         if causes.is_empty() {
             let why = finding.as_deref().unwrap_or(&rejected.message);
             line += &format!("\n      {}", visible_line(why));
+            if entry.reason == Reason::OnRequest {
+                line += "; the page finds the reason on request";
+            }
         }
         for cause in causes {
             let cure = paint(Colour::Dim, &format!("-> {}", visible_line(&cause.cure)));

@@ -2,31 +2,35 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use countersign::http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::entry::Endpoint;
 use super::intake::Arrival;
-use super::journal::{Endpoint, Entry};
 use super::redact::is_credential;
 use super::{App, random};
 use crate::client::Target;
 use crate::curl;
+use crate::json;
 use crate::layout;
 use crate::provider::ProviderName;
-use crate::terminal;
-use crate::verdict::Verdict;
 
-/// One file, with its style and its script within it: it works offline and needs no build.
-const PAGE: &str = include_str!("page.html");
+/// The page's markup, with places for its style, its script, its settings and a nonce.
+const PAGE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+/// One script, in the order in which its parts need each other.
+const SCRIPT: &str = concat!(
+    "'use strict';\n",
+    include_str!("page/text.js"),
+    include_str!("page/list.js"),
+    include_str!("page/delivery.js"),
+    include_str!("page/frame.js"),
+);
 /// As much of a body as is shown, in bytes. Copied as curl, it is whole.
 const SHOWN: usize = 256 << 10;
-
-/// As much of a name as the list and the log have, in characters: a name may be as long as the body.
-pub(super) const LONGEST_NAME: usize = 200;
 
 pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
     let Ok(nonce) = random() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
@@ -45,8 +49,9 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
         "providers": providers,
     });
     // In a script element, only `<` could end it.
-    let settings = settings.to_string().replace('<', "\\u003c");
-    let html = PAGE.replace("{{nonce}}", &nonce).replace("{{settings}}", &settings);
+    let settings = json::line(&settings).replace('<', "\\u003c");
+    let html = PAGE.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT);
+    let html = html.replace("{{nonce}}", &nonce).replace("{{settings}}", &settings);
     // Nothing but this page's own script and style runs, and nothing is loaded from anywhere else.
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
@@ -65,44 +70,6 @@ pub(super) async fn not_found() -> (StatusCode, &'static str) {
     )
 }
 
-/// What the list shows of a delivery.
-pub(super) fn summary(entry: &Entry) -> Value {
-    let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut summary = json!({
-        "number": entry.number,
-        "at": u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
-        "provider": entry.provider.slug(),
-        "bytes": entry.body.len(),
-        "duplicate_of": entry.duplicate_of,
-        "resend_of": entry.resend_of,
-        "endpoint": entry.endpoint,
-        "answered": entry.answered,
-    });
-    match &entry.verdict {
-        Verdict::Accepted(accepted) => {
-            summary["verdict"] = "accepted".into();
-            summary["event"] = terminal::cut(&accepted.event, LONGEST_NAME).into();
-            summary["variant"] = accepted.variant.into();
-            summary["idempotency_key"] = terminal::cut(&accepted.idempotency_key, LONGEST_NAME).into();
-            summary["secret"] = accepted.secret.into();
-        }
-        Verdict::Rejected(rejected) => {
-            summary["verdict"] = "rejected".into();
-            summary["error"] = rejected.error.into();
-            summary["message"] = rejected.message.clone().into();
-            summary["in_diagnosis"] = entry.in_diagnosis.into();
-            let causes = rejected.reasons.causes.iter();
-            summary["causes"] =
-                causes.map(|cause| json!({ "code": cause.code, "message": cause.message })).collect();
-        }
-        Verdict::Unreadable { message } => {
-            summary["verdict"] = "unreadable".into();
-            summary["message"] = message.clone().into();
-        }
-    }
-    summary
-}
-
 /// All that is known of a delivery, but for the values of headers that carry a credential.
 pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
     let Some(entry) = app.intake.journal.get(number) else { return gone() };
@@ -115,7 +82,7 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
             json!({ "name": name.as_str(), "value": value, "redacted": redacted })
         })
         .collect();
-    let mut detail = summary(&entry);
+    let mut detail = entry.summary();
     detail["headers"] = headers.into();
     detail["path"] = entry.path_and_query.split('?').next().into();
     detail["body"] = text_of(&entry.body);
@@ -126,7 +93,7 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
             detail["answer"]["cut"] = true.into();
         }
     }
-    ([(header::CONTENT_TYPE, "application/json")], detail.to_string()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], json::line(&detail)).into_response()
 }
 
 /// Bytes as text that can be read: JSON laid out, and of a long one the beginning.
@@ -170,7 +137,19 @@ pub(super) async fn resend(State(app): State<Arc<App>>, Path(number): Path<u64>)
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let said = json!({ "number": number, "answered": response.status().as_u16() });
-    ([(header::CONTENT_TYPE, "application/json")], said.to_string()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], json::line(&said)).into_response()
+}
+
+/// Looks for the reason of a refusal, if that waits for a request.
+pub(super) async fn diagnose(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
+    if app.intake.journal.get(number).is_none() {
+        return gone();
+    }
+    if app.intake.diagnose_on_request(number) {
+        StatusCode::ACCEPTED.into_response()
+    } else {
+        (StatusCode::CONFLICT, "its reason is known already, or is being looked for\n").into_response()
+    }
 }
 
 fn gone() -> Response {

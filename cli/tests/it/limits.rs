@@ -192,3 +192,51 @@ fn a_silent_sender_loses_its_place() {
     assert!(heard[2].contains("incomplete_body"), "{heard:?}");
     assert_eq!(listener.logged(1)[0]["error"], "incomplete_body");
 }
+
+/// How many of the deliveries that are kept have been diagnosed, when none waits for it any more.
+fn diagnosed(listener: &Listener, numbers: std::ops::RangeInclusive<u64>) -> usize {
+    let reasons = numbers.filter(|number| {
+        let detail = until("its diagnosis", || {
+            let detail = listener.get(&format!("/api/deliveries/{number}")).json();
+            (detail["in_diagnosis"] == false).then_some(detail)
+        });
+        let finding = detail["judgement"]["finding"].as_str().unwrap().to_owned();
+        !finding.starts_with("not diagnosed")
+    });
+    reasons.count()
+}
+
+/// A diagnosis of the longest body hashes 512 MiB: whoever sends bodies must not make the listener do so.
+#[test]
+fn a_long_body_is_diagnosed_when_somebody_asks_for_it() {
+    let listener = Listener::start(&[]);
+    let forged = |body: &[u8]| {
+        let headers = [("X-3QPR-Signature", sign(QUOTE3D, b"another body"))];
+        assert_eq!(listener.post("/webhooks/3qpr", &headers, body).status, 401);
+    };
+    let longest_unasked = vec![b' '; 64 << 10];
+    let long = format!("{{\"event\":\"a\",\"data\":\"{}\"}}", "x".repeat((1 << 20) - 30));
+    for _ in 0..30 {
+        forged(long.as_bytes());
+    }
+    forged(&[&longest_unasked[..], b" "].concat());
+    forged(&longest_unasked);
+    forged(SCANNED.as_bytes());
+    assert_eq!(diagnosed(&listener, 1..=31), 0);
+    assert_eq!(diagnosed(&listener, 32..=33), 2);
+    let detail = listener.get("/api/deliveries/1").json();
+    assert_eq!((&detail["can_be_diagnosed"], &detail["in_diagnosis"]), (&json!(true), &json!(false)));
+    assert_eq!(listener.get("/api/deliveries/33").json()["can_be_diagnosed"], false);
+
+    let ask = |number: u64, headers: &[(&str, String)]| {
+        request(listener.address, "POST", &format!("/api/deliveries/{number}/diagnose"), headers, b"").status
+    };
+    let key = [("X-Countersign-Token", listener.key.clone())];
+    assert_eq!(ask(7, &[]), 403);
+    assert_eq!(ask(7, &key), 202);
+    assert_eq!((ask(33, &key), ask(99, &key)), (409, 404));
+    assert_eq!(diagnosed(&listener, 1..=31), 1);
+    let detail = listener.get("/api/deliveries/7").json();
+    assert_eq!(detail["judgement"]["hints"][0]["code"], "unfinished");
+    assert_eq!((detail["can_be_diagnosed"].as_bool(), ask(7, &key)), (Some(false), 409));
+}

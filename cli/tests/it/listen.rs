@@ -253,6 +253,37 @@ fn a_stream_goes_on_where_it_broke_off() {
     assert!(all.contains(r#""event":"first""#) && all.contains(r#""event":"second""#), "{all}");
 }
 
+/// Of a name that a terminal would obey, and an endpoint that answers with as much.
+#[test]
+fn all_that_it_serves_and_prints_shows_what_is_hidden() {
+    let event = "a\u{9b}2Jb\u{7f}\u{202e}c\u{2066}";
+    let (_, endpoint) = Notes::start(move |_| event);
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
+    let body = json!({ "event": event, "id": event, "data": event }).to_string();
+    let headers =
+        [("X-3QPR-Signature", sign(THREEQPR, body.as_bytes())), ("X-Name", event.replace('\u{7f}', ""))];
+    listener.post("/webhooks/3qpr", &headers, body.as_bytes());
+    let line = listener.logged(1).remove(0);
+    assert_eq!(line["event"], event);
+    let detail = listener.get("/api/deliveries/1");
+    assert!(detail.json()["body"]["text"].as_str().unwrap().contains(event), "{detail:?}");
+    assert_eq!(detail.json()["answer"]["text"], event);
+    let curl = listener.get("/api/deliveries/1/curl").text();
+    for text in [listener.printed(), events(&listener, ""), detail.text(), curl.clone()] {
+        assert_eq!(hidden_in(&text.replace(['\n', '\r'], "")), [""; 0], "{text}");
+    }
+    // The command still delivers every byte, those of the headers as well.
+    let ran = super::support::curl(&curl);
+    assert!(ran.status.success(), "{curl}: {}", String::from_utf8_lossy(&ran.stderr));
+    let copied = listener.get("/api/deliveries/2").json();
+    assert_eq!(copied["duplicate_of"], 1);
+    let name = |detail: &Value| {
+        let headers = detail["headers"].as_array().unwrap();
+        headers.iter().find(|header| header["name"] == "x-name").unwrap()["value"].clone()
+    };
+    assert_eq!(name(&copied), name(&detail.json()));
+}
+
 /// Everything that it serves and prints, for a delivery that brings credentials of its own.
 #[test]
 fn no_secret_and_no_credential_is_shown_anywhere() {
@@ -300,6 +331,8 @@ fn it_ends_when_told_whatever_goes_on() {
     until("a diagnosis that goes on", || {
         listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", sign(QUOTE3D, b"other"))], long.as_bytes());
         number += 1;
+        let key = [("X-Countersign-Token", listener.key.clone())];
+        request(listener.address, "POST", &format!("/api/deliveries/{number}/diagnose"), &key, b"");
         let delivery = listener.get(&format!("/api/deliveries/{number}")).json();
         (delivery["in_diagnosis"] == true).then_some(())
     });

@@ -305,3 +305,22 @@ fn no_button_is_there_before_the_delivery_that_it_acts_on() {
     page.wait("deliveries.size === 1 && !dirty.list");
     assert_eq!(page.eval("document.getElementById('shown').hidden"), true);
 }
+
+#[test]
+fn the_reason_of_a_long_body_is_looked_for_at_a_button() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    let body = format!("{{\"event\":\"a\",\"data\":\"{}\"}}", "x".repeat(100_000));
+    let signature = sign(THREEQPR, body.as_bytes()).to_uppercase().replace("SHA", "sha");
+    listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", signature)], body.as_bytes());
+    page.wait("document.getElementById('diagnose')");
+    let why = page.text("document.getElementById('verdicts').innerText");
+    assert!(why.contains("longer than 64 KiB") && why.contains("Find the reason"), "{why}");
+    page.eval("document.getElementById('diagnose').focus()");
+    page.press("Enter");
+    page.wait("document.querySelector('.cause')");
+    let why = page.text("document.getElementById('verdicts').innerText");
+    assert!(why.contains("upper-case hex") && !why.contains("Find the reason"), "{why}");
+    // Where the button was, the keyboard is still at work.
+    assert_eq!(page.text("document.activeElement.id"), "title");
+}

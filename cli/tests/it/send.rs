@@ -141,6 +141,32 @@ fn each_forgery_is_refused_for_what_it_is() {
     sent(&[&url, "-p", "3qpr", "--forge", "magic"]).is(2).says("wrong-secret");
 }
 
+/// A struct of one field can be read from an array, and what is then written into it has no place.
+#[test]
+fn a_body_that_is_no_object_is_refused_before_anything_is_sent() {
+    let (notes, noted) = Notes::answering(200);
+    let url = noted.to_string();
+    for (provider, body) in
+        [("quote3d", r#"["quote.completed"]"#), ("nowtoprint", r#"["quote.received"]"#), ("quote3d", "\"a\"")]
+    {
+        for forgery in ["invalid-event", "all"] {
+            if (provider, forgery) == ("nowtoprint", "all") {
+                continue;
+            }
+            let arguments = ["-p", provider, "--data", "-", "--forge", forgery];
+            let ended = run(&mut sending(&[&[&*url], &arguments[..]].concat()), body.as_bytes());
+            ended.is(2).says("a JSON object");
+        }
+    }
+    run(&mut sending(&[&url, "-p", "quote3d", "--data", "-"]), br#"["quote.completed"]"#)
+        .is(2)
+        .says("a JSON object");
+    run(&mut program(&["sign", "-p", "quote3d"]), br#"["quote.completed"]"#).is(2).says("a JSON object");
+    assert_eq!(notes.got().len(), 0);
+    // A provider without an event header signs whatever it is given.
+    run(&mut sending(&[&url, "-p", "nowtoprint", "--data", "-", "--forge", "all"]), b"[]").is(1);
+}
+
 #[test]
 fn a_receiver_that_takes_a_forgery_or_falls_over_is_found_out() {
     let (_, gullible) = Notes::answering(204);
@@ -320,6 +346,8 @@ fn an_answer_is_shown_without_what_a_terminal_would_obey() {
     let (_, address) = Notes::start(|_| (StatusCode::BAD_REQUEST, "\x1b[2Jtwo\nlines\u{202e}"));
     let ended = sent(&[&address.to_string(), "-p", "3qpr"]);
     ended.is(1).says("\\u{1b}[2Jtwo\n     lines\\u{202e}");
+    let ended = sent(&[&address.to_string(), "-p", "3qpr", "--json"]);
+    assert_eq!(ended.is(1).shown()[0]["body"], "\x1b[2Jtwo\nlines\u{202e}");
 }
 
 #[test]

@@ -61,6 +61,13 @@ impl Ended {
             .collect()
     }
 
+    /// The same, where no character is hidden, or would be obeyed by a terminal.
+    #[track_caller]
+    pub(crate) fn shown(&self) -> Vec<Value> {
+        assert_eq!(hidden_in(&self.out), [""; 0], "{self:?}");
+        self.json()
+    }
+
     #[track_caller]
     pub(crate) fn is(&self, code: i32) -> &Self {
         assert_eq!(self.code, code, "{self:#?}");
@@ -101,13 +108,25 @@ pub(crate) fn shows_no_secret(text: &str) {
     }
 }
 
+/// The characters of a text that a terminal would obey, or that change the direction or take no room.
+pub(crate) fn hidden_in(text: &str) -> Vec<String> {
+    let hidden = text.chars().filter(|character| {
+        (character.is_control() && *character != '\n')
+            || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    });
+    hidden.map(|character| character.escape_unicode().to_string()).collect()
+}
+
 /// What a command of curl's comes to, as anybody's shell runs it: with no proxy and no settings of this user's.
 #[track_caller]
 pub(crate) fn curl(command: &str) -> Output {
-    let arguments = command.strip_prefix("curl ").unwrap_or_else(|| panic!("not curl's: {command}"));
+    // A body that is no argument comes to curl by a pipe.
+    assert!(command.starts_with("curl ") || command.contains("| curl "), "not curl's: {command}");
+    let command = command.replacen("curl ", "curl -q ", 1);
     // Only as its first argument, `-q` keeps it from reading `~/.curlrc`.
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("curl -q {arguments}")]).stdin(Stdio::null());
+    shell.args(["-c", &command]).stdin(Stdio::null());
     shell.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).output().unwrap()
 }
 
@@ -223,6 +242,11 @@ impl Listener {
             (lines.len() > count).then(|| lines[1..].to_vec())
         });
         lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// All that it has printed so far.
+    pub(crate) fn printed(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
     }
 
     pub(crate) fn post(&self, path: &str, headers: &[(&str, String)], body: &[u8]) -> Answer {

@@ -172,3 +172,29 @@ fn what_a_terminal_would_obey_is_shown_instead() {
     ended.is(0).says("\\u{1b}[2Jcleared\\u{202e}");
     assert!(!ended.out.chars().any(|c| c.is_control() && c != '\n'), "{ended:?}");
 }
+
+/// Also where nobody but a program reads it first: what it prints is often shown to people in the end.
+#[test]
+fn json_has_no_character_that_a_terminal_would_obey() {
+    let event = "a\u{9b}2Jb\u{7f}\u{202e}c\u{2066}\u{200f}\u{e0041}";
+    let data = json!({ "note": event });
+    // Written as it is, and not as an escape.
+    let body = json!({ "event": event, "data": data }).to_string();
+    assert!(body.contains('\u{9b}') && body.contains('\u{202e}'));
+    let signature = header("X-3QPR-Signature", &sign(THREEQPR, body.as_bytes()));
+    let told = run(&mut program(&["verify", "-p", "3qpr", "-H", &signature, "--json"]), body.as_bytes())
+        .is(0)
+        .shown();
+    assert_eq!((&told[0]["event"], &told[0]["data"]), (&json!(event), &data));
+    let unreadable = json!({ "provider": event, "headers": [], "body": "" }).to_string();
+    run(&mut program(&["verify", "--lines", "--json"]), unreadable.as_bytes()).is(2).shown();
+
+    // What is signed is what was given, whether the body is printed or pasted.
+    let signed = run(&mut program(&["sign", "-p", "3qpr", "--json"]), body.as_bytes());
+    assert_eq!(signed.is(0).shown()[0]["body"], body);
+    run(&mut program(&["verify", "--lines"]), signed.out.as_bytes()).is(0);
+    let body = body.replace('\u{7f}', "");
+    let curl = run(&mut program(&["sign", "-p", "quote3d", "--curl", "http://localhost/"]), body.as_bytes());
+    assert_eq!(hidden_in(&curl.is(0).out), [""; 0]);
+    run(&mut program(&["sign", "-p", "quote3d"]), body.as_bytes()).is(2).says("--json");
+}

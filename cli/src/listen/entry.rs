@@ -1,0 +1,132 @@
+//! A delivery as it came, and what became of it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use countersign::http::HeaderMap;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::provider::ProviderName;
+use crate::terminal;
+use crate::verdict::Verdict;
+
+/// As much of a name as the list and the log have, in characters: a name may be as long as the body.
+pub(super) const LONGEST_NAME: usize = 200;
+
+/// One delivery.
+#[derive(Clone)]
+pub(super) struct Entry {
+    /// From 1, in the order of arrival.
+    pub(super) number: u64,
+    /// Grows with each change of any entry.
+    pub(super) revision: u64,
+    pub(super) at: SystemTime,
+    pub(super) provider: ProviderName,
+    pub(super) path_and_query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) verdict: Verdict,
+    pub(super) reason: Reason,
+    /// The first delivery of the same event, if this is not it.
+    pub(super) duplicate_of: Option<u64>,
+    /// The delivery whose bytes were sent again, if it came so.
+    pub(super) resend_of: Option<u64>,
+    pub(super) endpoint: Endpoint,
+    /// What the sender was answered.
+    pub(super) answered: Option<u16>,
+}
+
+/// How far the reason of a refusal is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It is known, or there is none to look for.
+    Known,
+    /// A diagnosis waits for its turn, or runs.
+    InDiagnosis,
+    /// It is looked for when somebody asks.
+    OnRequest,
+}
+
+/// What the endpoint made of it.
+#[derive(Clone, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(super) enum Endpoint {
+    /// There is none.
+    None,
+    Waiting,
+    Answered {
+        status: u16,
+        ms: f64,
+        /// Whether the answer was longer than what is kept of it.
+        cut: bool,
+        #[serde(skip)]
+        body: Bytes,
+    },
+    Unreachable {
+        message: String,
+        ms: f64,
+    },
+}
+
+impl Entry {
+    /// About as much as it takes to keep it.
+    pub(super) fn bytes(&self) -> usize {
+        let headers =
+            self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        let answer = match &self.endpoint {
+            Endpoint::Answered { body, .. } => body.len(),
+            _ => 0,
+        };
+        let names = match &self.verdict {
+            Verdict::Accepted(accepted) => {
+                let optional = [&accepted.id, &accepted.timestamp].into_iter().flatten();
+                // The key is kept twice: also to find the first delivery by.
+                optional.map(String::len).sum::<usize>()
+                    + accepted.event.len()
+                    + 2 * accepted.idempotency_key.len()
+            }
+            _ => 0,
+        };
+        self.body.len() + headers + answer + names + self.path_and_query.len()
+    }
+
+    /// What the list shows of a delivery.
+    pub(super) fn summary(&self) -> Value {
+        let at = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut summary = json!({
+            "number": self.number,
+            "at": u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            "provider": self.provider.slug(),
+            "bytes": self.body.len(),
+            "duplicate_of": self.duplicate_of,
+            "resend_of": self.resend_of,
+            "endpoint": self.endpoint,
+            "answered": self.answered,
+        });
+        match &self.verdict {
+            Verdict::Accepted(accepted) => {
+                summary["verdict"] = "accepted".into();
+                summary["event"] = terminal::cut(&accepted.event, LONGEST_NAME).into();
+                summary["variant"] = accepted.variant.into();
+                summary["idempotency_key"] = terminal::cut(&accepted.idempotency_key, LONGEST_NAME).into();
+                summary["secret"] = accepted.secret.into();
+            }
+            Verdict::Rejected(rejected) => {
+                summary["verdict"] = "rejected".into();
+                summary["error"] = rejected.error.into();
+                summary["message"] = rejected.message.clone().into();
+                summary["in_diagnosis"] = (self.reason == Reason::InDiagnosis).into();
+                summary["can_be_diagnosed"] = (self.reason == Reason::OnRequest).into();
+                let causes = rejected.reasons.causes.iter();
+                summary["causes"] =
+                    causes.map(|cause| json!({ "code": cause.code, "message": cause.message })).collect();
+            }
+            Verdict::Unreadable { message } => {
+                summary["verdict"] = "unreadable".into();
+                summary["message"] = message.clone().into();
+            }
+        }
+        summary
+    }
+}

@@ -1,0 +1,183 @@
+// ---- What has come.
+
+const ROW = 66;
+const deliveries = new Map();
+let view = [];
+let chosen = null;
+let filter = '';
+
+function matches(delivery) {
+  if (!filter) return true;
+  const text = [`#${delivery.number}`, delivery.provider, names[delivery.provider], delivery.verdict, delivery.verdict === 'accepted' ? '' : 'refused',
+    delivery.event, delivery.variant, delivery.error, delivery.idempotency_key, delivery.duplicate_of ? 'duplicate' : '', delivery.answered].join(' ').toLowerCase();
+  return filter.split(/\s+/).every((word) => text.includes(word));
+}
+
+const dirty = { list: false };
+function later() {
+  if (dirty.list) return;
+  dirty.list = true;
+  requestAnimationFrame(() => { dirty.list = false; renderList(); });
+}
+
+function take({ oldest, deliveries: changed }) {
+  const fresh = [];
+  for (const delivery of changed) {
+    if (!deliveries.has(delivery.number)) fresh.push(delivery);
+    deliveries.set(delivery.number, delivery);
+  }
+  for (const number of deliveries.keys()) {
+    if (number >= oldest) break;
+    deliveries.delete(number);
+  }
+  const before = view.length ? view[0] : 0;
+  arrange();
+  // What is being read stays where it is.
+  const above = view.findIndex((number) => number <= before);
+  if (scroller.scrollTop > 0 && above > 0) scroller.scrollTop += above * ROW;
+  follow();
+  if (changed.some(({ number }) => number === chosen)) load();
+  announce(fresh);
+}
+
+function arrange() {
+  view = [];
+  let refused = 0;
+  for (const delivery of deliveries.values()) {
+    refused += delivery.verdict !== 'accepted';
+    if (matches(delivery)) view.push(delivery.number);
+  }
+  // They came in their order.
+  view.reverse();
+  const shown = filter ? `${view.length} of ${deliveries.size}` : deliveries.size ? String(deliveries.size) : '';
+  $('count').textContent = shown + (refused ? ` · ${refused} refused` : '');
+  document.title = deliveries.size ? `${deliveries.size} · countersign` : 'countersign';
+  $('empty').hidden = deliveries.size > 0;
+  $('shown').hidden = displayed === null;
+  later();
+}
+
+/** Shows the newest as it comes, until somebody has chosen another or works with one. */
+let following = true;
+function follow() {
+  if (chosen !== null && !deliveries.has(chosen)) chosen = null;
+  const reading = $('detail').contains(document.activeElement);
+  const busy = reading || list.contains(document.activeElement);
+  const lost = chosen === null || (!reading && !view.includes(chosen));
+  if (view.length && (lost || (following && !busy && view[0] !== chosen))) choose(view[0]);
+  const newer = view.indexOf(chosen);
+  $('newer').hidden = newer <= 0;
+  if (newer > 0) $('newer').textContent = `${newer} newer`;
+}
+
+// ---- The list: only the rows in sight are there, each as old as its delivery.
+
+const scroller = $('scroller');
+const list = $('list');
+const rows = new Map();
+
+function renderList() {
+  list.style.height = `${view.length * ROW}px`;
+  const first = Math.max(0, Math.floor(scroller.scrollTop / ROW) - 3);
+  const last = Math.min(view.length, Math.ceil((scroller.scrollTop + scroller.clientHeight) / ROW) + 3);
+  const wanted = new Set(view.slice(first, last));
+  const place = view.indexOf(chosen);
+  if (place >= 0) wanted.add(chosen);
+  for (const [number, row] of rows) {
+    if (!wanted.has(number)) { row.remove(); rows.delete(number); }
+  }
+  for (const number of wanted) {
+    const at = number === chosen ? place : view.indexOf(number, first);
+    let row = rows.get(number);
+    if (!row) {
+      row = element('div', { class: 'row', role: 'option', id: `row-${number}`, tabindex: '-1', onclick: () => { following = number === view[0]; choose(number, true); } });
+      rows.set(number, row);
+      list.append(row);
+    }
+    const delivery = deliveries.get(number);
+    if (row.delivery !== delivery) { fill(row, delivery); row.delivery = delivery; }
+    row.style.transform = `translateY(${at * ROW}px)`;
+    row.setAttribute('aria-posinset', at + 1);
+    row.setAttribute('aria-setsize', view.length);
+    row.setAttribute('aria-selected', number === chosen);
+    // Where the chosen one is filtered away, the first can be reached.
+    row.tabIndex = number === chosen || (place < 0 && at === 0) ? 0 : -1;
+  }
+}
+
+const began = Date.now();
+function fill(row, delivery) {
+  const good = delivery.verdict === 'accepted';
+  const head = good ? delivery.event : words(delivery.error ?? delivery.verdict);
+  const about = [names[delivery.provider]];
+  if (delivery.resend_of) about.push(`#${delivery.resend_of} again`);
+  if (delivery.causes?.length) about.push(delivery.causes.map((cause) => cause.message).join(', and '));
+  const second = element('span', {}, visible(about.join(' · ')));
+  if (delivery.duplicate_of) second.append(' · ', element('span', { class: 'again' }, `duplicate of #${delivery.duplicate_of}`));
+  const mark = icon(good ? 'good' : 'bad', 18);
+  mark.classList.add('mark');
+  row.classList.toggle('is-new', !row.delivery && delivery.at > began);
+  row.replaceChildren(
+    mark,
+    element('div', { class: 'line first' }, element('span', {}, element('span', { class: 'unseen' }, good ? 'Accepted: ' : 'Refused: '), visible(head)), element('time', {}, clock.format(delivery.at))),
+    element('div', { class: 'line second' }, second, answerTag(delivery)),
+  );
+}
+
+function answerTag({ endpoint, answered }) {
+  if (endpoint.state === 'waiting') return element('span', { class: 'tag' }, 'waiting…');
+  if (endpoint.state === 'unreachable') return element('span', { class: 'tag bad' }, 'no answer');
+  if (endpoint.state === 'answered') return element('span', { class: `tag ${endpoint.status < 300 ? 'good' : 'bad'}` }, `${endpoint.status} · ${endpoint.ms} ms`);
+  return element('span', { class: 'tag' }, String(answered ?? ''));
+}
+
+function choose(number, focus = false) {
+  chosen = number;
+  if (focus) renderList();
+  else later();
+  const at = view.indexOf(number) * ROW;
+  if (focus) {
+    if (at < scroller.scrollTop) scroller.scrollTop = at;
+    else if (at + ROW > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = at + ROW - scroller.clientHeight;
+    rows.get(number)?.focus({ preventScroll: true });
+  }
+  // What was done is still to be read where the next has come of itself.
+  if (focus) say('');
+  load();
+  const newer = view.indexOf(chosen);
+  $('newer').hidden = newer <= 0;
+  if (newer > 0) $('newer').textContent = `${newer} newer`;
+}
+
+scroller.addEventListener('scroll', later, { passive: true });
+new ResizeObserver(later).observe(scroller);
+list.addEventListener('keydown', (event) => {
+  const at = view.indexOf(chosen);
+  const page = Math.max(1, Math.floor(scroller.clientHeight / ROW) - 1);
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: view.length - 1, PageDown: at + page, PageUp: at - page }[event.key];
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (to !== undefined && view.length) {
+    event.preventDefault();
+    const number = view[Math.min(view.length - 1, Math.max(0, to))];
+    following = number === view[0];
+    choose(number, true);
+  } else if (event.key === 'Enter' || event.key === ' ') {
+    event.preventDefault();
+    $('title').focus();
+  }
+});
+$('detail').addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') rows.get(chosen)?.focus();
+});
+$('newer').addEventListener('click', () => {
+  following = true;
+  scroller.scrollTop = 0;
+  choose(view[0], true);
+});
+$('filter').addEventListener('input', () => {
+  filter = $('filter').value.trim().toLowerCase();
+  scroller.scrollTop = 0;
+  arrange();
+  follow();
+});
+

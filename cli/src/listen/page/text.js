@@ -1,0 +1,87 @@
+const $ = (id) => document.getElementById(id);
+const settings = JSON.parse($('settings').textContent);
+const names = Object.fromEntries(settings.providers.map((provider) => [provider.slug, provider.name]));
+
+// ---- Text. Whatever comes from the network is text: no markup is ever made of it.
+
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\udc7f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const escaped = (character) => `\\u{${character.codePointAt(0).toString(16)}}`;
+/** A line of text, with every character made visible that would take no room or change the direction. */
+const visible = (text) => String(text).replace(/[\n\t]/g, ' ').replace(HIDDEN, escaped);
+
+function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === 'class') made.className = value;
+    else if (key === 'onclick') made.addEventListener('click', value);
+    else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** A sentence of the library's, whose `code` stands in backticks. */
+const prose = (text) => visible(sentence(text) + '.').split('`').map((part, at) => at % 2 ? element('code', {}, part) : part);
+
+function icon(kind, size = 20) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('width', size);
+  svg.setAttribute('height', size);
+  svg.setAttribute('aria-hidden', 'true');
+  svg.setAttribute('class', kind);
+  const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+  use.setAttribute('href', `#is-${kind}`);
+  svg.append(use);
+  return svg;
+}
+
+const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+const bytes = (count) => count < 1024 ? `${count} bytes` : count < 1 << 20 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / (1 << 20)).toFixed(1)} MiB`;
+const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const words = (code) => sentence(code.replaceAll('_', ' '));
+
+/** Text into a pre, with its hidden characters and the parts of JSON coloured without any element for them. */
+function show(pre, { text, form, cut }) {
+  const hidden = [];
+  let shift = 0;
+  const shown = text.replace(HIDDEN, (character, at) => {
+    const replacement = escaped(character);
+    hidden.push([at + shift, at + shift + replacement.length]);
+    shift += replacement.length - character.length;
+    return replacement;
+  });
+  pre.textContent = shown + (cut ? `\n… cut here${pre.id === 'payload' ? ': copied as curl, it is whole' : ''}` : '');
+  for (const [name, ranges] of Object.entries({ hidden, ...(form === 'json' ? partsOf(shown) : {}) })) {
+    const highlight = highlights[name];
+    if (!highlight) continue;
+    for (const old of [...highlight]) if (old.startContainer.parentNode === pre || !old.startContainer.isConnected) highlight.delete(old);
+    for (const [start, end] of ranges) {
+      const range = new StaticRange({ startContainer: pre.firstChild, startOffset: start, endContainer: pre.firstChild, endOffset: end });
+      highlight.add(range);
+    }
+  }
+}
+
+const highlights = {};
+if (window.Highlight && CSS.highlights) {
+  for (const name of ['string', 'number', 'name', 'literal', 'hidden']) CSS.highlights.set(name, highlights[name] = new Highlight());
+  highlights.hidden.priority = 1;
+}
+
+function partsOf(text) {
+  const parts = { string: [], number: [], name: [], literal: [] };
+  const token = /("(?:[^"\\]|\\[^])*(?:"|\\?$))(\s*:)?|-?\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
+  // A string that is cut off ends there: else each quote in it would be tried as a beginning.
+  const colourful = text.slice(0, 40_000);
+  for (let found; (found = token.exec(colourful));) {
+    const [whole, string, colon] = found;
+    const kind = string ? (colon ? 'name' : 'string') : /^[tfn]/.test(whole) ? 'literal' : 'number';
+    parts[kind].push([found.index, found.index + (string ?? whole).length]);
+  }
+  return parts;
+}
+
+/** Asks the listener, with the key of this page's address. */
+const ask = (path, method = 'GET') => fetch(path, { method, headers: { 'x-countersign-token': settings.token } });
+

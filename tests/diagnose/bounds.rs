@@ -1,0 +1,96 @@
+//! A diagnosis has a bound, whatever it is given.
+
+use countersign::Secrets;
+use countersign::diagnose::{Cause, Diagnoser, Diagnosis, Hint};
+use countersign::provider::ThreeQpr;
+
+use super::tools::Tool::Python;
+use super::{HEADER, caused, diagnose, eight, secret, sign};
+
+/// JSON of exactly so many bytes, compact, with all that can happen to it.
+fn long_body(len: usize) -> Vec<u8> {
+    let item = |at| format!(r#"{{"id":"item-{at}","url":"https://ü/{at}","price":{at}.5,"count":7}},"#);
+    let mut body = r#"{"event":"x","data":["#.to_owned();
+    for at in 0.. {
+        let item = item(at);
+        if body.len() + item.len() + 20 > len {
+            break;
+        }
+        body.push_str(&item);
+    }
+    let padding = "x".repeat(len - body.len() - 4);
+    body.push_str(&format!("\"{padding}\"]}}"));
+    assert_eq!(body.len(), len);
+    body.into_bytes()
+}
+
+#[test]
+fn the_work_is_bounded() {
+    const MIB: usize = 1 << 20;
+    assert_eq!((Diagnosis::MAX_HASHES, Diagnosis::MAX_HASHED_BYTES), (65_536, 1 << 29));
+    assert_eq!((Diagnosis::MAX_BODY_LEN, Diagnosis::MAX_OTHERS), (MIB, 8));
+    let diagnoser = Diagnoser::<ThreeQpr>::new(eight());
+    let long = long_body(MIB);
+
+    // One accident alone is found in the longest body, also the last one with the last secret.
+    let with_others = (0..8).fold(Diagnoser::<ThreeQpr>::new(eight()), |diagnoser, at| {
+        let others = (0..8).map(|year| secret(format!("whsec_of-other-{at}-{year}"))).collect::<Vec<_>>();
+        diagnoser.with_other(format!("other {at}"), Secrets::try_from(others).unwrap())
+    });
+    let signed = String::from_utf8_lossy(&long).replace(".5", ".50").replace(":7}", ":7.00}");
+    let diagnosis = with_others.diagnose([(HEADER, sign(signed.as_bytes()).as_bytes())], &long);
+    println!("the last: {} hashes, {} bytes", diagnosis.hashes(), diagnosis.hashed_bytes());
+    assert_eq!(diagnosis.causes(), [Cause::BodyNumbersRewritten]);
+
+    // Without one, the search ends at the limit of bytes.
+    let wrong = sign(b"another");
+    let diagnosis = diagnoser.diagnose([(HEADER, wrong.as_bytes())], &long);
+    println!("{} hashes, {} bytes", diagnosis.hashes(), diagnosis.hashed_bytes());
+    assert_eq!((diagnosis.code(), diagnosis.hints()), ("no_known_cause", &[Hint::Unfinished][..]));
+    assert!(diagnosis.hashed_bytes() <= Diagnosis::MAX_HASHED_BYTES);
+    assert!(diagnosis.hashed_bytes() > Diagnosis::MAX_HASHED_BYTES - 4 * MIB as u64);
+    assert!(diagnosis.hashed_bytes() > diagnosis.hashes() * (MIB - 64) as u64, "each is counted in full");
+
+    // One byte more is not looked into, but whether it verifies is said.
+    let longer = long_body(MIB + 1);
+    let diagnosis = diagnoser.diagnose([(HEADER, wrong.as_bytes())], &longer);
+    assert_eq!((diagnosis.hints(), diagnosis.hashes()), (&[Hint::BodyTooLong][..], 8));
+    // Its bytes are counted all the same, and there is no limit but its own length.
+    assert_eq!(diagnosis.hashed_bytes(), 8 * longer.len() as u64);
+    assert!(diagnoser.diagnose([(HEADER, sign(&longer).as_bytes())], &longer).is_verified());
+}
+
+#[test]
+fn a_body_that_was_much_longer_is_found() {
+    let compact = long_body(50_000);
+    let indented = Python("json.dumps(json.loads(body), ensure_ascii=False, indent=4)");
+    let Some(signed) = indented.run(&compact) else { return };
+    assert!(signed.len() > compact.len() * 3 / 2, "{}", signed.len());
+    assert_eq!(caused(&diagnose(&sign(&signed), &compact)), ["body_reserialised: FourSpaces"]);
+}
+
+#[test]
+fn the_number_of_hashes_is_bounded_with_any_number_of_secrets_and_headers() {
+    let joined = [sign(b"1"), sign(b"2"), sign(b"3"), sign(b"4"), sign(b"5")].join(",");
+    let stripes = format!("t=1{}", format!(",v1={}", "ab".repeat(32)).repeat(9));
+    let mut headers = vec![(HEADER, joined.as_bytes()); 9];
+    headers.extend([("x-hub-signature", joined.as_bytes()), ("stripe-signature", stripes.as_bytes())]);
+    let names = (0..50).map(|at| format!("x-signature-{at}")).collect::<Vec<_>>();
+    headers.extend(names.iter().map(|name| (&**name, joined.as_bytes())));
+    let mut diagnoser = Diagnoser::<ThreeQpr>::new(eight());
+    for other in 0..9 {
+        diagnoser = diagnoser.with_other(format!("other {other}"), eight());
+    }
+    let body = String::from_utf8(long_body(500)).unwrap().replace("item", "\\u00fc\\/<") + "\r\n";
+    let diagnosis = diagnoser.diagnose(headers, body.as_bytes());
+    assert_eq!(diagnosis.hashes(), Diagnosis::MAX_HASHES);
+    assert_eq!(diagnosis.hints().len(), 6, "{:?}", diagnosis.hints());
+    assert!(diagnosis.hints().ends_with(&[Hint::TooManyOthers, Hint::Unfinished]));
+}
+
+#[test]
+fn deep_nesting_is_borne() {
+    for body in ["[".repeat(20_000), "{\"a\":".repeat(5_000), "[".repeat(10_000) + &"]".repeat(10_000)] {
+        assert_eq!(diagnose(&sign(b"another"), body.as_bytes()).causes(), []);
+    }
+}
