@@ -199,8 +199,8 @@ struct Bench<P> {
 
 impl<P: Provider> Judge for Bench<P> {
     fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {
-        let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, &value[..])));
-        let delivery = self.webhook.verify_values_at(&values, body, now);
+        let webhook = self.webhook.clone().with_clock(move || now);
+        let delivery = webhook.verify(headers, body);
         match delivery.and_then(|delivery| accepted(&delivery)) {
             Ok(accepted) => Verdict::Accepted(accepted),
             Err(error) => Verdict::Rejected(Rejected {
