@@ -127,7 +127,7 @@ impl<S: IdempotencyStore + 'static> Run<S> {
 async fn an_outage_of_postgres_loses_nothing_and_acknowledges_nothing_meanwhile() {
     let Some(mut server) = Server::postgres() else { return };
     let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_millis(300));
-    let store = PostgresStore::new(pool.connect(&server.url()).await.unwrap());
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
     store.migrate().await.unwrap();
     let run = Run::new(store);
     run.suffer(&mut server).await;

@@ -64,10 +64,9 @@ pub struct Inbox {
 
 impl Inbox {
     /// Makes the tables of both, unless they are there.
-    pub async fn new(webhook: Webhook<NowToPrint>, pool: &PgPool) -> Result<Self, BoxError> {
-        let store = PostgresStore::new(pool.clone());
+    pub async fn new(webhook: Webhook<NowToPrint>, store: PostgresStore) -> Result<Self, BoxError> {
         store.migrate().await?;
-        let queue = WorkerUtils::new(pool, "graphile_worker");
+        let queue = WorkerUtils::new(store.pool(), "graphile_worker");
         queue.migrate().await?;
         Ok(Self { webhook, store, queue })
     }

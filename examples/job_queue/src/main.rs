@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use countersign_sqlx::sqlx::PgPool;
-use countersign_sqlx::sqlx::postgres::PgPoolOptions;
 use countersign::{Secrets, Webhook};
 use countersign_sqlx::PostgresStore;
 use job_queue::{BoxError, Inbox, worker};
@@ -14,11 +13,10 @@ use tokio::time::sleep;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // While the database is away, answer 503 before the provider gives up; sqlx waits for 30 s.
-    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(3));
-    let pool = pool.connect(&std::env::var("DATABASE_URL")?).await?;
+    let store = PostgresStore::connect(&std::env::var("DATABASE_URL")?).await?;
+    let pool = store.pool().clone();
     let webhook = Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
-    let inbox = Inbox::new(webhook, &pool).await?;
+    let inbox = Inbox::new(webhook, store).await?;
     tokio::spawn(purge(inbox.store().clone()));
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     println!("listening on http://{}", listener.local_addr()?);

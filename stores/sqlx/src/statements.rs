@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use countersign::store::{Claim, Lease};
-use sqlx::SqlStr;
 
 use crate::error::{BoxError, SqlStoreError};
 
@@ -48,15 +47,4 @@ pub(crate) fn claimed(lease: Lease, inserted: bool, done: bool, left: Duration) 
     } else {
         Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) }
     }
-}
-
-/// A store's statements, for its table.
-pub(crate) struct Statements {
-    pub(crate) migrate: SqlStr,
-    pub(crate) claim: SqlStr,
-    pub(crate) complete: SqlStr,
-    pub(crate) release: SqlStr,
-    pub(crate) renew: SqlStr,
-    pub(crate) forget: SqlStr,
-    pub(crate) purge: SqlStr,
 }
