@@ -25,7 +25,7 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 ///
 /// **What it promises.** Nothing is acknowledged with a 2xx unless the handler succeeded and the
 /// store keeps that the key is done. Of deliveries of one event at the same time, one is handled.
-/// A forged delivery never reaches the store.
+/// A forged delivery never reaches the store. A completion that fails is tried once more at once.
 ///
 /// **What it cannot promise.** A handler that does its work and is killed before the key is done
 /// will run again. So make the handler's effect a durable enqueue, or make it repeatable by passing
@@ -251,7 +251,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
             if let Err(outcome) = self.run(&lease, handler(delivery)).await {
                 return outcome;
             }
-            match self.store.complete(&lease, self.retention).await {
+            match self.complete(&lease).await {
                 Ok(fenced) => self.outcome(fenced),
                 Err(error) => unavailable(error),
             }
@@ -316,6 +316,16 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
             Ok(Claim::InFlight { retry_after }) => Err(Outcome::InFlight { retry_after }),
             Ok(Claim::Done) => Err(Outcome::Duplicate),
             Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Marks the key done, at the second try if the first one fails: the effect is there already, and a
+    /// delivery that is not acknowledged would cause it again. A connection that was cut is the usual
+    /// reason, and repeating a completion is safe, whether the first one was applied or not.
+    async fn complete(&self, lease: &Lease) -> Result<LeaseStatus, S::Error> {
+        match self.store.complete(lease, self.retention).await {
+            Err(_) => self.store.complete(lease, self.retention).await,
+            completed => completed,
         }
     }
 

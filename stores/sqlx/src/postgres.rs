@@ -1,33 +1,59 @@
 //! Keys in a PostgreSQL table.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
-use sqlx::postgres::PgArguments;
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, SqlStr};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{Arguments, Encode, Executor, PgConnection, PgPool, Postgres, Row, SqlStr, Type};
 
-use crate::error::SqlStoreError;
-use crate::statements::{Pauses, Recorded, Statements, claimed, random_token};
+use crate::error::{BoxError, SqlStoreError};
+use crate::statements::{Pauses, Recorded, claimed, random_token};
 use crate::table::TableName;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
-/// It takes a pool of yours, and works on the table `countersign_keys`, which
-/// [`migrate`](PostgresStore::migrate) makes. A claim is one statement, and so is every other call.
-/// All times are the server's, so that the instances' clocks do not matter. Spawn
-/// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge),
-/// the table grows for ever. Clones share the pool.
+/// It works on the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. A claim is one
+/// statement, and so is every other call. All times are the server's, so the instances' clocks do not matter. Spawn
+/// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge), the table
+/// grows for ever. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
 ///
-/// The pool's transactions have to be `READ COMMITTED`, as they are by default: in stricter ones the
-/// losers of a race are [`SqlStoreError::Locked`] instead of in flight.
+/// # The pool
 ///
-/// Give the pool an `acquire_timeout` shorter than the provider waits for an answer (sqlx waits for
-/// 30 seconds), so that a database that is away is answered with 503 in time. For TLS, add sqlx to
-/// your dependencies with one of its TLS features.
+/// The store makes its pool itself, since a plain pool of sqlx 0.9.0 can lose what was acknowledged. If a
+/// client hangs up while the handler waits for `pool.begin()`, the connection goes back to the pool with
+/// the transaction still open, and whatever runs on that connection later is undone when it closes
+/// (launchbadge/sqlx#4385). The store's pool looks for an open transaction instead of sending a ping, and
+/// closes such a connection. So use [`pool`](PostgresStore::pool) for your own tables too. If you have a
+/// pool already, give its options to [`connect_with`](PostgresStore::connect_with):
+///
+/// ```no_run
+/// # async fn example(yours: countersign_sqlx::sqlx::PgPool) -> Result<(), countersign_sqlx::SqlStoreError> {
+/// use countersign_sqlx::PostgresStore;
+///
+/// let connect = yours.connect_options().as_ref().clone();
+/// let store = PostgresStore::connect_with(yours.options().clone(), connect).await?;
+/// let pool = store.pool().clone(); // from here on, instead of `yours`
+/// # Ok(()) }
+/// ```
+///
+/// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
+/// statements meet those of other clients under the same names, unless it keeps them apart (from 1.21 on,
+/// with `max_prepared_statements`). The store notices that at the first call, and then prepares each statement in a
+/// transaction, which takes more round trips. This protects the store's own statements only: yours need
+/// session mode, or such a version. Statement mode does not work, as with any transaction.
+///
+/// **Isolation.** The database's default does not matter to the store's own calls: if the server undoes one for
+/// the sake of another transaction, the store repeats it in `READ COMMITTED`. In your own transaction that is up to you: where it
+/// is stricter than `READ COMMITTED`, the losers of a race are [`SqlStoreError::Locked`].
+///
+/// # Transactions
 ///
 /// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) makes the key done
 /// together with what the handler wrote: both are there or neither, so that the effect happens once
@@ -37,9 +63,9 @@ use crate::table::TableName;
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use countersign::{Receiver, Secret, Webhook, provider::Quote3d};
-/// use countersign_sqlx::{PostgresStore, sqlx::PgPool};
+/// use countersign_sqlx::PostgresStore;
 ///
-/// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
+/// let store = PostgresStore::connect("postgres://localhost/shop").await?;
 /// store.migrate().await?;
 /// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
 /// let receiver = Receiver::new(webhook, store);
@@ -50,39 +76,112 @@ pub struct PostgresStore {
     pool: PgPool,
     lock_timeout: Duration,
     sql: Arc<Statements>,
+    /// Whether a pooler gave the names of one session's statements to another: then each call prepares its
+    /// statement anew, in a transaction. It is slower, and said by no setting that could be asked for.
+    mixes_up: Arc<AtomicBool>,
+}
+
+/// The store's statements, for its table.
+struct Statements {
+    migrate: SqlStr,
+    claim: Statement,
+    complete: Statement,
+    release: Statement,
+    renew: Statement,
+    forget: Statement,
+    purge: Statement,
+}
+
+/// A statement that answers with its name, and that has a number of parameters of its own.
+///
+/// A pooler that hands a session from client to client may run another statement than the one it was asked
+/// for, since sqlx names them by number. The server refuses a statement with the wrong number of parameters
+/// before it runs it; so none of the store's does the work of another. What comes from a statement of somebody
+/// else's has not the name, and is no answer.
+struct Statement {
+    name: &'static str,
+    sql: SqlStr,
+    /// The same, to be prepared without a name: sqlx looks for a name by the text.
+    unnamed: SqlStr,
+    /// The parameters beyond those in the SQL are not looked at.
+    parameters: usize,
 }
 
 /// The statements on this table.
 fn statements(table: &TableName) -> Statements {
-    let sql = |text| table.in_sql(text);
+    let sql = |text: &str| table.in_sql(text);
+    let statement = |name, parameters, text: &str| {
+        let unnamed = sql(&format!("{text} -- unnamed"));
+        Statement { name, sql: sql(text), unnamed, parameters }
+    };
     Statements {
         migrate: sql(include_str!("postgres.sql")),
+        forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
+        release: statement(
+            "release",
+            2,
+            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done RETURNING 'release'"#,
+        ),
+        complete: statement(
+            "complete",
+            3,
+            r#"UPDATE "countersign_keys"
+             SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE key = $1 AND token = $2
+             RETURNING 'complete'"#,
+        ),
+        renew: statement(
+            "renew",
+            4,
+            r#"UPDATE "countersign_keys"
+             SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE key = $1 AND token = $2 AND NOT done
+             RETURNING 'renew'"#,
+        ),
         // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read once,
         // before the wait for another's transaction: so a claim that lapses meanwhile is still live.
         // A `lock_timeout` of the transaction's own is kept; 0 is none.
-        claim: sql(r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
+        claim: statement(
+            "claim",
+            5,
+            r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
              SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
              FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
              ON CONFLICT (key) DO UPDATE SET
                  token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
                  done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
                  expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
-             RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"#),
-        complete: sql(r#"UPDATE "countersign_keys"
-             SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2"#),
-        release: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done"#),
-        renew: sql(r#"UPDATE "countersign_keys"
-             SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2 AND NOT done"#),
-        forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1"#),
+             RETURNING 'claim', token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"#,
+        ),
         // The time as a subquery: a volatile function is no condition of an index.
-        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
+        purge: statement(
+            "purge",
+            6,
+            r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
                  SELECT key FROM "countersign_keys"
                  WHERE expires_at <= (SELECT clock_timestamp())
                    AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
-                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)"#),
+                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
+             SELECT 'purge', count(*) FROM purged"#,
+        ),
     }
+}
+
+/// Makes a pool close a connection that is still in a transaction, when it is to be used again.
+///
+/// sqlx 0.9.0 leaves the transaction of a `BEGIN` open whose future is dropped before the answer
+/// (launchbadge/sqlx#4385). All that the connection is used for after that would be part of the transaction,
+/// and undone with it.
+fn guarded(pool: PgPoolOptions) -> PgPoolOptions {
+    // It replaces the ping, and costs no more.
+    pool.test_before_acquire(false).before_acquire(|connection, _| {
+        Box::pin(async move {
+            // By the simple protocol, in which a statement on its own begins its transaction. An error,
+            // as in a transaction that has failed, closes the connection as well.
+            let alone = connection.fetch_one("SELECT now() = statement_timestamp()").await?;
+            alone.try_get(0)
+        })
+    })
 }
 
 impl PostgresStore {
@@ -95,14 +194,55 @@ impl PostgresStore {
     /// The longest time that is stored: a thousand years, in microseconds.
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
 
-    /// A store on a pool of yours. Call [`migrate`](PostgresStore::migrate) before using it, or put
-    /// its SQL into a migration of yours.
+    /// How often a call is tried of which the server did nothing. The second try is made to succeed.
+    const TRIES: u32 = 4;
+
+    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+    /// How long a call waits for a connection: less than the 5 seconds that 3QPR waits for an answer.
+    const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+    /// The options of the store's pool, also for other pools of yours: sqlx's, but a connection that is still
+    /// in a transaction is closed instead of used again (see [the pool](PostgresStore#the-pool)), and a call
+    /// waits for a connection for 3 seconds instead of 30.
     #[must_use]
-    pub fn new(pool: PgPool) -> Self {
+    pub fn pool_options() -> PgPoolOptions {
+        guarded(PgPoolOptions::new().acquire_timeout(Self::ACQUIRE_TIMEOUT))
+    }
+
+    /// Connects to a database, with [`pool_options`](PostgresStore::pool_options). Call
+    /// [`migrate`](PostgresStore::migrate) before you use the store, or put its SQL into a migration of
+    /// yours.
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`]: the URL is malformed, or the server does not answer.
+    pub async fn connect(url: &str) -> Result<Self, SqlStoreError> {
+        Self::connect_with(Self::pool_options(), url.parse()?).await
+    }
+
+    /// Connects to a database with options of yours, which keep their `acquire_timeout`:
+    /// [`pool_options`](PostgresStore::pool_options) has a short one. The store's own `before_acquire` and
+    /// `test_before_acquire` replace yours: see [the pool](PostgresStore#the-pool).
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`]: the server does not answer.
+    pub async fn connect_with(pool: PgPoolOptions, options: PgConnectOptions) -> Result<Self, SqlStoreError> {
+        Ok(Self::on(guarded(pool).connect_with(options).await?))
+    }
+
+    /// [`connect_with`](PostgresStore::connect_with) without a connection: the first call opens one. A
+    /// service that may start before its database does answers 503 until then.
+    #[must_use]
+    pub fn connect_lazy_with(pool: PgPoolOptions, options: PgConnectOptions) -> Self {
+        Self::on(guarded(pool).connect_lazy_with(options))
+    }
+
+    fn on(pool: PgPool) -> Self {
         Self {
             pool,
             lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
             sql: Arc::new(statements(&TableName::default())),
+            mixes_up: Arc::default(),
         }
     }
 
@@ -123,7 +263,8 @@ impl PostgresStore {
         self
     }
 
-    /// The pool.
+    /// The store's pool, for your own statements and transactions too: see
+    /// [the pool](PostgresStore#the-pool).
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -151,13 +292,10 @@ impl PostgresStore {
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
         loop {
-            let batch = sqlx::query(self.sql.purge.clone())
-                .bind(Self::PURGE_BATCH)
-                .execute(&self.pool)
-                .await?
-                .rows_affected();
-            purged += batch;
-            if batch < Self::PURGE_BATCH.unsigned_abs() {
+            let row = self.ask(None, &self.sql.purge, &[&Self::PURGE_BATCH]).await?;
+            let batch: i64 = row.ok_or(sqlx::Error::RowNotFound)?.try_get(1)?;
+            purged += batch.unsigned_abs();
+            if batch < Self::PURGE_BATCH {
                 return Ok(purged);
             }
         }
@@ -205,7 +343,7 @@ impl PostgresStore {
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
-        self.claim_on(connection, key, lease_duration).await
+        self.claim_on(Some(connection), key, lease_duration).await
     }
 
     /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
@@ -220,7 +358,7 @@ impl PostgresStore {
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(connection, lease, retention).await
+        self.complete_on(Some(connection), lease, retention).await
     }
 
     /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
@@ -236,7 +374,7 @@ impl PostgresStore {
         retention: Duration,
     ) -> Result<Recorded, SqlStoreError> {
         check_retention(retention)?;
-        self.insert(connection, key, retention, true).await.map(Recorded::of)
+        self.insert(Some(connection), key, retention, true).await.map(Recorded::of)
     }
 
     fn lock_timeout(&self) -> String {
@@ -251,84 +389,196 @@ impl PostgresStore {
 
     async fn claim_on(
         &self,
-        executor: impl PgExecutor<'_>,
+        transaction: Option<&mut PgConnection>,
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
         check_lease_duration(lease_duration)?;
-        self.insert(executor, key, lease_duration, false).await
+        self.insert(transaction, key, lease_duration, false).await
     }
 
     /// Inserts a key, claimed or done, unless a live one is there.
     async fn insert(
         &self,
-        executor: impl PgExecutor<'_>,
+        transaction: Option<&mut PgConnection>,
         key: &IdempotencyKey,
         time: Duration,
         done: bool,
     ) -> Result<Claim, SqlStoreError> {
         let token = random_token()?;
-        let (inserted, done, left): (bool, bool, f64) = sqlx::query_as(self.sql.claim.clone())
-            .bind(key.as_str())
-            .bind(token)
-            .bind(Self::micros(time))
-            .bind(self.lock_timeout())
-            .bind(done)
-            .fetch_one(executor)
-            .await?;
-        let left = Duration::try_from_secs_f64(left).unwrap_or_default();
-        Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
+        let arguments: [Argument<'_>; 5] =
+            [&key.as_str(), &&token[..], &Self::micros(time), &self.lock_timeout(), &done];
+        let row = self.ask(transaction, &self.sql.claim, &arguments).await?;
+        let row = row.ok_or(sqlx::Error::RowNotFound)?;
+        let left = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
+        Ok(claimed(Lease::new(key.clone(), token), row.try_get(1)?, row.try_get(2)?, left))
     }
 
     async fn complete_on(
         &self,
-        executor: impl PgExecutor<'_>,
+        transaction: Option<&mut PgConnection>,
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
         check_retention(retention)?;
-        write(executor, fenced(&self.sql.complete, lease).bind(Self::micros(retention)))
-            .await
-            .map(LeaseStatus::applied_if)
+        self.write(transaction, &self.sql.complete, lease, Some(Self::micros(retention))).await
+    }
+
+    /// Runs a statement under a lease: key and token are its first two parameters.
+    async fn write(
+        &self,
+        transaction: Option<&mut PgConnection>,
+        statement: &Statement,
+        lease: &Lease,
+        micros: Option<i64>,
+    ) -> Result<LeaseStatus, SqlStoreError> {
+        let (key, token) = (lease.key().as_str(), &lease.token()[..]);
+        let row = match &micros {
+            Some(micros) => self.ask(transaction, statement, &[&key, &token, micros]).await?,
+            None => self.ask(transaction, statement, &[&key, &token]).await?,
+        };
+        Ok(LeaseStatus::applied_if(row.is_some()))
+    }
+
+    /// Runs a statement, in a transaction of the caller's or in one of its own, and returns its row.
+    async fn ask(
+        &self,
+        transaction: Option<&mut PgConnection>,
+        statement: &Statement,
+        arguments: &[Argument<'_>],
+    ) -> Result<Option<PgRow>, SqlStoreError> {
+        let arguments = statement.arguments(arguments)?;
+        let row = match transaction {
+            Some(connection) => self.ask_once(connection, statement, arguments).await,
+            None => self.ask_alone(statement, arguments).await,
+        };
+        match row {
+            Ok(Some(row)) if row.try_get::<&str, _>(0).ok() != Some(statement.name) => {
+                self.mixes_up.store(true, Ordering::Relaxed);
+                Err(SqlStoreError::Database { source: OTHER_STATEMENT.into() })
+            }
+            row => Ok(row?),
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        connection: &mut PgConnection,
+        statement: &Statement,
+        arguments: PgArguments,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let row = if self.mixes_up.load(Ordering::Relaxed) {
+            let query = sqlx::query_with(statement.unnamed.clone(), arguments).persistent(false);
+            query.fetch_optional(connection).await
+        } else {
+            sqlx::query_with(statement.sql.clone(), arguments).fetch_optional(connection).await
+        };
+        if row.as_ref().is_err_and(is_mixed_up) {
+            self.mixes_up.store(true, Ordering::Relaxed);
+        }
+        row
+    }
+
+    /// In a transaction of its own, and again where the server did nothing.
+    async fn ask_alone(
+        &self,
+        statement: &Statement,
+        arguments: PgArguments,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let mut tries = 0;
+        let mut was_undone = false;
+        loop {
+            tries += 1;
+            let arguments = arguments.clone();
+            let row = if was_undone || self.mixes_up.load(Ordering::Relaxed) {
+                // A transaction stays in one session, so what it prepares is there; and in this isolation
+                // level, whatever the default, the server undoes none for the sake of another.
+                let mut transaction = self.pool.begin_with(Self::BEGIN).await?;
+                match self.ask_once(&mut transaction, statement, arguments).await {
+                    Ok(row) => transaction.commit().await.map(|()| row),
+                    Err(error) => Err(error),
+                }
+            } else {
+                self.ask_once(&mut *self.pool.acquire().await?, statement, arguments).await
+            };
+            match row {
+                Err(error) if tries < Self::TRIES && is_undone(&error) => was_undone = true,
+                Err(error) if tries < Self::TRIES && is_mixed_up(&error) => {}
+                row => return row,
+            }
+        }
     }
 }
 
-type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+const OTHER_STATEMENT: &str = "a pooler ran another statement than the one that it was asked for";
 
-/// A statement on the lease's key and token, which are its first two parameters.
-fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
-    sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
+/// What a parameter of a statement can be.
+trait Value: Sync {
+    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError>;
 }
 
-/// Runs a statement on one key, and says whether it changed anything.
-async fn write(executor: impl PgExecutor<'_>, query: Query<'_>) -> Result<bool, SqlStoreError> {
-    Ok(query.execute(executor).await?.rows_affected() > 0)
+impl<T> Value for T
+where
+    T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Clone + Sync,
+{
+    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError> {
+        arguments.add(self.clone())
+    }
+}
+
+type Argument<'a> = &'a dyn Value;
+
+impl Statement {
+    fn arguments(&self, values: &[Argument<'_>]) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for value in values {
+            value.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
+        }
+        while arguments.len() < self.parameters {
+            arguments.add(true).map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code)
+}
+
+/// Whether the server undid the statement because of another transaction's, and asks for it again: in a
+/// transaction stricter than `READ COMMITTED` (40001), or in a deadlock (40P01).
+fn is_undone(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether the server ran nothing, since a pooler in transaction mode gave it the names of two sessions'
+/// statements: one is there already (42P05), is not there (26000), or has other parameters (08P01).
+fn is_mixed_up(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01"))
 }
 
 impl IdempotencyStore for PostgresStore {
     type Error = SqlStoreError;
 
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
-        self.claim_on(&self.pool, key, lease_duration).await
+        self.claim_on(None, key, lease_duration).await
     }
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(&self.pool, lease, retention).await
+        self.complete_on(None, lease, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {
-        write(&self.pool, fenced(&self.sql.release, lease)).await.map(LeaseStatus::applied_if)
+        self.write(None, &self.sql.release, lease, None).await
     }
 
     async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, SqlStoreError> {
         check_lease_duration(lease_duration)?;
-        write(&self.pool, fenced(&self.sql.renew, lease).bind(Self::micros(lease_duration)))
-            .await
-            .map(LeaseStatus::applied_if)
+        self.write(None, &self.sql.renew, lease, Some(Self::micros(lease_duration))).await
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {
-        write(&self.pool, sqlx::query(self.sql.forget.clone()).bind(key)).await
+        Ok(self.ask(None, &self.sql.forget, &[&key]).await?.is_some())
     }
 }
 

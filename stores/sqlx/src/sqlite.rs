@@ -11,10 +11,10 @@ use countersign::{IdempotencyKey, IdempotencyStore};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::error::SqlStoreError;
-use crate::statements::{Pauses, Recorded, Statements, claimed, random_token};
+use crate::statements::{Pauses, Recorded, claimed, random_token};
 use crate::table::TableName;
 
 /// A store in a SQLite file, which survives restarts and may be shared by any number of processes
@@ -25,6 +25,15 @@ use crate::table::TableName;
 /// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
 /// file grows for ever. Clones share the pool. The file must not be on a network file system, whose locks SQLite
 /// cannot rely on.
+///
+/// # The pool
+///
+/// The store makes its pool itself, since a plain pool of sqlx 0.9.0 keeps a connection whose `COMMIT` failed,
+/// as on a full disk, and no transaction can begin on it again. The store's pool closes it. So use
+/// [`pool`](SqliteStore::pool) for your own tables in that file too, or give the options of a pool of
+/// yours to [`connect_with`](SqliteStore::connect_with).
+///
+/// # Transactions
 ///
 /// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) makes the key done together
 /// with what the handler wrote: both are there or neither, so that the effect happens once whatever
@@ -49,6 +58,31 @@ pub struct SqliteStore {
     pool: SqlitePool,
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
     sql: Arc<Statements>,
+}
+
+/// The store's statements, for its table.
+struct Statements {
+    migrate: SqlStr,
+    claim: SqlStr,
+    complete: SqlStr,
+    release: SqlStr,
+    renew: SqlStr,
+    forget: SqlStr,
+    purge: SqlStr,
+}
+
+/// Makes a pool close a connection that is still in a transaction when it comes back.
+///
+/// Where a `COMMIT` fails, as on a full disk, SQLite may have rolled back, but sqlx 0.9.0 counts the transaction as
+/// open: on that connection, none can begin after it.
+fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            // After the rollback of a transaction that was dropped, which is only sent by then.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 /// The statements on this table.
@@ -129,7 +163,7 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Self::BUSY_TIMEOUT);
-        let pool_options = SqlitePoolOptions::new()
+        let pool_options = guarded(SqlitePoolOptions::new())
             .max_connections(1)
             .acquire_timeout(2 * Self::BUSY_TIMEOUT)
             .idle_timeout(None)
@@ -149,10 +183,21 @@ impl SqliteStore {
         }
     }
 
-    /// A store on a pool of yours. Call [`migrate`](SqliteStore::migrate) once before using it, or
-    /// put its SQL into a migration of yours, and set a `busy_timeout`; WAL mode is advised.
-    #[must_use]
-    pub fn new(pool: SqlitePool) -> Self {
+    /// Opens a file with options of yours. Call [`migrate`](SqliteStore::migrate) once before you use the
+    /// store, or put its SQL into a migration of yours. Set a `busy_timeout`, and for a store that survives a
+    /// power cut `synchronous = FULL`; WAL mode is advised. The store's own `after_release` replaces the pool's:
+    /// see [the pool](SqliteStore#the-pool).
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`], when the file cannot be opened or is no database.
+    pub async fn connect_with(
+        pool: SqlitePoolOptions,
+        options: SqliteConnectOptions,
+    ) -> Result<Self, SqlStoreError> {
+        Ok(Self::new(guarded(pool).connect_with(options).await?))
+    }
+
+    fn new(pool: SqlitePool) -> Self {
         let since_epoch = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(statements(&TableName::default())) }
     }

@@ -5,7 +5,9 @@ mod common;
 #[path = "../../../tests/common/race.rs"]
 mod race;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use common::servers::Server;
@@ -19,14 +21,15 @@ use race::one_wins;
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
 
-async fn pool(server: &Server) -> PgPool {
-    PgPoolOptions::new().max_connections(16).connect(&server.url()).await.unwrap()
+async fn connect(server: &Server) -> PostgresStore {
+    let pool = PostgresStore::pool_options().max_connections(16);
+    PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap()
 }
 
 /// A store on a new server, unless there is none.
 async fn store() -> Option<(Server, PostgresStore)> {
     let server = Server::postgres()?;
-    let store = PostgresStore::new(pool(&server).await);
+    let store = connect(&server).await;
     store.migrate().await.unwrap();
     Some((server, store))
 }
@@ -54,7 +57,7 @@ async fn the_postgres_store_keeps_the_contract() {
 async fn a_table_of_another_name_is_another_store() {
     let Some((server, store)) = store().await else { return };
     let table = TableName::new("hooks").unwrap();
-    let other = PostgresStore::new(pool(&server).await).with_table(&table);
+    let other = connect(&server).await.with_table(&table);
     let key = conformance::fresh_key();
     let error = other.claim(&key, LEASE).await.unwrap_err();
     assert_eq!((error.code(), &*error.to_string()), ("store_failed", "the store's database failed"));
@@ -100,8 +103,8 @@ async fn racers() -> Option<(Server, Vec<PostgresStore>)> {
     let options = options.options([("synchronous_commit", "off")]);
     let mut stores = Vec::new();
     for _ in 0..race::RACERS {
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone());
-        stores.push(PostgresStore::new(pool.await.unwrap()));
+        let pool = PgPoolOptions::new().max_connections(1);
+        stores.push(PostgresStore::connect_with(pool, options.clone()).await.unwrap());
     }
     store.pool().close().await;
     Some((server, stores))
@@ -396,7 +399,7 @@ async fn a_right_that_is_missing_is_no_lock() {
 async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves() {
     let Some(mut server) = Server::postgres() else { return };
     let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(2));
-    let store = PostgresStore::new(options.connect(&server.url()).await.unwrap());
+    let store = PostgresStore::connect_with(options, server.url().parse().unwrap()).await.unwrap();
     store.migrate().await.unwrap();
     let (key, other) = (conformance::fresh_key(), conformance::fresh_key());
     let lease = acquired(store.claim(&key, LEASE).await.unwrap());
@@ -416,8 +419,8 @@ async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves() {
 #[tokio::test]
 async fn a_wrong_address_is_an_error() {
     let options = PgConnectOptions::new().host("127.0.0.1").port(9).username("nobody");
-    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(300)).connect_lazy_with(options);
-    let store = PostgresStore::new(pool);
+    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(300));
+    let store = PostgresStore::connect_lazy_with(pool, options);
     assert_eq!(store.migrate().await.unwrap_err().code(), "store_failed");
     assert_eq!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err().code(), "store_failed");
     assert_eq!(store.forget("any key").await.unwrap_err().code(), "store_failed");
@@ -431,4 +434,89 @@ async fn forget_takes_any_text() {
     }
     // PostgreSQL's text cannot hold NUL: an error, and no panic.
     assert_eq!(store.forget("\0").await.unwrap_err().code(), "store_failed");
+}
+
+/// A client hangs up while its handler begins a transaction: what others write after that, on the same
+/// connection, has to be there when the connection closes.
+#[tokio::test]
+async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
+    let Some((server, store)) = store().await else { return };
+    sqlx::raw_sql("CREATE TABLE effects (key text)").execute(store.pool()).await.unwrap();
+    let pool = PostgresStore::pool_options().max_connections(1);
+    let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let mut connection = one.pool().acquire().await.unwrap();
+    // Polled once, in which `BEGIN` is sent, and dropped before the answer.
+    let mut begin = Box::pin(connection.begin());
+    let pending = begin.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    assert!(pending, "the answer was there at once");
+    drop(begin);
+    drop(connection);
+    // That sqlx leaves the transaction open is what is tried here.
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
+    let start = Instant::now();
+    while sqlx::query_scalar::<_, i64>(open).fetch_one(store.pool()).await.unwrap() == 0 {
+        assert!(start.elapsed() < Duration::from_secs(10), "sqlx rolls back: this guard can go");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut keys = Vec::new();
+    for _ in 0..5 {
+        let key = conformance::fresh_key();
+        let lease = acquired(one.claim(&key, LEASE).await.unwrap());
+        let insert = sqlx::query("INSERT INTO effects VALUES ($1)").bind(key.as_str());
+        insert.execute(one.pool()).await.unwrap();
+        assert_eq!(one.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+        keys.push(key);
+    }
+    one.pool().close().await;
+    for key in keys {
+        assert_eq!(effects(store.pool(), &key).await, 1);
+        assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    }
+}
+
+/// A database whose default is SERIALIZABLE: claims and completions of keys that differ all succeed, and
+/// the losers of a race are told that it is in flight.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_serializable_by_default_fails_no_claim_and_no_completion() {
+    let Some((server, store)) = store().await else { return };
+    let strict = "ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'";
+    sqlx::raw_sql(strict).execute(store.pool()).await.unwrap();
+    let store = connect(&server).await;
+    let isolation: String =
+        sqlx::query_scalar("SHOW transaction_isolation").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(isolation, "serializable");
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..100 {
+                    let lease = acquired(store.claim(&conformance::fresh_key(), LEASE).await.unwrap());
+                    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let stores = vec![store.clone(); race::RACERS];
+    for round in 0..50 {
+        one_wins(&stores, &conformance::fresh_key(), round % 2 == 0).await;
+    }
+}
+
+/// What a pooler mixes up, the server then refuses: see `pgbouncer.rs`.
+#[tokio::test]
+async fn no_two_statements_have_the_same_number_of_parameters() {
+    let Some((server, _)) = store().await else { return };
+    let pool = PostgresStore::pool_options().max_connections(1);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    conformance::check(&store, sleep).await;
+    store.purge().await.unwrap();
+    let prepared = "SELECT statement, cardinality(parameter_types) FROM pg_prepared_statements
+         WHERE statement LIKE '%countersign_keys%' ORDER BY 2";
+    let prepared: Vec<(String, i32)> =
+        sqlx::query_as(prepared).persistent(false).fetch_all(store.pool()).await.unwrap();
+    assert!(prepared.len() >= 6, "{prepared:?}");
+    assert!(prepared.windows(2).all(|pair| pair[0].1 < pair[1].1), "{prepared:?}");
 }
