@@ -308,7 +308,7 @@ impl PostgresStore {
     /// use std::time::Duration;
     /// use countersign_sqlx::{PostgresStore, sqlx::PgPool};
     ///
-    /// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
+    /// let store = PostgresStore::connect("postgres://localhost/shop").await?;
     /// store.migrate().await?;
     /// let hour = Duration::from_secs(3600);
     /// tokio::spawn(store.clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
