@@ -17,7 +17,7 @@ use countersign::store::Claim;
 use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_redis::RedisStore;
 use countersign_redis::redis::Client;
-use countersign_sqlx::sqlx::{self, PgPool};
+use countersign_sqlx::sqlx;
 use countersign_sqlx::{PostgresStore, SqliteStore};
 use tempfile::TempDir;
 

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::{
-    Delivery, Error, MemoryStore, Outcome, Provider, Receiver, Secret, SecretError, Secrets,
-    Signature, Verifier, Webhook,
+    Delivery, Error, MemoryStore, Outcome, Provider, Receiver, Secret, SecretError, Secrets, Signature,
+    Verifier, Webhook,
 };
 
 const BODY: &[u8] = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;

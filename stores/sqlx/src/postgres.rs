@@ -83,6 +83,7 @@ pub struct PostgresStore {
 
 /// The store's statements, for its table.
 struct Statements {
+    is_migrated: SqlStr,
     migrate: SqlStr,
     claim: Statement,
     complete: Statement,
@@ -115,6 +116,10 @@ fn statements(table: &TableName) -> Statements {
         Statement { name, sql: sql(text), unnamed, parameters }
     };
     Statements {
+        is_migrated: sql(
+            "SELECT count(*) = 2 FROM pg_index WHERE indrelid = to_regclass('\"countersign_keys\"')
+             AND indexrelid IN (to_regclass('\"countersign_keys_done\"'), to_regclass('\"countersign_keys_claimed\"'))",
+        ),
         migrate: sql(include_str!("postgres.sql")),
         forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
         release: statement(
@@ -138,30 +143,45 @@ fn statements(table: &TableName) -> Statements {
              WHERE key = $1 AND token = $2 AND NOT done
              RETURNING 'renew'"#,
         ),
-        // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read once,
-        // before the wait for another's transaction: so a claim that lapses meanwhile is still live.
+        // A live key is only read, which waits for nobody and writes nothing. Of the transactions that insert
+        // a key at once, the others do not wait for the first one's end either: they find its lock on the
+        // key's hash, and there is no row then.
+        // Otherwise always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read
+        // once, before a wait for another's transaction: so a claim that lapses meanwhile is still live.
         // A `lock_timeout` of the transaction's own is kept; 0 is none.
         claim: statement(
             "claim",
             5,
-            r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
-             SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
-             FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
-             ON CONFLICT (key) DO UPDATE SET
-                 token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
-                 done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
-                 expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
-             RETURNING 'claim', token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"#,
+            r#"WITH live AS MATERIALIZED (
+                 SELECT done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
+                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp()
+             ), taken AS (
+                 INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
+                 SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
+                 FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
+                 WHERE NOT EXISTS (SELECT FROM live)
+                   AND pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+                 ON CONFLICT (key) DO UPDATE SET
+                     token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
+                     done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
+                     expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
+                 RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
+             )
+             SELECT 'claim', acquired, done, lasts FROM taken UNION ALL SELECT 'claim', false, done, lasts FROM live"#,
         ),
         // The time as a subquery: a volatile function is no condition of an index.
         purge: statement(
             "purge",
             6,
             r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM "countersign_keys"
-                 WHERE expires_at <= (SELECT clock_timestamp())
-                   AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
-                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
+                 SELECT key FROM (
+                     SELECT key FROM "countersign_keys" WHERE done AND expires_at <= (SELECT clock_timestamp())
+                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS forgotten
+                 UNION ALL
+                 SELECT key FROM (
+                     SELECT key FROM "countersign_keys"
+                     WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
+                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
              SELECT 'purge', count(*) FROM purged"#,
         ),
     }
@@ -198,6 +218,9 @@ impl PostgresStore {
     const TRIES: u32 = 4;
 
     const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+    /// After how long a key should be tried again that another's transaction has yet to commit.
+    const RETRY_UNCOMMITTED: Duration = Duration::from_secs(1);
 
     /// How long a call waits for a connection: less than the 5 seconds that 3QPR waits for an answer.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -253,10 +276,11 @@ impl PostgresStore {
         self
     }
 
-    /// Sets how long a claim waits while another transaction holds its key, before it is
-    /// [`SqlStoreError::Locked`]: 2 seconds unless told. Where the connection or the transaction
-    /// has a `lock_timeout` of its own, that holds instead, and it is the only one for the calls
-    /// under a lease. A lease counts from the beginning of the wait: it has to be much longer.
+    /// Sets how long a claim and [`migrate`](PostgresStore::migrate) wait for a lock of another transaction's,
+    /// before they are [`SqlStoreError::Locked`]: 2 seconds unless told. A claim waits only where the
+    /// key's lease has lapsed and its holder is just completing it, or where the table is locked. If the
+    /// connection or the transaction has a `lock_timeout` of its own, a claim keeps that, and it is the only one
+    /// for the calls under a lease. A lease counts from the beginning of the wait: it has to be much longer.
     #[must_use]
     pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
         self.lock_timeout = lock_timeout;
@@ -270,15 +294,25 @@ impl PostgresStore {
         &self.pool
     }
 
-    /// Makes the table and its index, unless they are there. Instances may call it at once.
+    /// Makes the table and its indexes, unless they are there: then it changes nothing, waits for nobody and
+    /// needs no right to create. Instances may call it at once.
     ///
     /// # Errors
+    /// [`SqlStoreError::Locked`], when another transaction is in the way for longer than the lock timeout;
     /// [`SqlStoreError::Database`].
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let is_there = |row: PgRow| row.try_get::<bool, _>(0);
+        if is_there(self.pool.fetch_one(self.sql.is_migrated.clone()).await?)? {
+            return Ok(());
+        }
+        let mut transaction = self.pool.begin_with(Self::BEGIN).await?;
+        let timeout = "SELECT set_config('lock_timeout', $1, true)";
+        sqlx::query(timeout).persistent(false).bind(self.lock_timeout()).execute(&mut *transaction).await?;
         // `IF NOT EXISTS` alone fails where two make the table at once. The number is any.
-        sqlx::query("SELECT pg_advisory_xact_lock(7205759403792793601)").execute(&mut *transaction).await?;
-        sqlx::raw_sql(self.sql.migrate.clone()).execute(&mut *transaction).await?;
+        transaction.execute("SELECT pg_advisory_xact_lock(7205759403792793601)").await?;
+        if !is_there(transaction.fetch_one(self.sql.is_migrated.clone()).await?)? {
+            transaction.execute(sqlx::raw_sql(self.sql.migrate.clone())).await?;
+        }
         Ok(transaction.commit().await?)
     }
 
@@ -306,7 +340,7 @@ impl PostgresStore {
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::time::Duration;
-    /// use countersign_sqlx::{PostgresStore, sqlx::PgPool};
+    /// use countersign_sqlx::PostgresStore;
     ///
     /// let store = PostgresStore::connect("postgres://localhost/shop").await?;
     /// store.migrate().await?;
@@ -332,8 +366,9 @@ impl PostgresStore {
         }
     }
 
-    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. Until it ends, every other
-    /// claim of the key waits. A transaction without a `lock_timeout` has the store's from then on.
+    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. Until it ends, the key is in flight to every other
+    /// claim, and an advisory lock is held on its hash. A transaction without a `lock_timeout` has the store's from
+    /// then on.
     ///
     /// # Errors
     /// As for a claim; the transaction is then of no more use.
@@ -362,8 +397,9 @@ impl PostgresStore {
     }
 
     /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
-    /// There is no lease: a second delivery waits for the first one's transaction. A transaction
-    /// without a `lock_timeout` has the store's from then on.
+    /// There is no lease: until the first delivery's transaction ends, the key is in flight to a second one,
+    /// and an advisory lock is held on its hash. A transaction without a `lock_timeout` has the store's from
+    /// then on.
     ///
     /// # Errors
     /// The store's own; the transaction is then of no more use.
@@ -409,7 +445,10 @@ impl PostgresStore {
         let arguments: [Argument<'_>; 5] =
             [&key.as_str(), &&token[..], &Self::micros(time), &self.lock_timeout(), &done];
         let row = self.ask(transaction, &self.sql.claim, &arguments).await?;
-        let row = row.ok_or(sqlx::Error::RowNotFound)?;
+        let Some(row) = row else {
+            // It may be rolled back at any time.
+            return Ok(Claim::InFlight { retry_after: time.min(Self::RETRY_UNCOMMITTED) });
+        };
         let left = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
         Ok(claimed(Lease::new(key.clone(), token), row.try_get(1)?, row.try_get(2)?, left))
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -63,6 +64,7 @@ pub struct SqliteStore {
 /// The store's statements, for its table.
 struct Statements {
     migrate: SqlStr,
+    live: SqlStr,
     claim: SqlStr,
     complete: SqlStr,
     release: SqlStr,
@@ -90,6 +92,7 @@ fn statements(table: &TableName) -> Statements {
     let sql = |text| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("sqlite.sql")),
+        live: sql(r#"SELECT done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?2"#),
         claim: sql(r#"INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
              ON CONFLICT (key) DO UPDATE SET
                  token = iif(expires_at > ?3, token, excluded.token),
@@ -105,15 +108,21 @@ fn statements(table: &TableName) -> Statements {
         ),
         forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1"#),
         purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM "countersign_keys"
-                 WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
-                 ORDER BY expires_at LIMIT ?3)"#),
+                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE done AND expires_at <= ?1
+                     ORDER BY expires_at LIMIT ?3)
+                 UNION ALL
+                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE NOT done AND expires_at <= ?2
+                     ORDER BY expires_at LIMIT ?3))"#),
     }
 }
 
 impl SqliteStore {
     /// How long a statement waits for another process's, before it is [`SqlStoreError::Locked`].
-    const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+    const BUSY_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+    /// How long a call waits for the connection, before it is [`SqlStoreError::Locked`]. Both together are less
+    /// than the 5 seconds that 3QPR waits for an answer.
+    const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// How long a lapsed claim can still be completed, if nobody has taken it over.
     const LINGER: Duration = Duration::from_secs(3600);
@@ -125,8 +134,9 @@ impl SqliteStore {
     ///
     /// The file is put into WAL mode with `synchronous = FULL`, so that an acknowledged event
     /// survives a power cut, and read and written over one connection: SQLite has one writer at a
-    /// time. A statement waits 5 seconds for another process's, and what this process does meanwhile waits
-    /// for that statement as well, so that 10 seconds may pass.
+    /// time. A call waits up to 2 seconds for this process's other statements, and then up to 2.5 seconds for
+    /// another process's, before it is [`SqlStoreError::Locked`]. What is done or in flight is only
+    /// read, which does not wait for another process.
     ///
     /// # Errors
     /// [`SqlStoreError::NotAFile`], when the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
@@ -165,7 +175,7 @@ impl SqliteStore {
             .busy_timeout(Self::BUSY_TIMEOUT);
         let pool_options = guarded(SqlitePoolOptions::new())
             .max_connections(1)
-            .acquire_timeout(2 * Self::BUSY_TIMEOUT)
+            .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None);
         // SQLite does not wait where two processes switch a new file to WAL at once: so wait here.
@@ -331,20 +341,42 @@ impl SqliteStore {
         self.insert(connection, key, retention, true).await.map(Recorded::of)
     }
 
+    /// A connection of the pool. The only thing that it is waited for is another's transaction.
+    async fn connection(&self) -> Result<PoolConnection<Sqlite>, SqlStoreError> {
+        match self.pool.acquire().await {
+            Err(error @ sqlx::Error::PoolTimedOut) => Err(SqlStoreError::Locked { source: error.into() }),
+            connection => Ok(connection?),
+        }
+    }
+
+    /// What is known of a key that is live, without a wait for whoever is writing.
+    async fn live(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Claim>, SqlStoreError> {
+        let now = millis((self.clock)());
+        let rows: Vec<(bool, i64)> =
+            sqlx::query_as(self.sql.live.clone()).bind(key.as_str()).bind(now).fetch_all(connection).await?;
+        let Some(&(done, expires_at)) = rows.first() else { return Ok(None) };
+        let left = Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0));
+        Ok(Some(if done { Claim::Done } else { Claim::InFlight { retry_after: left } }))
+    }
+
     async fn claim_on(
         &self,
-        executor: impl SqliteExecutor<'_>,
+        connection: &mut SqliteConnection,
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
         check_lease_duration(lease_duration)?;
-        self.insert(executor, key, lease_duration, false).await
+        self.insert(connection, key, lease_duration, false).await
     }
 
     /// Inserts a key, claimed or done, unless a live one is there.
     async fn insert(
         &self,
-        executor: impl SqliteExecutor<'_>,
+        executor: &mut SqliteConnection,
         key: &IdempotencyKey,
         time: Duration,
         done: bool,
@@ -406,25 +438,34 @@ impl IdempotencyStore for SqliteStore {
     type Error = SqlStoreError;
 
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
-        self.claim_on(&self.pool, key, lease_duration).await
+        check_lease_duration(lease_duration)?;
+        let mut connection = self.connection().await?;
+        match self.live(&mut connection, key).await? {
+            Some(claim) => Ok(claim),
+            None => self.claim_on(&mut connection, key, lease_duration).await,
+        }
     }
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(&self.pool, lease, retention).await
+        self.complete_on(&mut *self.connection().await?, lease, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {
-        write(&self.pool, fenced(&self.sql.release, lease)).await.map(LeaseStatus::applied_if)
+        write(&mut *self.connection().await?, fenced(&self.sql.release, lease))
+            .await
+            .map(LeaseStatus::applied_if)
     }
 
     async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, SqlStoreError> {
         check_lease_duration(lease_duration)?;
         let (_, end) = self.now_and(lease_duration);
-        write(&self.pool, fenced(&self.sql.renew, lease).bind(end)).await.map(LeaseStatus::applied_if)
+        write(&mut *self.connection().await?, fenced(&self.sql.renew, lease).bind(end))
+            .await
+            .map(LeaseStatus::applied_if)
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {
-        write(&self.pool, sqlx::query(self.sql.forget.clone()).bind(key)).await
+        write(&mut *self.connection().await?, sqlx::query(self.sql.forget.clone()).bind(key)).await
     }
 }
 

@@ -79,7 +79,7 @@ async fn a_table_of_another_name_is_another_store() {
 #[tokio::test]
 async fn any_table_name_will_do() {
     let Some((_server, store)) = store().await else { return };
-    for name in ["order", "user", "select", "excluded", "key", "token", "k"] {
+    for name in ["order", "user", "select", "excluded", "key", "token", "k", "live", "taken"] {
         let store = store.clone().with_table(&TableName::new(name).unwrap());
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
@@ -208,8 +208,15 @@ async fn of_many_that_record_a_key_one_is_told_that_it_is_new() {
         let tasks = (0..16).map(|n| {
             let (store, key) = (store.clone(), key.clone());
             tokio::spawn(async move {
-                let mut transaction = store.pool().begin().await.unwrap();
-                let new = store.record_in(&mut transaction, &key, RETENTION).await.unwrap() == Recorded::New;
+                // Told that it is in flight, a provider delivers it again.
+                let (mut transaction, new) = loop {
+                    let mut transaction = store.pool().begin().await.unwrap();
+                    match store.record_in(&mut transaction, &key, RETENTION).await.unwrap() {
+                        Recorded::InFlight { .. } => transaction.rollback().await.unwrap(),
+                        recorded => break (transaction, recorded == Recorded::New),
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                };
                 // Some fail after they were told so; then another is told so.
                 if new {
                     add_effect(&mut transaction, &key).await;
@@ -247,14 +254,48 @@ async fn of_many_that_record_a_key_one_is_told_that_it_is_new() {
     assert_eq!(store.record_in(&mut connection, &key, RETENTION).await.unwrap(), Recorded::New);
 }
 
+/// Nine duplicates of a delivery whose transaction is not committed take nobody's connection.
 #[tokio::test]
-async fn a_claim_waits_for_anothers_transaction_no_longer_than_its_lock_timeout() {
+async fn a_claim_waits_for_no_transaction_that_records_its_key() {
+    let Some((server, _)) = store().await else { return };
+    let pool = PostgresStore::pool_options().max_connections(10);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let key = conformance::fresh_key();
+    let mut transaction = store.pool().begin().await.unwrap();
+    assert_eq!(store.record_in(&mut transaction, &key, RETENTION).await.unwrap(), Recorded::New);
+    let start = Instant::now();
+    for _ in 0..9 {
+        let claim = store.claim(&key, LEASE).await.unwrap();
+        assert_eq!(claim, Claim::InFlight { retry_after: Duration::from_secs(1) });
+        let mut other = store.pool().begin().await.unwrap();
+        let recorded = store.record_in(&mut other, &key, RETENTION).await.unwrap();
+        assert!(matches!(recorded, Recorded::InFlight { .. }), "{recorded:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // No longer than the lease that was asked for.
+    let claim = store.claim(&key, Duration::from_millis(10)).await.unwrap();
+    assert_eq!(claim, Claim::InFlight { retry_after: Duration::from_millis(10) });
+    transaction.commit().await.unwrap();
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+}
+
+/// A key whose lease has lapsed, and whose holder is completing it in a transaction.
+async fn lapsed_and_locked(store: &PostgresStore, transaction: &mut PgConnection) -> IdempotencyKey {
+    let key = conformance::fresh_key();
+    let _lapsed = acquired(store.claim(&key, Duration::from_millis(1)).await.unwrap());
+    sleep(Duration::from_millis(5)).await;
+    let lock = sqlx::query("SELECT FROM countersign_keys WHERE key = $1 FOR UPDATE").bind(key.as_str());
+    lock.execute(transaction).await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn a_claim_waits_for_who_completes_a_lapsed_key_no_longer_than_its_lock_timeout() {
     let Some((server, store)) = store().await else { return };
     let store = store.with_lock_timeout(Duration::from_millis(200));
-    let key = conformance::fresh_key();
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
     let mut transaction = other.begin().await.unwrap();
-    let lease = acquired(store.claim_in(&mut transaction, &key, LEASE).await.unwrap());
+    let key = lapsed_and_locked(&store, &mut transaction).await;
     let start = Instant::now();
     let error = store.claim(&key, LEASE).await.unwrap_err();
     assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
@@ -274,18 +315,16 @@ async fn a_claim_waits_for_anothers_transaction_no_longer_than_its_lock_timeout(
     assert_eq!(store.record_in(&mut yours, &key, RETENTION).await.unwrap_err().code(), "store_locked");
     assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
     yours.rollback().await.unwrap();
-    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
-    transaction.commit().await.unwrap();
-    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    transaction.rollback().await.unwrap();
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
 }
 
 #[tokio::test]
 async fn the_lease_of_a_claim_that_waited_counts_from_the_beginning_of_the_wait() {
     let Some((server, store)) = store().await else { return };
-    let key = conformance::fresh_key();
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
     let mut transaction = other.begin().await.unwrap();
-    let _rolled_back = acquired(store.claim_in(&mut transaction, &key, LEASE).await.unwrap());
+    let key = lapsed_and_locked(&store, &mut transaction).await;
     let waiting = tokio::spawn({
         let (store, key) = (store.clone(), key.clone());
         async move { store.claim(&key, Duration::from_secs(10)).await.unwrap() }
@@ -296,6 +335,68 @@ async fn the_lease_of_a_claim_that_waited_counts_from_the_beginning_of_the_wait(
     let Claim::InFlight { retry_after } = store.claim(&key, LEASE).await.unwrap() else { panic!() };
     // It waited for a second.
     assert!(retry_after > Duration::from_secs(8) && retry_after <= Duration::from_secs(9), "{retry_after:?}");
+}
+
+/// What is done or in flight is answered without a write, and so without a wait for the disk.
+#[tokio::test]
+async fn duplicates_write_nothing() {
+    let Some((_server, store)) = store().await else { return };
+    let (claimed, done) = (conformance::fresh_key(), conformance::fresh_key());
+    let _lease = acquired(store.claim(&claimed, LEASE).await.unwrap());
+    let lease = acquired(store.claim(&done, LEASE).await.unwrap());
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    let row = "SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ',' ORDER BY key) FROM countersign_keys";
+    let row = async || sqlx::query_scalar::<_, String>(row).fetch_one(store.pool()).await.unwrap();
+    let before = row().await;
+    for _ in 0..20 {
+        assert_eq!(store.claim(&done, LEASE).await.unwrap(), Claim::Done);
+        assert!(matches!(store.claim(&claimed, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    }
+    assert_eq!(row().await, before);
+}
+
+/// An instance starts while a transaction that has touched the table is open: the others go on.
+#[tokio::test]
+async fn migrate_changes_nothing_waits_for_nobody_and_needs_no_right_where_the_table_is_there() {
+    let Some((server, store)) = store().await else { return };
+    let mut open = store.pool().begin().await.unwrap();
+    let recorded = store.record_in(&mut open, &conformance::fresh_key(), RETENTION).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+    let grants = "CREATE ROLE app LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON countersign_keys TO app";
+    sqlx::raw_sql(grants).execute(store.pool()).await.unwrap();
+    let app: PgConnectOptions = server.url().parse().unwrap();
+    let app = PostgresStore::connect_with(PostgresStore::pool_options(), app.username("app")).await.unwrap();
+    let starting = tokio::spawn({
+        let app = app.clone();
+        async move { app.migrate().await }
+    });
+    for _ in 0..20 {
+        let lease = acquired(app.claim(&conformance::fresh_key(), LEASE).await.unwrap());
+        assert_eq!(app.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    }
+    // Otherwise it would wait until the other transaction ends, which it never does here.
+    tokio::time::timeout(Duration::from_secs(30), starting).await.unwrap().unwrap().unwrap();
+    open.commit().await.unwrap();
+}
+
+/// A table without its indexes has to be changed, which waits for no longer than the lock timeout.
+#[tokio::test]
+async fn migrate_waits_for_another_transaction_no_longer_than_its_lock_timeout() {
+    let Some((_server, store)) = store().await else { return };
+    let store = store.with_lock_timeout(Duration::from_millis(200));
+    sqlx::raw_sql("DROP INDEX countersign_keys_done").execute(store.pool()).await.unwrap();
+    let mut open = store.pool().begin().await.unwrap();
+    let recorded = store.record_in(&mut open, &conformance::fresh_key(), RETENTION).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+    let start = Instant::now();
+    assert_eq!(store.migrate().await.unwrap_err().code(), "store_locked");
+    assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
+    open.commit().await.unwrap();
+    store.migrate().await.unwrap();
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = 'countersign_keys'";
+    let indexes: i64 = sqlx::query_scalar(indexes).fetch_one(store.pool()).await.unwrap();
+    assert_eq!(indexes, 3);
 }
 
 #[tokio::test]
@@ -359,17 +460,18 @@ async fn purge_deletes_what_has_expired_and_nothing_else_from_every_instance_at_
         sqlx::query_scalar("SELECT count(*) FROM countersign_keys").fetch_one(store.pool()).await.unwrap();
     assert_eq!(purged + u64::try_from(left).unwrap(), 12_000);
     assert!((4_200..4_300).contains(&purged), "{purged}");
-    // As the store asks it: by the index, and not through all that is there.
+    // As the store asks it: by the indexes, and not through the claims that linger.
     sqlx::raw_sql("SET enable_seqscan = off").execute(store.pool()).await.unwrap();
-    let plan: Vec<String> = sqlx::query_scalar(
-        "EXPLAIN SELECT key FROM countersign_keys WHERE expires_at <= (SELECT clock_timestamp())
-         AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
-         ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED",
-    )
-    .fetch_all(store.pool())
-    .await
-    .unwrap();
-    assert!(plan.iter().any(|line| line.contains("Index Cond: (expires_at <=")), "{plan:?}");
+    for (index, which) in [("done", "done"), ("claimed", "NOT done")] {
+        let explain = format!(
+            "EXPLAIN SELECT key FROM countersign_keys WHERE {which} AND expires_at <= (SELECT clock_timestamp())
+             ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED"
+        );
+        let explain = sqlx::query_scalar(sqlx::AssertSqlSafe(explain));
+        let plan: Vec<String> = explain.fetch_all(store.pool()).await.unwrap();
+        assert!(plan.iter().any(|line| line.contains("Index Cond: (expires_at <=")), "{plan:?}");
+        assert!(plan.iter().any(|line| line.contains(&format!("countersign_keys_{index}"))), "{plan:?}");
+    }
 }
 
 /// In a stricter transaction the loser of a race is told to try again.

@@ -315,7 +315,7 @@ async fn a_file_is_opened_for_many_and_for_keeps() {
     let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(store.pool()).await.unwrap();
     let busy: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(store.pool()).await.unwrap();
     // FULL is 2.
-    assert_eq!((&*journal, synchronous, busy), ("wal", 2, 5_000));
+    assert_eq!((&*journal, synchronous, busy), ("wal", 2, 2_500));
 }
 
 #[tokio::test]
@@ -336,7 +336,7 @@ async fn a_table_of_another_name_is_another_store() {
 async fn any_table_name_will_do() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory).await;
-    for name in ["order", "user", "select", "excluded", "key", "token", "k"] {
+    for name in ["order", "user", "select", "excluded", "key", "token", "k", "live", "taken"] {
         let store = store.clone().with_table(&TableName::new(name).unwrap());
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
@@ -600,4 +600,61 @@ async fn a_disk_that_was_full_leaves_a_store_that_works() {
     let effects: i64 =
         sqlx::query_scalar("SELECT count(*) FROM effects").fetch_one(receiver.store().pool()).await.unwrap();
     assert_eq!(usize::try_from(effects).unwrap(), handled + 50);
+}
+
+/// While another process writes, what is done or in flight is answered at once, and what has to be written
+/// is refused in time, by the right error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_another_writes_is_read_at_once_and_waited_for_no_longer_than_a_provider_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let (claimed, done) = (conformance::fresh_key(), conformance::fresh_key());
+    let Claim::Acquired(_) = store.claim(&claimed, LEASE).await.unwrap() else { panic!() };
+    let Claim::Acquired(lease) = store.claim(&done, LEASE).await.unwrap() else { panic!() };
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+
+    let other = open(&directory).await;
+    let _writing = other.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let start = Instant::now();
+    assert_eq!(store.claim(&done, LEASE).await.unwrap(), Claim::Done);
+    assert!(matches!(store.claim(&claimed, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    let claims: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let start = Instant::now();
+                let error = store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err();
+                (error.code(), start.elapsed())
+            })
+        })
+        .collect();
+    for claim in claims {
+        let (code, time) = claim.await.unwrap();
+        assert_eq!(code, "store_locked");
+        assert!(time < Duration::from_secs(5), "{time:?}");
+    }
+}
+
+/// A hundred thousand claims that have lapsed and linger cost a purge nothing.
+#[tokio::test]
+async fn claims_that_linger_do_not_slow_a_purge() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+        "EXPLAIN QUERY PLAN SELECT key FROM (SELECT key FROM countersign_keys WHERE done AND expires_at <= 1
+             ORDER BY expires_at LIMIT 500)
+         UNION ALL
+         SELECT key FROM (SELECT key FROM countersign_keys WHERE NOT done AND expires_at <= 1
+             ORDER BY expires_at LIMIT 500)",
+    )
+    .fetch_all(store.pool())
+    .await
+    .unwrap();
+    let plan: Vec<_> = plan.into_iter().map(|(.., line)| line).collect();
+    for index in ["countersign_keys_done", "countersign_keys_claimed"] {
+        let used = format!("INDEX {index} (expires_at<?)");
+        assert!(plan.iter().any(|line| line.contains(&used)), "{plan:?}");
+    }
+    assert!(!plan.iter().any(|line| line.contains("B-TREE")), "{plan:?}");
 }
