@@ -161,7 +161,9 @@ async fn exchange(target: &Target, headers: HeaderMap, body: Bytes) -> Result<Ex
         && let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr())
         && leads_to(own, local.ip(), peer)
     {
-        return Err("the target is this listener itself, which would forward to itself without end".to_owned());
+        return Err(
+            "the target is this listener itself, which would forward to itself without end".to_owned()
+        );
     }
     // Without this, the body waits for the acknowledgement of the head.
     let _ = stream.set_nodelay(true);

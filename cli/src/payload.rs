@@ -74,7 +74,9 @@ fn minimal(provider: ProviderName, event: &str) -> Payload {
         )
     } else {
         let named = provider.events().join(", ");
-        format!("{provider}'s pages do not name the event {event} (they name {named}): its `data` is empty here")
+        format!(
+            "{provider}'s pages do not name the event {event} (they name {named}): its `data` is empty here"
+        )
     };
     Payload { body: body.into_bytes(), note: Some(note) }
 }
@@ -149,10 +151,10 @@ mod tests {
         let body: Value = serde_json::from_slice(&payload.body).unwrap();
         assert_eq!((&body["data"], body.get("id")), (&serde_json::json!({}), None));
         assert!(body["timestamp"].as_str().unwrap().ends_with('Z'), "{body}");
-        assert!(payload.note.unwrap().contains("documents no payload of file.uploaded"));
+        assert!(payload.note.unwrap().contains("documents no payload for file.uploaded"));
 
         let payload = built_in(ProviderName::ThreeQpr, "scan.deleted", false).unwrap();
-        assert!(payload.note.unwrap().contains("name no event scan.deleted"));
+        assert!(payload.note.unwrap().contains("do not name the event scan.deleted"));
         let body: Value = serde_json::from_slice(&payload.body).unwrap();
         assert!(body["id"].is_string() && body.get("timestamp").is_none(), "{body}");
 

@@ -236,8 +236,8 @@ impl Sending {
             let Some(after) = due.next().filter(|_| outcome != Outcome::Accepted) else { return Ok(()) };
             let scaled = Duration::try_from_secs_f64(after.as_secs_f64() / self.time_scale).ok();
             let until = scaled.and_then(|scaled| started.checked_add(scaled));
-            let until =
-                until.ok_or_else(|| Failure::usage("a retry is too far in the future for this machine's clock"))?;
+            let until = until
+                .ok_or_else(|| Failure::usage("a retry is too far in the future for this machine's clock"))?;
             let wait = until.saturating_duration_since(tokio::time::Instant::now());
             let what = format!("try {} comes {} s after the first", number + 1, after.as_secs());
             Progress::of_wait(wait, &what, self.json).wait_until(until).await;

@@ -114,9 +114,7 @@ impl Summary {
     fn advice(&self, forged: bool) -> Option<&'static str> {
         let any = |outcome| self.outcomes.contains(&outcome);
         if forged && any(Outcome::Accepted) {
-            Some(
-                "anyone who knows the URL can forge deliveries: verify the raw body before you use it",
-            )
+            Some("anyone who knows the URL can forge deliveries: verify the raw body before you use it")
         } else if any(Outcome::Unreachable) {
             Some("is the receiver running, and is the port right?")
         } else if !forged && any(Outcome::Refused) {

@@ -119,7 +119,9 @@ fn read_header(argument: &str, headers: &mut Captured) -> Result<(), Failure> {
     }
     // The message does not quote the argument, which may contain a credential.
     let not_one = || {
-        Failure::usage("an argument of -H is not a header\n  Give each one as -H 'Name: value', or all of them as -H @FILE.")
+        Failure::usage(
+            "an argument of -H is not a header\n  Give each one as -H 'Name: value', or all of them as -H @FILE.",
+        )
     };
     headers.push(field(argument.as_bytes()).ok_or_else(not_one)?);
     Ok(())

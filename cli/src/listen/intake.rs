@@ -255,8 +255,7 @@ impl Intake {
         };
         match answer {
             Ok(answer) if answer.status.is_informational() => {
-                let message =
-                    format!("it answered {}, which is not a final status", answer.status.as_u16());
+                let message = format!("it answered {}, which is not a final status", answer.status.as_u16());
                 unreachable(client::Unreachable { message, timed_out: false, took: answer.took })
             }
             Ok(answer) => {
