@@ -16,22 +16,21 @@ use crate::table::TableName;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
-/// It takes a pool of yours, and works on the table `countersign_keys`, which
-/// [`migrate`](PostgresStore::migrate) makes. A claim is one statement, and so is every other call.
-/// All times are the server's, so that the instances' clocks do not matter. Spawn
+/// It uses your pool and the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every call is
+/// one statement. All times are the server's, so the instances' clocks do not matter. Spawn
 /// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge),
-/// the table grows for ever. Clones share the pool.
+/// the table grows without end. Clones share the pool.
 ///
-/// The pool's transactions have to be `READ COMMITTED`, as they are by default: in stricter ones the
-/// losers of a race are [`SqlStoreError::Locked`] instead of in flight.
+/// The pool's transactions must be `READ COMMITTED`, which is the default. In stricter ones, the losers of a race
+/// are [`SqlStoreError::Locked`] instead of in flight.
 ///
-/// Give the pool an `acquire_timeout` shorter than the provider waits for an answer (sqlx waits for
-/// 30 seconds), so that a database that is away is answered with 503 in time. For TLS, add sqlx to
-/// your dependencies with one of its TLS features.
+/// Set the pool's `acquire_timeout` to less than the provider waits for an answer (sqlx's default is 30 seconds), so
+/// that deliveries are answered 503 in time while the database is away. For TLS, add sqlx to your dependencies with
+/// one of its TLS features.
 ///
-/// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) makes the key done
-/// together with what the handler wrote: both are there or neither, so that the effect happens once
-/// whatever is killed when. [`record_in`](PostgresStore::record_in) is the shorter form for a
+/// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) marks the key done
+/// together with the handler's writes: both are committed or neither, so the effect happens once, even if the
+/// process is killed at any point. [`record_in`](PostgresStore::record_in) is the shorter form for a
 /// handler that only enqueues.
 ///
 /// ```no_run
@@ -52,14 +51,14 @@ pub struct PostgresStore {
     sql: Arc<Statements>,
 }
 
-/// The statements on this table.
+/// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
     let sql = |text| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("postgres.sql")),
-        // Always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read once,
-        // before the wait for another's transaction: so a claim that lapses meanwhile is still live.
-        // A `lock_timeout` of the transaction's own is kept; 0 is none.
+        // Always a row: `DO UPDATE … WHERE` would give the losers of a race no row. The time is read once,
+        // before the wait for another transaction, so a claim that lapses meanwhile is still live.
+        // A `lock_timeout` of the transaction is kept; 0 means that there is none.
         claim: sql(r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
              SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
              FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
@@ -76,7 +75,7 @@ fn statements(table: &TableName) -> Statements {
              SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
              WHERE key = $1 AND token = $2 AND NOT done"#),
         forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1"#),
-        // The time as a subquery: a volatile function is no condition of an index.
+        // The time as a subquery: an index cannot use a condition with a volatile function.
         purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
                  SELECT key FROM "countersign_keys"
                  WHERE expires_at <= (SELECT clock_timestamp())
@@ -89,14 +88,14 @@ impl PostgresStore {
     /// Less than the 5 seconds that 3QPR waits for an answer.
     const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// How many keys [`purge`](PostgresStore::purge) deletes at a time.
+    /// How many keys [`purge`](PostgresStore::purge) deletes in one statement.
     const PURGE_BATCH: i64 = 1_000;
 
     /// The longest time that is stored: a thousand years, in microseconds.
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
 
-    /// A store on a pool of yours. Call [`migrate`](PostgresStore::migrate) before using it, or put
-    /// its SQL into a migration of yours.
+    /// Makes a store on your pool. Call [`migrate`](PostgresStore::migrate) before using it, or add
+    /// its SQL to your own migrations.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self {
@@ -114,9 +113,9 @@ impl PostgresStore {
     }
 
     /// Sets how long a claim waits while another transaction holds its key, before it is
-    /// [`SqlStoreError::Locked`]: 2 seconds unless told. Where the connection or the transaction
-    /// has a `lock_timeout` of its own, that holds instead, and it is the only one for the calls
-    /// under a lease. A lease counts from the beginning of the wait: it has to be much longer.
+    /// [`SqlStoreError::Locked`]. The default is 2 seconds. If the connection or the transaction
+    /// has its own `lock_timeout`, that one applies instead. It is also the only one for the calls
+    /// under a lease. A lease begins with the wait, so its duration must be much longer.
     #[must_use]
     pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
         self.lock_timeout = lock_timeout;
@@ -129,22 +128,22 @@ impl PostgresStore {
         &self.pool
     }
 
-    /// Makes the table and its index, unless they are there. Instances may call it at once.
+    /// Makes the table and its index, unless they exist. Several instances may call it at the same time.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`].
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
         let mut transaction = self.pool.begin().await?;
-        // `IF NOT EXISTS` alone fails where two make the table at once. The number is any.
+        // `IF NOT EXISTS` alone fails if two make the table at the same time. The number is arbitrary.
         sqlx::query("SELECT pg_advisory_xact_lock(7205759403792793601)").execute(&mut *transaction).await?;
         sqlx::raw_sql(self.sql.migrate.clone()).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }
 
     /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
-    /// they can be completed), a thousand at a time, and says how many. Call it
-    /// every hour or so, as [`purge_every`](PostgresStore::purge_every) does, from as many instances as you like: each
-    /// deletes what no other has in hand.
+    /// they can be completed), a thousand at a time, and returns how many. Call it
+    /// about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the
+    /// same time: each skips the keys that another is deleting.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`].
@@ -163,7 +162,7 @@ impl PostgresStore {
         }
     }
 
-    /// Calls [`purge`](PostgresStore::purge) every `interval`, without end: spawn it once, where the service starts.
+    /// Calls [`purge`](PostgresStore::purge) every `interval`, without end. Spawn it once, when the service starts.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -194,11 +193,11 @@ impl PostgresStore {
         }
     }
 
-    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. Until it ends, every other
-    /// claim of the key waits. A transaction without a `lock_timeout` has the store's from then on.
+    /// Like [`claim`](IdempotencyStore::claim), in your transaction. Every other claim of the key waits until it
+    /// ends. A transaction without a `lock_timeout` has the store's from then on.
     ///
     /// # Errors
-    /// As for a claim; the transaction is then of no more use.
+    /// The errors of a claim. Roll back then.
     pub async fn claim_in(
         &self,
         connection: &mut PgConnection,
@@ -208,12 +207,12 @@ impl PostgresStore {
         self.claim_on(connection, key, lease_duration).await
     }
 
-    /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
-    /// written its effect: if it is [`LeaseStatus::Lost`], roll back; if it is applied, commit, and key
-    /// and effect are there together.
+    /// Like [`complete`](IdempotencyStore::complete), in your transaction, in which the handler has
+    /// written its effect. If the result is [`LeaseStatus::Lost`], roll back. If it is
+    /// [`LeaseStatus::Applied`], commit: this commits the key and the effect together.
     ///
     /// # Errors
-    /// As for `complete`; the transaction is then of no more use.
+    /// The errors of `complete`. Roll back then.
     pub async fn complete_in(
         &self,
         connection: &mut PgConnection,
@@ -223,12 +222,13 @@ impl PostgresStore {
         self.complete_on(connection, lease, retention).await
     }
 
-    /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
-    /// There is no lease: a second delivery waits for the first one's transaction. A transaction
-    /// without a `lock_timeout` has the store's from then on.
+    /// Records a key as done in your transaction, and returns whether it was new: the inbox form.
+    /// There is no lease. A second delivery waits for the first one's transaction. A transaction
+    /// without a `lock_timeout` has the store's from then on. `record_in` sees a claim that
+    /// [`claim`](IdempotencyStore::claim) made as in flight, so use one of the two forms for a key.
     ///
     /// # Errors
-    /// The store's own; the transaction is then of no more use.
+    /// The store's own. Roll back then.
     pub async fn record_in(
         &self,
         connection: &mut PgConnection,
@@ -244,7 +244,7 @@ impl PostgresStore {
     }
 
     fn micros(time: Duration) -> i64 {
-        // Rounded up, so that no time becomes none.
+        // Rounded up, so that a short time does not become zero.
         let micros = time.as_nanos().div_ceil(1_000);
         i64::try_from(micros).unwrap_or(i64::MAX).min(Self::MAX_MICROS)
     }
@@ -259,7 +259,7 @@ impl PostgresStore {
         self.insert(executor, key, lease_duration, false).await
     }
 
-    /// Inserts a key, claimed or done, unless a live one is there.
+    /// Inserts a key, claimed or done, unless there is a live one.
     async fn insert(
         &self,
         executor: impl PgExecutor<'_>,
@@ -300,7 +300,7 @@ fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
     sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
 }
 
-/// Runs a statement on one key, and says whether it changed anything.
+/// Runs a statement on one key, and returns whether it changed a row.
 async fn write(executor: impl PgExecutor<'_>, query: Query<'_>) -> Result<bool, SqlStoreError> {
     Ok(query.execute(executor).await?.rows_affected() > 0)
 }
