@@ -9,10 +9,10 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a delivery was refused.
 ///
-/// [`status`](Error::status) is the HTTP status to answer with, and [`code`](Error::code) the one
-/// word that may be told to the caller. Neither message nor `Debug` ever holds a secret or the tag
-/// that would have been right. Log the error; send nothing but the code. Its `source()`, and so its
-/// `Debug`, may quote a value of a body whose signature has matched.
+/// [`status`](Error::status) is the HTTP status to answer with, and [`code`](Error::code) is a word
+/// that the caller may see. Log the error, and send nothing but the code. No message and no `Debug`
+/// contains a secret or the correct tag. The `source()`, and therefore the `Debug`, may quote a value
+/// of a body whose signature has matched.
 ///
 /// ```
 /// use countersign::Error;
@@ -29,22 +29,22 @@ pub enum Error {
     #[error("the signature header is missing")]
     MissingSignature,
 
-    /// The signature header occurs more than once, so no one value can be meant.
+    /// The signature header occurs more than once, so it is ambiguous.
     #[error("the signature header occurs more than once")]
     DuplicateSignature,
 
-    /// The signature header is not `sha256=` and 64 lower-case hex digits, and nothing else.
+    /// The signature header is not exactly `sha256=` and 64 lower-case hex digits.
     #[error("the signature is not `sha256=` and 64 lower-case hex digits")]
     MalformedSignature,
 
-    /// The signature is well formed and belongs to another body or another secret. There is no
-    /// detail, on purpose: a more precise answer would help only a forger.
+    /// The signature is well formed, but belongs to another body or another secret. The error has no
+    /// detail on purpose: a more precise answer would help only a forger.
     #[error("the signature does not match the body")]
     SignatureMismatch,
 
-    /// The body is signed, and is not an event's envelope: a JSON object with a string `event`, in which
-    /// `id` and `timestamp` are strings or null, if they are there, and no key stands twice. The source says
-    /// what is wrong.
+    /// The body is signed, but is not an event envelope. An envelope is a JSON object with a string `event`, in
+    /// which `id` and `timestamp` are absent, strings or null, and no key is repeated. The source says what is
+    /// wrong.
     #[error("the body is signed, but is not an event envelope")]
     #[non_exhaustive]
     MalformedPayload {
@@ -52,7 +52,7 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
 
-    /// The provider names the event in a header, and the header is absent.
+    /// The provider names the event in a header, but the header is absent.
     #[error("the event header is missing")]
     MissingEventHeader,
 
@@ -60,17 +60,17 @@ pub enum Error {
     #[error("the event header occurs more than once")]
     DuplicateEventHeader,
 
-    /// The event header, which nobody signed, names another event than the signed body.
+    /// The event header, which is not signed, names another event than the signed body.
     #[error("the event header names another event than the signed body")]
     EventMismatch,
 
-    /// A maximum age was asked for, and the signed timestamp lies further than that in the past or
-    /// in the future, is absent, or is not RFC 3339.
+    /// A maximum age is set, and the signed timestamp is further than that in the past or in the
+    /// future, is absent, or is not RFC 3339.
     #[error("the signed timestamp is not within the maximum age")]
     Stale,
 
-    /// The data of a known event lacks a documented field, or has it with another type. The
-    /// delivery is authentic: keep its bytes, and look at `source()` for the field.
+    /// The data of a known event lacks a documented field, or the field has another type. The
+    /// delivery is authentic: keep its bytes. The `source()` names the field.
     #[error("the data of `{event}` is not as documented")]
     #[non_exhaustive]
     InvalidEvent {
@@ -80,7 +80,7 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
 
-    /// The body is longer than the limit, which adapters enforce before they have read it all.
+    /// The body is longer than the limit. Adapters refuse it before they have read it all.
     #[error("the body is longer than {limit} bytes")]
     #[non_exhaustive]
     BodyTooLarge {
@@ -88,8 +88,8 @@ pub enum Error {
         limit: usize,
     },
 
-    /// The body did not arrive whole: the connection broke, or the sender hung up. Only what reads the
-    /// body, such as an adapter, returns it, and makes it by [`Error::incomplete_body`].
+    /// The body did not arrive whole: the connection broke, or the sender hung up. Only code that reads the
+    /// body, such as an adapter, returns it. [`Error::incomplete_body`] makes it.
     #[error("the body did not arrive whole")]
     #[non_exhaustive]
     IncompleteBody {
@@ -97,32 +97,32 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
 
-    /// The signing secrets could not be loaded: your lookup of them failed, or the application has none. Nothing was
-    /// verified. Made by [`Error::secret_unavailable`].
+    /// The signing secrets could not be loaded: your lookup failed, or the application has none. Nothing was
+    /// verified. [`Error::secret_unavailable`] makes it.
     #[error("the signing secrets could not be loaded")]
     #[non_exhaustive]
     SecretUnavailable {
-        /// Why not.
+        /// The reason.
         source: Box<dyn StdError + Send + Sync>,
     },
 }
 
 impl Error {
-    /// A body that could not be read to its end, for those who read it themselves.
+    /// Makes the error of a body that could not be read to its end, for code that reads bodies itself.
     #[must_use]
     pub fn incomplete_body(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::IncompleteBody { source: source.into() }
     }
 
-    /// Secrets that could not be loaded, for a service whose tenants bring their own.
+    /// Makes the error of secrets that could not be loaded, for a service whose tenants bring their own.
     ///
-    /// Not for a tenant that does not exist: use [`Secrets::reject_all`](crate::Secrets::reject_all) for it.
+    /// If a tenant does not exist, use [`Secrets::reject_all`](crate::Secrets::reject_all) instead.
     #[must_use]
     pub fn secret_unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::SecretUnavailable { source: source.into() }
     }
 
-    /// One word for this error that never changes: for the response, for logs, for metrics.
+    /// The error's code, which never changes: for the response, for logs and for metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -142,8 +142,8 @@ impl Error {
         }
     }
 
-    /// The HTTP status to answer with: 401 until the signature has matched, 400 or 422 after,
-    /// 413 for a body over the limit, 503 where there are no secrets to verify with.
+    /// The HTTP status to answer with: 401 until the signature has matched, 400 or 422 afterwards,
+    /// 413 for a body over the limit, and 503 if there are no secrets to verify with.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -180,7 +180,7 @@ impl From<SignatureMismatch> for Error {
 mod tests {
     use super::*;
 
-    /// Those that only adapters make; the others are pinned in `tests/errors.rs`.
+    /// The errors that only adapters make. `tests/verify/errors.rs` pins the others.
     #[test]
     fn errors_of_a_body() {
         let error = Error::BodyTooLarge { limit: 1_048_576 };

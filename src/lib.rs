@@ -1,69 +1,67 @@
-//! Receive webhooks safely: prove that a delivery is the provider's, turn it into a typed event,
-//! and handle each event once, on storage of your own choosing.
+//! Receive webhooks safely: verify the signature, read a typed event, and handle each event once.
 //!
 //! ```
-//! use countersign::{Secret, Webhook, provider::{Quote3d, quote3d}};
-//! # fn price(price: &countersign::Number) {}
-//! # fn receive(headers: &http::HeaderMap, body: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
-//! let webhook = Webhook::<Quote3d>::new(Secret::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+//! use countersign::{Error, Secrets, Webhook, http::HeaderMap, provider::{Quote3d, quote3d}};
 //!
-//! let delivery = webhook.verify(headers, body)?; // an error's `status()` is what to answer
-//! match delivery.event()? {
-//!     quote3d::Event::QuoteCompleted(quote) => price(&quote.result.total_price),
-//!     other => println!("not ours: {:?}", other.name()),
+//! /// Make the webhook once, at start-up.
+//! fn webhook() -> Result<Webhook<Quote3d>, countersign::SecretError> {
+//!     Ok(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?))
 //! }
-//! # Ok(())
-//! # }
+//!
+//! fn receive(webhook: &Webhook<Quote3d>, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
+//!     let delivery = webhook.verify(headers, body)?; // on an error, answer `error.status()`
+//!     match delivery.event()? {
+//!         quote3d::Event::QuoteCompleted(quote) => println!("{}", quote.result.total_price),
+//!         other => println!("not ours: {:?}", other.name()),
+//!     }
+//!     Ok(())
+//! }
+//! # let webhook = Webhook::new(countersign::Secret::new("a-secret-for-the-tests")?);
+//! # let body = include_bytes!("../tests/data/quote3d_quote_completed.json");
+//! # receive(&webhook, &webhook.signed_headers(body), body)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`Webhook`] verifies; the [`Delivery`] it returns is the proof, and bytes from the wire become a
-//! typed event or an [`IdempotencyKey`] only by way of one. A [`Receiver`] joins a webhook and an [`IdempotencyStore`]: it
-//! verifies, claims the key, runs your handler, marks the key done, and knows the status to answer.
+//! A [`Delivery`] exists only if its signature matched the raw body. Events and idempotency keys are read from a
+//! delivery and from nothing else. A [`Receiver`] adds a store: it verifies a delivery, claims its key, runs your
+//! handler, marks the key done, and returns the status to answer.
 //!
-//! It sends nothing, runs no server, schedules no retries, and owns no database of yours.
+//! It is not a server, a queue, a scheduler of retries or a sender of webhooks, and it owns none of your databases.
+//! It verifies no asymmetric signatures and no JWTs.
 //!
-//! | | |
+//! | type | what it is for |
 //! |---|---|
-//! | [`Webhook`], [`Delivery`], [`Error`] | from headers and raw bytes to a proven delivery |
-//! | [`provider`] | Quote3D, NowToPrint, 3QPR: their headers and typed events |
-//! | [`Provider`], [`events!`], [`payload!`] | a provider of your own, in some ten lines |
+//! | [`Webhook`], [`Delivery`], [`Error`] | from headers and raw bytes to a verified delivery |
+//! | [`PartialDelivery`] | a delivery whose body is still arriving |
+//! | [`provider`] | Quote3D, NowToPrint and 3QPR: their headers and typed events |
+//! | [`Provider`], [`events!`], [`payload!`] | a provider of your own, in ten lines |
 //! | [`Receiver`], [`Outcome`] | each event handled once |
-//! | [`IdempotencyStore`], [`store`] | where handled keys are kept |
-//! | [`Secret`], [`Signature`], [`Verifier`] | the layer below, which knows no HTTP and no JSON |
+//! | [`IdempotencyStore`], [`store`] | where handled events are remembered |
+//! | [`Secret`], [`Signature`], [`Verifier`] | the layer below, which knows neither HTTP nor JSON |
 //!
 //! # Features
 //!
-//! None is on by default.
+//! No feature is on by default.
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `tower` | for hyper, AWS Lambda and all that speaks `http::Request`: a layer, a whole endpoint, and `verify_request` |
-//! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`] |
-//! | `actix-web` | `Verified`, an actix-web 4 extractor, a whole endpoint, and responses |
-//! | `tracing` | an event for each refusal and outcome, and a span around the handler, without payload or secret |
-//! | `aws-lc-rs` | the MAC by AWS-LC in place of RustCrypto's `hmac` and `sha2`: see [below](#the-mac) |
-//! | `conformance` | the contract of a store, as a suite that runs against yours |
-//! | `diagnose` | `diagnose::Diagnoser`, for operators: what would have made a refused delivery verify, and the cure |
+//! | `tower` | a layer, an endpoint and `verify_request`, for hyper, AWS Lambda and everything that uses `http::Request` |
+//! | `axum` | `Verified`, an axum 0.8 extractor, and responses for [`Error`] and [`Outcome`]; it enables `tower` |
+//! | `actix-web` | `Verified`, an actix-web 4 extractor, an endpoint, and responses |
+//! | `tracing` | one event for each refusal and outcome, and a span around the handler, without payload or secret |
+//! | `aws-lc-rs` | AWS-LC's HMAC instead of RustCrypto's: see [the MAC](guide::the_mac) |
+//! | `conformance` | the contract of a store, as a test suite for your own store |
+//! | `diagnose` | `diagnose::Diagnoser`, for operators: why a delivery was refused, and the cure |
 //!
-//! # The MAC
+//! The stores for databases are crates of their own: `countersign-sqlx` and `countersign-redis`.
 //!
-//! HMAC-SHA256 is RustCrypto's by default: Rust alone, and as fast as any on a CPU with SHA extensions. With
-//! the feature `aws-lc-rs` it is AWS-LC's, as is the SHA-256 of keys: faster on CPUs without them, and it
-//! takes a C compiler to build. Nothing else changes, neither the interface nor a verdict. The SHA-1 and SHA-512
-//! that the feature `diagnose` tries stay RustCrypto's.
+//! # Guides
 //!
-//! Who has to use a module that is validated by FIPS 140 takes AWS-LC's: enable the feature here, and the
-//! feature `fips` of `aws-lc-rs` in your own manifest, which then holds for the whole program. It takes
-//! CMake and Go to build, which is why it is no feature here: `--all-features` would need them. It has to be
-//! the same major version of `aws-lc-rs`, which Cargo then shares. That the FIPS module is what runs,
-//! `aws_lc_rs::try_fips_mode` tells; which of its versions are validated, NIST does. RustCrypto's `hmac` and `sha2`
-//! stay among the dependencies, and this MAC does not use them.
-//!
-//! ```toml
-//! [dependencies]
-//! countersign = { version = "0.1", features = ["aws-lc-rs"] }
-//! aws-lc-rs = { version = "1", features = ["fips"] }
-//! ```
+//! [Migrating from a hand-written check](guide::migrating), [frameworks](guide::frameworks),
+//! [choosing a store](guide::choosing_a_store), [statuses](guide::statuses),
+//! [testing a receiver](guide::testing_a_receiver), [rotation](guide::rotation), [tenants](guide::tenants),
+//! [writing a provider](guide::writing_a_provider), [writing a store](guide::writing_a_store) and
+//! [the MAC](guide::the_mac).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -72,8 +70,11 @@ mod adapter;
 #[cfg(feature = "diagnose")]
 #[cfg_attr(docsrs, doc(cfg(feature = "diagnose")))]
 pub mod diagnose;
+#[cfg(doctest)]
+mod doc_tests;
 mod error;
 mod event;
+pub mod guide;
 mod mac;
 pub mod provider;
 mod receiver;
@@ -108,7 +109,8 @@ pub use adapter::axum;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use adapter::tower;
-/// What the exported macros need to name. Not for use by hand.
+
+/// What the exported macros refer to. It is not for use by hand.
 #[doc(hidden)]
 pub mod __private {
     pub use std::borrow::Cow;
@@ -117,47 +119,3 @@ pub mod __private {
 
     pub use crate::event::{Fields, deserialize, once, optional, read, serialize, unknown};
 }
-
-#[cfg(all(doctest, feature = "axum"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-/// Bytes from the wire become a delivery, an event or a key only by verifying. What must not compile:
-///
-/// ```compile_fail,E0451
-/// # use countersign::{Delivery, provider::Quote3d};
-/// fn forge(real: Delivery<'_, Quote3d>) -> Delivery<'_, Quote3d> {
-///     Delivery { ..real }
-/// }
-/// ```
-/// ```compile_fail,E0599
-/// # use countersign::{Delivery, provider::Quote3d};
-/// let delivery = Delivery::<'_, Quote3d>::new(b"{}");
-/// ```
-/// ```compile_fail,E0624
-/// # use countersign::{Event as _, EventData, provider::quote3d};
-/// let event = quote3d::Event::from_data(EventData::new("quote.failed", "{}"));
-/// ```
-/// ```compile_fail,E0451
-/// # use countersign::{Event as _, EventData, provider::quote3d};
-/// let event = quote3d::Event::from_data(EventData { name: "quote.failed", text: "{}" });
-/// ```
-/// ```compile_fail,E0599
-/// # use countersign::{Secret, Webhook, provider::Quote3d};
-/// # let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard").unwrap());
-/// let event = webhook.event(b"{}");
-/// ```
-/// ```compile_fail,E0624
-/// # use countersign::IdempotencyKey;
-/// let key = IdempotencyKey::new("quote3d", None, b"{}");
-/// ```
-/// ```compile_fail,E0423
-/// # use countersign::IdempotencyKey;
-/// let key = IdempotencyKey("quote3d:sha256:".into());
-/// ```
-/// ```compile_fail,E0277
-/// # use countersign::IdempotencyKey;
-/// let key: IdempotencyKey = "quote3d:sha256:".parse().unwrap();
-/// ```
-#[cfg(doctest)]
-struct OnlyByVerifying;

@@ -1,7 +1,7 @@
-//! What a delivery leaves in the log with the feature `tracing`; without it, nothing at all.
+//! The log of a delivery, with the feature `tracing`. Without the feature, nothing is logged.
 //!
-//! Nothing of a payload: of what the sender controls, the log has a verified delivery's names, and those
-//! only where they are short and plain. An error's sources, and a handler's error, may quote the payload.
+//! The log contains nothing of a payload. It contains a verified delivery's names, if they are short and plain. It
+//! leaves out the sources of most errors and a handler's error, because they may quote the payload.
 
 #[cfg(feature = "tracing")]
 pub(crate) use on::{Span, cause, refused, verified};
@@ -9,7 +9,7 @@ pub(crate) use on::{Span, cause, refused, verified};
 #[cfg(not(feature = "tracing"))]
 pub(crate) use off::{Span, cause, refused, verified};
 
-/// What the log says of a verified delivery.
+/// What the log says about a verified delivery.
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "there is no log"))]
 pub(crate) struct Named<'a> {
     pub(crate) provider: &'static str,
@@ -59,8 +59,8 @@ mod on {
         text
     }
 
-    /// The one event of a delivery that was not verified. The causes are those of a broken connection or of a lookup of
-    /// secrets; those of a signed body may quote it.
+    /// Logs the one event of a delivery that was not verified. It adds the causes of a broken connection and of a
+    /// failed lookup of secrets. The causes of other errors may quote a signed body.
     pub(crate) fn refused(provider: &str, tenant: Option<&str>, error: &crate::error::Error) {
         use crate::error::Error::{IncompleteBody, SecretUnavailable};
 
@@ -72,7 +72,7 @@ mod on {
         }
     }
 
-    /// That a delivery was verified, and a warning where an older secret must not be dropped yet.
+    /// Logs that a delivery was verified, as a warning if it matched an older secret.
     pub(crate) fn verified(delivery: &Named<'_>) {
         let &Named { provider, secret, secret_position, .. } = delivery;
         let tenant = plain(delivery.tenant);
@@ -84,7 +84,8 @@ mod on {
         }
     }
 
-    /// Says in the delivery's span why the store failed, which knows nothing of it but the key.
+    /// Records in the delivery's span why the store failed. The store knows the key and nothing else, so its error
+    /// cannot quote the payload.
     pub(crate) fn cause(error: &(dyn Error + 'static)) {
         tracing::Span::current().record("cause", causes(error));
     }
@@ -107,7 +108,7 @@ mod on {
             ))
         }
 
-        /// Works in the span, and ends with the delivery's one event.
+        /// Runs the work in the span, and logs the delivery's one event at its end.
         pub(crate) async fn observe<T>(self, work: impl Future<Output = T>, ended: fn(&T) -> Ended) -> T {
             let span = self.0.clone();
             let mut abandoned = Abandoned(Some(self.0));
@@ -123,7 +124,7 @@ mod on {
         }
     }
 
-    /// Dropped with its span, the work was: the client has hung up, say, or the server stops.
+    /// Logs that the work was dropped before its end, for example because the client hung up.
     struct Abandoned(Option<tracing::Span>);
 
     impl Drop for Abandoned {

@@ -1,25 +1,25 @@
 //! For actix-web 4: an extractor, a whole endpoint, and responses.
 //!
-//! | you have | take |
+//! | you have | use |
 //! |---|---|
 //! | a secret, a store and a handler | [`endpoint`], a route |
 //! | a handler of your own | [`Verified`], an extractor |
 //! | a request in hand | [`verify_request`] or [`receive_request`] |
 //! | secrets that depend on the request, as with tenants | [`verify_request_with`] |
 //!
-//! All of them feed the MAC with each piece of the body as it arrives. A request without one well-formed
-//! signature, or whose Content-Length is over the webhook's [limit](Webhook::with_body_limit), is
-//! refused before any of its body is read; a body of unknown length is read up to the limit and no
+//! All of them hash each piece of the body when it arrives. A request without one well-formed
+//! signature, or with a Content-Length over the webhook's [limit](Webhook::with_body_limit), is
+//! refused before its body is read. A body of unknown length is read up to the limit and no
 //! further. actix-web's `PayloadConfig` does not apply.
 //!
 //! A sender that writes its whole request before it reads still sees the refusal: actix-web (from actix-http 3.13
-//! on) answers, and then drops what arrives for as long as `HttpServer::client_disconnect_timeout` says, which
-//! is one second unless told; set it longer for senders far away. The rest of a chunked body it reads without a limit,
-//! of bytes or of time: a proxy in front should have one. A sender that asks with `Expect: 100-continue` is told
-//! to continue before this crate sees the request, with a signature or without.
+//! on) answers, and then drops what arrives during `HttpServer::client_disconnect_timeout`. The default is one second;
+//! set a longer time for distant senders. actix-web reads the rest of a chunked body without any limit, so put a proxy
+//! with one in front. actix-web answers `Expect: 100-continue` before this crate sees the request, with or without a
+//! signature.
 //!
-//! [`Error`] and [`Outcome`] are responses with their status and the body `{"error": code}`, and no
-//! detail beyond.
+//! [`Error`] and [`Outcome`] are responses with their status and the body `{"error": code}`, without
+//! further detail.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -63,15 +63,14 @@ impl<P: Provider> FromRequest for Verified<P> {
     }
 }
 
-/// A route for the provider's POST requests: a [`Receiver`], shared or not, and your handler. It
+/// Makes a route for the provider's POST requests, from a [`Receiver`] and your handler. It
 /// verifies the request, claims its key, runs the handler, marks the key done, and answers with the
 /// [`Outcome`]'s status.
 ///
-/// The handler is a function of a [`Verified`] delivery, or a closure that returns an `async` block; what
-/// it shares is cloned into the block. All workers have to share one receiver: make it before the
-/// server's factory, in an `Arc`. For a handler that completes its lease in its own transaction,
-/// extract [`Verified`] and call [`handle_with_lease`](Receiver::handle_with_lease). A timeout around
-/// the endpoint also drops a handler that runs.
+/// The handler is a function that takes a [`Verified`] delivery, or a closure that returns an `async` block. Clone
+/// shared values into the block. All workers must share one receiver: make it before the server's factory, in an
+/// `Arc`. If a handler completes its lease in its own transaction, extract [`Verified`] and call
+/// [`handle_with_lease`](Receiver::handle_with_lease). A timeout around the endpoint also drops a running handler.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -115,11 +114,11 @@ where
     })
 }
 
-/// Reads and verifies a request with a webhook that you have at hand. The delivery owns its body,
-/// which is not copied where it came in one piece.
+/// Reads and verifies a request with this webhook. The delivery owns its body. A body of a single piece is not
+/// copied.
 ///
 /// # Errors
-/// Those of [`Webhook::verify`], [`Error::BodyTooLarge`], and [`Error::IncompleteBody`] if the sender
+/// The errors of [`Webhook::verify`], [`Error::BodyTooLarge`], and [`Error::IncompleteBody`] if the sender
 /// hung up.
 ///
 /// ```
@@ -149,17 +148,18 @@ where
     webhook.logged(read(webhook.begin_unlogged(request.headers()), payload).await)
 }
 
-/// [`verify_request`] where the secrets depend on the request, as with tenants: `lookup` finds the webhook to
+/// Like [`verify_request`], if the secrets depend on the request, as with tenants. `lookup` returns the webhook to
 /// verify with.
 ///
-/// `lookup` runs once, and only after the request's head has passed this webhook's provider and
-/// [limit](Webhook::with_body_limit), so that requests without one well-formed signature cost you no query. This
-/// webhook's own secrets are not used: [`Secrets::reject_all`](crate::Secrets::reject_all) will do.
+/// `lookup` runs once, after the request's head has passed this webhook's checks of the signature header and the
+/// [limit](Webhook::with_body_limit). Requests without one well-formed signature therefore cost you no query. This
+/// webhook's own secrets are not used, so use [`Secrets::reject_all`](crate::Secrets::reject_all).
 ///
-/// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants.
+/// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants. The guide to
+/// [tenants](crate::guide::tenants) has the details.
 ///
 /// # Errors
-/// Those of [`verify_request`], and what `lookup` returns: [`Error::secret_unavailable`] if it fails.
+/// The errors of [`verify_request`], and the error of `lookup`: return [`Error::secret_unavailable`] if it fails.
 ///
 /// ```
 /// use actix_web::{App, HttpRequest, web};
@@ -184,7 +184,7 @@ where
 ///     Ok("")
 /// }
 ///
-/// // The provider and the limit, and no secret.
+/// // At start-up, without a secret:
 /// let webhook = web::Data::new(Webhook::<ThreeQpr>::new(Secrets::reject_all()));
 /// let app = move || App::new().app_data(webhook.clone()).route("/webhooks/{tenant}/3qpr", web::post().to(scan));
 /// # app();
@@ -209,7 +209,7 @@ where
     }
 }
 
-/// [`Receiver::receive`] for a request whose body is yet to be read.
+/// Like [`Receiver::receive`], for a request whose body was not read yet.
 ///
 /// ```
 /// use actix_web::{HttpRequest, web};
@@ -280,7 +280,7 @@ where
     partial.finish_unlogged()
 }
 
-/// The error's status, and `{"error": code}`.
+/// Responds with the error's status and `{"error": code}`.
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         status(self.status())
@@ -291,8 +291,8 @@ impl ResponseError for Error {
     }
 }
 
-/// The outcome's status, with Retry-After where it has one; an empty body for a delivery that is
-/// acknowledged, and `{"error": code}` for any other.
+/// Responds with the outcome's status, and with Retry-After if it has one. The body is empty if the delivery is
+/// acknowledged, and `{"error": code}` otherwise.
 impl Responder for Outcome {
     type Body = BoxBody;
 
@@ -301,7 +301,7 @@ impl Responder for Outcome {
     }
 }
 
-/// The same response with the header types of actix-web, which are those of an older `http`.
+/// Converts a response to actix-web's header types, which are those of an older `http`.
 fn response(response: http::Response<String>) -> HttpResponse {
     let mut builder = HttpResponse::build(status(response.status().as_u16()));
     for name in [http::header::CONTENT_TYPE, http::header::RETRY_AFTER] {

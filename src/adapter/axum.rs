@@ -1,8 +1,8 @@
 //! For axum 0.8: an extractor, and responses.
 //!
-//! [`Verified`] takes a delivery from a request; [`Error`] and [`Outcome`] are responses with their
-//! status and the body `{"error": code}`, and no detail beyond. A whole endpoint in one piece is
-//! [`Endpoint`], which axum routes to with `post_service`.
+//! [`Verified`] extracts a delivery from a request. [`Error`] and [`Outcome`] are responses with their
+//! status and the body `{"error": code}`, without further detail. [`Endpoint`] is a whole endpoint, for
+//! `post_service`.
 
 use std::sync::Arc;
 
@@ -31,29 +31,29 @@ where
     }
 }
 
-/// A receiver as the state brings its webhook.
+/// Extracts the webhook from a receiver, for a state that is one.
 impl<P: Provider, S> FromRef<Receiver<P, S>> for Webhook<P> {
     fn from_ref(receiver: &Receiver<P, S>) -> Self {
         receiver.webhook().clone()
     }
 }
 
-/// A shared receiver as the state brings its webhook.
+/// Extracts the webhook from a shared receiver, for a state that is one.
 impl<P: Provider, S> FromRef<Arc<Receiver<P, S>>> for Webhook<P> {
     fn from_ref(receiver: &Arc<Receiver<P, S>>) -> Self {
         receiver.webhook().clone()
     }
 }
 
-/// The error's status, and `{"error": code}`.
+/// Responds with the error's status and `{"error": code}`.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.to_response()
     }
 }
 
-/// The outcome's status, with Retry-After where it has one; an empty body for a delivery that is
-/// acknowledged, and `{"error": code}` for any other.
+/// Responds with the outcome's status, and with Retry-After if it has one. The body is empty if the delivery is
+/// acknowledged, and `{"error": code}` otherwise.
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
         self.to_response()

@@ -1,8 +1,8 @@
-//! Reads on after a refusal, so that the sender gets to see the answer.
+//! Reads the rest of a refused body, so that the sender sees the answer.
 //!
-//! A server closes a connection whose request was not read to its end, and most clients write all of a
-//! request before they read: what they see of the answer is a broken pipe. So what is left of a refused
-//! body is read and dropped, within bounds.
+//! A server closes a connection whose request was not read to its end. Most clients write the whole
+//! request before they read, so they would see a broken pipe instead of the answer. The rest of a refused
+//! body is therefore read and dropped, within bounds.
 
 use std::future::poll_fn;
 use std::sync::mpsc::{self, Sender};
@@ -11,16 +11,16 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The most bytes that are read of what is left. Where more is announced, none is.
+/// How many bytes of the rest are read at most. If more are announced, none are read.
 pub(super) const MAX_BYTES: u64 = 8 << 20;
 
-/// A sender of whom nothing comes for so long is given up.
+/// Reading ends after this time without a byte.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// And every sender after so many intervals.
+/// Reading ends after this many intervals in any case.
 const MAX_INTERVALS: u32 = 5;
 
-/// Reads the rest of a body by `next`, which tells the length of each piece, until there is none.
+/// Reads the rest of a body with `next`, which returns the length of each piece, and `None` at the end.
 pub(super) async fn discard(mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<usize>>) {
     let mut left = MAX_BYTES;
     let (mut intervals, mut progressed) = (0, false);
@@ -28,7 +28,7 @@ pub(super) async fn discard(mut next: impl FnMut(&mut Context<'_>) -> Poll<Optio
     poll_fn(|context| {
         loop {
             if let Poll::Ready(piece) = next(context) {
-                // An empty piece counts too, or they could come for ever.
+                // An empty piece counts too, or a sender could send empty pieces without end.
                 left = left.saturating_sub(piece.map_or(u64::MAX, |length| length.max(1) as u64));
                 if left == 0 {
                     return Poll::Ready(());
@@ -44,7 +44,7 @@ pub(super) async fn discard(mut next: impl FnMut(&mut Context<'_>) -> Poll<Optio
                 Some(Poll::Ready(())) if progressed && intervals + 1 < MAX_INTERVALS => {
                     (intervals, progressed, alarm) = (intervals + 1, false, None);
                 }
-                // Without a bound in time nothing is waited for.
+                // Without an alarm, there is no limit on the time, so do not wait.
                 Some(Poll::Ready(())) | None => return Poll::Ready(()),
             }
         }
@@ -52,8 +52,8 @@ pub(super) async fn discard(mut next: impl FnMut(&mut Context<'_>) -> Poll<Optio
     .await;
 }
 
-/// Rings after an [`INTERVAL`], in whatever runtime it is awaited: the clock is a thread, which is started for
-/// the first alarm. A dropped one holds on to nothing.
+/// An alarm that rings after an [`INTERVAL`]. It works in every runtime, because its clock is a thread, which starts
+/// with the first alarm. A dropped alarm keeps nothing alive.
 struct Alarm(Arc<Mutex<State>>);
 
 enum State {
@@ -62,11 +62,11 @@ enum State {
 }
 
 impl Alarm {
-    /// None where no thread can be started.
+    /// Sets an alarm, or returns `None` if no thread can be started.
     fn set() -> Option<Self> {
         static CLOCK: LazyLock<Option<Sender<(Instant, Weak<Mutex<State>>)>>> = LazyLock::new(|| {
             let (sender, alarms) = mpsc::channel::<(Instant, Weak<Mutex<State>>)>();
-            // In the order in which they are due, since all ring after the same time.
+            // The alarms arrive in the order in which they are due, because all ring after the same time.
             let ring_each = move || {
                 for (due, alarm) in alarms {
                     thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -98,7 +98,7 @@ impl Alarm {
     }
 }
 
-/// A state is whole even if somebody panicked who held it.
+/// Locks a state. A panic cannot leave it half-written, so a poisoned lock can be used.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// How long it took to read these pieces, after which nothing comes, or the end, and how many were left.
+    /// How long reading these pieces took, and how many were left. After them comes the end, or nothing.
     fn discarded(pieces: Vec<usize>, ends: bool) -> (Duration, usize) {
         let mut pieces = VecDeque::from(pieces);
         let start = Instant::now();
@@ -128,7 +128,7 @@ mod tests {
             let (took, is_left) = discarded(pieces, true);
             assert!(is_left == left && took < INTERVAL / 2, "{is_left} {took:?}");
         }
-        // Nor are there pieces without end.
+        // Empty pieces without end are not read without end.
         assert_eq!(discarded(vec![0; MAX_BYTES as usize + 3], false).1, 3);
     }
 

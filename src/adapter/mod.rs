@@ -1,4 +1,4 @@
-//! Framework adapters: each reads a request's body within its limit, and verifies it.
+//! Adapters for frameworks. Each reads a request's body within its limit, and verifies it.
 
 #[cfg(feature = "actix-web")]
 pub mod actix_web;

@@ -1,4 +1,4 @@
-//! What to answer, as an HTTP response.
+//! The answer as an HTTP response.
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::receiver::Outcome;
 
 impl Error {
-    /// The answer: the [`status`](Error::status), and `{"error": code}` with the [`code`](Error::code).
-    /// The body is of any type that a `String` becomes.
+    /// Makes the response: the [`status`](Error::status), and the body `{"error": code}` with the
+    /// [`code`](Error::code). The body has any type that a `String` converts into.
     ///
     /// ```
     /// use countersign::Error;
@@ -24,9 +24,9 @@ impl Error {
 }
 
 impl Outcome {
-    /// The answer: the [`status`](Outcome::status), Retry-After where there is one, and an empty body
-    /// if the delivery is acknowledged, else `{"error": code}` with the [`code`](Outcome::code). The
-    /// body is of any type that a `String` becomes.
+    /// Makes the response: the [`status`](Outcome::status), Retry-After if the outcome has one, and a body. The body
+    /// is empty if the delivery is acknowledged, and `{"error": code}` with the [`code`](Outcome::code) otherwise. It
+    /// has any type that a `String` converts into.
     ///
     /// ```
     /// use countersign::Outcome;
@@ -45,7 +45,7 @@ impl Outcome {
 }
 
 fn response<B: From<String>>(status: u16, code: Option<&str>) -> Response<B> {
-    // A code is letters and underscores: nothing in it needs an escape.
+    // A code consists of letters and underscores, so it needs no escapes.
     let body = code.map_or_else(String::new, |code| format!(r#"{{"error":"{code}"}}"#));
     let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,31 +1,30 @@
-//! For tower, and so for anything whose requests are `http::Request<B>`: hyper, axum, AWS Lambda.
+//! For tower, and everything whose requests are `http::Request<B>`: hyper, axum, AWS Lambda.
 //!
-//! | you have | take |
+//! | you have | use |
 //! |---|---|
 //! | a request in hand | [`Webhook::verify_request`] or [`Receiver::receive_request`] |
 //! | secrets that depend on the request, as with tenants | [`Webhook::verify_request_with`] |
 //! | a secret, a store and a handler | [`Endpoint`], a whole service |
-//! | a service of deliveries | [`VerifyLayer`], which lets nothing else reach it |
+//! | a service that handles deliveries | [`VerifyLayer`], which lets nothing else reach it |
 //!
-//! All of them feed the MAC with each frame as it arrives, so that the signature's verdict is due right
-//! after the last one. A request without one well-formed signature, or whose Content-Length is over the
-//! webhook's [limit](Webhook::with_body_limit), is refused before its body is looked at; a body of unknown
-//! length is refused where it passes the limit. How long a slow sender may take is for the server to say, or a
-//! timeout around the service.
+//! All of them hash each frame when it arrives, so the verdict is known right after the last one. A request without
+//! one well-formed signature, or with a Content-Length over the webhook's [limit](Webhook::with_body_limit), is refused
+//! before its body is read. A body of unknown length is refused when it passes the limit. To limit how long a slow
+//! sender may take, configure the server, or put a timeout around the service.
 //!
-//! # What is left of a refused body
+//! # The rest of a refused body
 //!
 //! A server closes the connection of a request that was not read to its end. Most clients write the whole request
-//! before they read, so they would see a broken pipe in place of the answer. These functions therefore read and drop
-//! what is left of a refused body before they answer, so that the provider's dashboard shows 401 or 413. The bounds:
+//! before they read, so they would see a broken pipe instead of the answer. These functions therefore read and drop
+//! the rest of a refused body before they answer, so that the provider's dashboard shows 401 or 413. The bounds:
 //!
 //! - 8 MiB. If more is announced, nothing is read, and the answer comes at once.
-//! - One second in which nothing arrives, and five seconds in all. A thread of this crate keeps the time, whatever
-//!   the runtime; it starts with the first refusal that has to wait.
+//! - One second in which nothing arrives, and five seconds in total. A thread of this crate keeps the time in every
+//!   runtime; it starts with the first refusal that has to wait.
 //! - Nothing is read if the sender waits for `100 Continue` (hyper sends that only when a body is read), or over
-//!   HTTP/2, where a stream ends without its connection.
+//!   HTTP/2, where a stream can end without its connection.
 //!
-//! A sender that writes the head alone and waits, without `Expect`, gets its answer after that second. If a sender has
+//! A sender that writes only the head and waits, without `Expect`, gets its answer after that second. If a sender has
 //! sent more than was read, the server closes the connection.
 
 use std::convert::Infallible;
@@ -53,18 +52,17 @@ use crate::webhook::Delivery;
 use crate::webhook::PartialDelivery;
 use crate::webhook::Webhook;
 
-/// The `http-body` crate, whose [`Body`](http_body::Body) a request's body has to be.
+/// The `http-body` crate, whose [`Body`](http_body::Body) trait a request's body must implement.
 pub use http_body;
 use http_body::{Body, Frame};
 
 pub use crate::adapter::verified::Verified;
 
 impl<P: Provider> Webhook<P> {
-    /// Reads and verifies a request. The delivery owns its body, which is not copied where it came as
-    /// one frame.
+    /// Reads and verifies a request. The delivery owns its body. A body of a single frame is not copied.
     ///
     /// # Errors
-    /// Those of [`verify`](Webhook::verify), [`Error::BodyTooLarge`], and [`Error::IncompleteBody`]
+    /// The errors of [`verify`](Webhook::verify), [`Error::BodyTooLarge`], and [`Error::IncompleteBody`]
     /// if the sender hung up.
     ///
     /// ```
@@ -88,17 +86,18 @@ impl<P: Provider> Webhook<P> {
         verify(self, &head, body).await
     }
 
-    /// [`verify_request`](Webhook::verify_request) where the secrets depend on the request, as with tenants: `lookup`
-    /// finds the webhook to verify with.
+    /// Like [`verify_request`](Webhook::verify_request), if the secrets depend on the request, as with tenants. `lookup`
+    /// returns the webhook to verify with.
     ///
-    /// `lookup` runs once, and only after the request's head has passed this webhook's provider and
-    /// [limit](Webhook::with_body_limit), so that requests without one well-formed signature cost you no query. This
-    /// webhook's own secrets are not used: [`Secrets::reject_all`](crate::Secrets::reject_all) will do.
+    /// `lookup` runs once, after the request's head has passed this webhook's checks of the signature header and the
+    /// [limit](Webhook::with_body_limit). Requests without one well-formed signature therefore cost you no query. This
+    /// webhook's own secrets are not used, so use [`Secrets::reject_all`](crate::Secrets::reject_all).
     ///
-    /// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants.
+    /// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants. The guide
+    /// to [tenants](crate::guide::tenants) has the details.
     ///
     /// # Errors
-    /// Those of [`verify_request`](Webhook::verify_request), and what `lookup` returns:
+    /// The errors of [`verify_request`](Webhook::verify_request), and the error of `lookup`: return
     /// [`Error::secret_unavailable`] if it fails.
     ///
     /// ```
@@ -108,7 +107,7 @@ impl<P: Provider> Webhook<P> {
     /// #     Ok((tenant == "acme").then(|| countersign::Secret::new("whsec_0123456789abcdef").unwrap().into()))
     /// # }
     ///
-    /// // At start-up: the provider and the limit, and no secret.
+    /// // At start-up, without a secret:
     /// let webhook = Webhook::<ThreeQpr>::new(Secrets::reject_all());
     ///
     /// // For each request, with the tenant taken from its path:
@@ -148,7 +147,7 @@ impl<P: Provider> Webhook<P> {
 }
 
 impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
-    /// [`receive`](Receiver::receive) for a request whose body is yet to be read.
+    /// Like [`receive`](Receiver::receive), for a request whose body was not read yet.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -181,7 +180,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 }
 
-/// Reads and verifies a request, and logs what came of it.
+/// Reads and verifies a request, and logs the verdict.
 async fn verify<P, B>(webhook: &Webhook<P>, head: &Parts, body: B) -> Result<Delivery<'static, P>, Error>
 where
     P: Provider,
@@ -191,8 +190,8 @@ where
     webhook.logged(read(webhook.begin_unlogged(&head.headers), head, body).await)
 }
 
-/// Reads a body to its end, if its head has passed, and verifies it. Of one that is refused before its end it
-/// drops the rest, as far as [`discard`] goes.
+/// Reads a body to its end, if the head has passed, and verifies it. The rest of a refused body is dropped, within
+/// the bounds of [`discard`].
 async fn read<P, B>(
     started: Result<PartialDelivery<P>, Error>,
     head: &Parts,
@@ -210,11 +209,11 @@ where
             Err(Refused::Broken(error)) => return Err(error),
             Err(Refused::TooLarge(error)) => error,
         },
-        // Who asks first has sent nothing yet, unless reading tells it to.
+        // A sender that expects `100 Continue` sends nothing until the body is read.
         Err(error) if head.headers.contains_key(EXPECT) => return Err(error),
         Err(error) => error,
     };
-    // From HTTP/2 on, a stream is closed without its connection, and after the answer.
+    // From HTTP/2 on, the stream is closed after the answer, and the connection stays open.
     let is_worth_it = head.version < Version::HTTP_2 && body.size_hint().lower() <= discard::MAX_BYTES;
     if is_worth_it && !body.is_end_stream() {
         let length = |frame: Frame<B::Data>| frame.data_ref().map_or(0, Buf::remaining);
@@ -225,9 +224,9 @@ where
 
 /// Why a body was not read to its end.
 enum Refused {
-    /// There is more of it.
+    /// The body is too long, and there is more to read.
     TooLarge(Error),
-    /// No more can be read.
+    /// The body is broken, and nothing more can be read.
     Broken(Error),
 }
 
@@ -260,19 +259,19 @@ where
     Ok(())
 }
 
-/// Whether a layer's limit around this one was passed.
+/// Whether the body exceeded the limit of a layer around this one.
 fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<LengthLimitError>() || error.source().is_some_and(is_over_limit)
 }
 
-/// A tower layer for a service of verified deliveries: its requests are
-/// `http::Request<Verified<P>>`, with the delivery in the place of the body, so that nothing
-/// unverified can reach it, and no handler can forget to verify.
+/// A tower layer for a service of verified deliveries. The service's requests are
+/// `http::Request<Verified<P>>`, with the delivery in place of the body. Nothing
+/// unverified can reach the service, and no handler can forget to verify.
 ///
-/// Everything else is answered here, with the error's status and `{"error": code}`. The inner service
-/// is asked whether it is ready only when a delivery is verified: forged traffic takes up no room in
-/// it. So the layer itself is always ready. In axum it makes a service of its own, for `post_service`;
-/// `Router::layer` is for services that take any body.
+/// The layer answers everything else, with the error's status and `{"error": code}`. It polls the inner service for
+/// readiness only after a delivery is verified, so that forged requests take no place in it. The layer itself is
+/// always ready. In axum, use the layered service with `post_service`; `Router::layer` is for services that accept any
+/// body.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -300,7 +299,7 @@ pub struct VerifyLayer<P> {
 }
 
 impl<P: Provider> VerifyLayer<P> {
-    /// A layer that lets pass what the webhook verifies.
+    /// Makes a layer that lets through what the webhook verifies.
     #[must_use]
     pub fn new(webhook: Webhook<P>) -> Self {
         Self { webhook }
@@ -315,13 +314,13 @@ impl<P, S> Layer<S> for VerifyLayer<P> {
     }
 }
 
-/// The service that [`VerifyLayer`] makes of yours.
+/// The service that [`VerifyLayer`] makes from yours.
 pub struct Verify<P, S> {
     webhook: Webhook<P>,
     inner: S,
 }
 
-/// What the services of this module answer with, in time.
+/// The future of the services in this module.
 pub type ResponseFuture<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
 
 impl<P, S, B, R> Service<Request<B>> for Verify<P, S>
@@ -360,14 +359,12 @@ where
 /// A whole endpoint as a tower service: a [`Receiver`] and your handler. It verifies the request,
 /// claims its key, runs the handler, marks the key done, and answers with the [`Outcome`]'s status.
 ///
-/// Give it the route of the provider's POST requests: `post_service(endpoint)` in axum. The handler
-/// is a function of a [`Verified`] delivery, or a closure that returns an `async` block; what it shares
-/// is cloned into the block.
+/// Route the provider's POST requests to it: `post_service(endpoint)` in axum. The handler is a function that takes
+/// a [`Verified`] delivery, or a closure that returns an `async` block. Clone shared values into the block.
 ///
-/// For a handler that completes its lease in its own transaction, call
-/// [`verify_request`](Webhook::verify_request) and
-/// [`handle_with_lease`](Receiver::handle_with_lease); likewise to bound how long a body may take to
-/// arrive, since a timeout around the endpoint also drops a handler that runs.
+/// If a handler completes its lease in its own transaction, call [`verify_request`](Webhook::verify_request) and
+/// [`handle_with_lease`](Receiver::handle_with_lease) instead. Do the same to limit how long a body may take to
+/// arrive, because a timeout around the endpoint also drops a running handler.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -398,7 +395,7 @@ pub struct Endpoint<P, S, H> {
 }
 
 impl<P: Provider, S: IdempotencyStore, H> Endpoint<P, S, H> {
-    /// An endpoint of a receiver, shared or not, and a handler.
+    /// Makes an endpoint from a receiver, in an `Arc` or not, and a handler.
     #[must_use]
     pub fn new<E, F>(receiver: impl Into<Arc<Receiver<P, S>>>, handler: H) -> Self
     where

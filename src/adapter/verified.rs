@@ -1,28 +1,28 @@
-//! What every adapter hands on.
+//! The delivery that every adapter passes to your code.
 
 use std::fmt;
 
 use crate::provider::Provider;
 use crate::webhook::Delivery;
 
-/// A verified delivery that owns its body, as the adapters hand it to your code: an extractor in
-/// `axum` and in `actix_web`, the body of the requests that `tower::VerifyLayer` lets pass, and the
+/// A verified delivery that owns its body, as the adapters pass it to your code. It is an extractor in
+/// `axum` and in `actix_web`, the body of the requests that `tower::VerifyLayer` lets through, and the
 /// argument of an endpoint's handler.
 ///
-/// Take it apart where it comes in, as in `async fn scan(Verified(delivery): Verified<ThreeQpr>)`.
+/// Destructure it in the argument list, as in `async fn scan(Verified(delivery): Verified<ThreeQpr>)`.
 ///
-/// **In axum**, the state is the [`Webhook<P>`], or the [`Receiver`] (in an `Arc` or not), or a type of
-/// yours for which `Webhook<P>` is `FromRef`; without that, axum says that the handler is none. Such a type
-/// is `Clone` and has its `Arc`s inside: Rust lets no crate but ours implement it for an `Arc` around it. With
-/// several providers, give each route its own state: `post(handler).with_state(receiver)`. axum's
-/// `DefaultBodyLimit` does not apply.
+/// **In axum**, the state is the [`Webhook<P>`], or the [`Receiver`] (in an `Arc` or not), or your own
+/// type for which `Webhook<P>` implements `FromRef`. Without one of these, axum reports that the function is not a
+/// `Handler`. Your own type must be `Clone` and have its `Arc`s inside, because Rust's orphan rule forbids you to
+/// implement `FromRef` for an `Arc` around it. With several providers, give each route its own state:
+/// `post(handler).with_state(receiver)`. axum's `DefaultBodyLimit` does not apply.
 ///
-/// **In actix-web**, it needs the [`Webhook<P>`] in the application's data, as `web::Data`; for a
-/// receiver, `Data::new(receiver.webhook().clone())` beside it. Without one it answers 503, since nothing
+/// **In actix-web**, the application's data must contain the [`Webhook<P>`], as `web::Data`. For a receiver, add
+/// `Data::new(receiver.webhook().clone())`. Without a webhook, every request is answered 503, because nothing
 /// can be verified. actix-web's `PayloadConfig` does not apply.
 ///
-/// In both, to log a refusal or to answer it otherwise, extract a `Result<Verified<P>, Error>`. If the
-/// secrets depend on the request, as with tenants, take the request instead, and call
+/// In both, extract a `Result<Verified<P>, Error>` to log a refusal or to answer it differently. If the
+/// secrets depend on the request, as with tenants, extract the request and call
 /// `verify_request_with`, which looks them up only for a request with a well-formed signature.
 ///
 /// ```

@@ -14,20 +14,20 @@ use crate::error::Error;
 use crate::event::json_object::{Text, once};
 use crate::event::private;
 
-/// What every provider's body has in common, borrowed from it where no escape stands in the way.
+/// The common part of every provider's body. It borrows from the body, unless a string has escapes.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope<'a> {
     pub(crate) event: Cow<'a, str>,
     pub(crate) id: Option<Cow<'a, str>>,
     pub(crate) timestamp: Option<Cow<'a, str>>,
-    /// The text of `data` as it stands in the body; none where it is absent.
+    /// The text of `data`, unchanged, or `None` if it is absent.
     pub(crate) data: Option<Cow<'a, str>>,
 }
 
 impl<'a> Envelope<'a> {
-    /// `id` is the name of the member that identifies the event, where one does.
+    /// Reads a body. `id` is the name of the member that identifies the event, if there is one.
     pub(crate) fn parse(body: &'a [u8], id: Option<&'static str>) -> Result<Self, Error> {
-        // First the whole body, since the parser does not look into what it skips.
+        // The whole body first, because the parser does not check the strings that it skips.
         let text =
             std::str::from_utf8(body).map_err(|error| Error::MalformedPayload { source: error.into() })?;
         let envelope =
@@ -38,7 +38,7 @@ impl<'a> Envelope<'a> {
         Ok(envelope)
     }
 
-    /// The same, independent of the body.
+    /// Makes it independent of the body.
     pub(crate) fn into_owned(self) -> Envelope<'static> {
         fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
             Cow::Owned(text.into_owned())
@@ -52,12 +52,12 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The timestamp, where there is one that is RFC 3339.
+    /// The timestamp, if there is one in RFC 3339.
     pub(crate) fn time(&self) -> Option<SystemTime> {
         let text = self.timestamp.as_deref()?;
         let since_epoch = OffsetDateTime::parse(text, &Rfc3339).ok()? - OffsetDateTime::UNIX_EPOCH;
         let distance = since_epoch.unsigned_abs();
-        // Checked, since not every platform's clock reaches back to the year 0.
+        // Checked, because not every platform's clock reaches back to the year 0.
         if since_epoch.is_negative() {
             SystemTime::UNIX_EPOCH.checked_sub(distance)
         } else {
@@ -65,7 +65,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Whether the timestamp is there and at most `max_age` from `now`.
+    /// Whether there is a timestamp, and it is at most `max_age` from `now`.
     pub(crate) fn is_within(&self, max_age: Duration, now: SystemTime) -> bool {
         self.time().is_some_and(|time| {
             let distance = now.duration_since(time).unwrap_or_else(|later| later.duration());
@@ -75,7 +75,7 @@ impl<'a> Envelope<'a> {
 
     fn read(text: &'a str, id: Option<&'static str>) -> Result<Self, serde_json::Error> {
         let mut reader = serde_json::Deserializer::from_str(text);
-        // By hand, since a derived struct would take an array as well.
+        // By hand, because a derived struct would accept an array as well.
         let envelope = reader.deserialize_map(EnvelopeVisitor { id })?;
         reader.end()?;
         Ok(envelope)

@@ -1,4 +1,4 @@
-//! Typed events: what an event type has to offer, and how one is declared.
+//! Typed events: the trait of an event type, and the macro that declares one.
 
 use std::fmt;
 
@@ -12,36 +12,36 @@ use crate::event::json_object::{Text, once};
 
 /// A provider's events. [`events!`](crate::events) declares a type that implements it.
 ///
-/// An event is had by [`Delivery::event`](crate::Delivery::event). To be queued and read back it is
-/// `Serialize` and `Deserialize`, as `{"event":…,"data":…}` with the data as it came (by way of a
-/// `serde_json::Value`, as exactly as that keeps numbers). Reading back verifies nothing: do it only
-/// with what your own service wrote where nobody else can. A provider's body is refused there as
-/// soon as it has another field, such as `id` or `timestamp`.
+/// [`Delivery::event`](crate::Delivery::event) returns one. An event can be queued and read back: it is
+/// `Serialize` and `Deserialize`, as `{"event":…,"data":…}` with the data unchanged. (A detour through a
+/// `serde_json::Value` keeps numbers only as exactly as that type does.) Reading back verifies nothing, so read
+/// back only what your own service wrote, from a place where nobody else can write. A provider's body is refused
+/// there if it has another field, such as `id` or `timestamp`.
 ///
-/// Queue it as JSON text, and in no type with `#[serde(flatten)]` or an internal tag: serde reads
-/// those by way of a form in which a JSON value's text is lost.
+/// Queue an event as JSON text, and not inside a type with `#[serde(flatten)]` or an internal tag: serde
+/// buffers such a type in a form that loses the text of JSON values.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The event of this name and data. An unknown name is no error; it is kept.
+    /// Makes the event from its name and data. An unknown name is not an error: the event is kept as it is.
     ///
     /// # Errors
-    /// [`Error::InvalidEvent`], when the data of a known event lacks a documented field.
+    /// [`Error::InvalidEvent`] if the data of a known event lacks a documented field.
     fn from_data(data: EventData<'_>) -> Result<Self, Error>;
 
     /// The event's name on the wire, such as `quote.completed`.
     fn name(&self) -> &str;
 
-    /// The variant's name, `Unknown` for an event that the type does not know. Unlike
-    /// [`name`](Event::name) it is one of few, so it will do as a metric's label.
+    /// The variant's name, or `Unknown` for an event that the type does not know. Unlike
+    /// [`name`](Event::name), it has few values, so it is suitable as a metric's label.
     fn variant(&self) -> &'static str;
 
-    /// Writes the data alone, as it came.
+    /// Writes only the data, unchanged.
     ///
     /// # Errors
     /// The serializer's own.
     fn serialize_data<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 }
 
-/// The name and the data of an event: of a verified delivery, or of your own queue.
+/// The name and the data of an event, from a verified delivery or from your own queue.
 #[derive(Debug, Clone, Copy)]
 pub struct EventData<'a> {
     name: &'a str,
@@ -59,35 +59,34 @@ impl<'a> EventData<'a> {
         self.name
     }
 
-    /// The data as JSON text; `null` where the body has none.
+    /// The data as JSON text, or `null` if the body has none.
     #[must_use]
     pub fn as_str(&self) -> &'a str {
         self.text
     }
 
-    /// Reads the data as a known event's payload.
+    /// Parses the data as a known event's payload.
     ///
     /// # Errors
-    /// [`Error::InvalidEvent`], when it is not one.
+    /// [`Error::InvalidEvent`] if it is not one.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(self.text)
             .map_err(|source| Error::InvalidEvent { event: self.name.to_owned(), source: source.into() })
     }
 }
 
-/// An event that the type does not know, kept as it came.
+/// An event that the event type does not know, kept unchanged.
 ///
-/// Its data was signed, and is well-formed JSON, of which nothing else was looked at: [`Json`] says what
-/// it may still contain.
+/// Its data was signed and is well-formed JSON. Nothing else was checked: [`Json`] lists what it may still
+/// contain.
 ///
-/// It is itself an [`Event`], for a provider whose events have no types yet:
-/// `type Event = UnknownEvent`.
+/// It is an [`Event`] itself, for a provider whose events have no types yet: `type Event = UnknownEvent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnknownEvent {
     /// The event's name on the wire.
     pub name: String,
-    /// Its data: any JSON, `null` where the body had none.
+    /// The event's data: any JSON, or `null` if the body had none.
     pub data: Json,
 }
 
@@ -121,15 +120,16 @@ impl<'de> Deserialize<'de> for UnknownEvent {
     }
 }
 
-/// Declares a provider's events: an enum with one variant for each event's name, which holds its
-/// payload, and `Unknown` for every other name. It implements [`Event`], `Serialize` and
-/// `Deserialize`, and has [`name`](Event::name) and [`variant`](Event::variant) as methods of its
-/// own, so that the trait need not be imported. It is `#[non_exhaustive]`: outside of your crate, as in
-/// its `tests` or a program beside the library, a `match` needs a last arm `_`.
+/// Declares a provider's events: an enum with one variant for each event's name, which holds the
+/// payload, and `Unknown` for every other name.
+///
+/// The enum implements [`Event`], `Serialize` and `Deserialize`. [`name`](Event::name) and
+/// [`variant`](Event::variant) are also inherent methods, so the trait need not be imported. The enum is
+/// `#[non_exhaustive]`: outside your crate, which includes its `tests`, a `match` needs a last arm `_`.
 ///
 /// A payload is any type that is `Serialize`, `DeserializeOwned`, `Debug`, `Clone` and
-/// `PartialEq`; [`payload!`](crate::payload) declares one that loses nothing, and with no field at all
-/// (`optional {}`) one for an event that has no data. Each variant has a payload.
+/// `PartialEq`. [`payload!`](crate::payload) declares one that loses nothing. Each variant has a payload; for
+/// an event without data, use one without fields (`optional {}`).
 ///
 /// ```
 /// countersign::payload! {
@@ -168,7 +168,7 @@ macro_rules! events {
         #[allow(clippy::large_enum_variant, reason = "an event is read once and moved little")]
         $vis enum $event {
             $( $(#[$variant_meta])* $variant($payload), )*
-            /// An event of another name, kept as it came.
+            /// An event with another name, kept unchanged.
             Unknown($crate::UnknownEvent),
         }
 
@@ -182,7 +182,7 @@ macro_rules! events {
                 }
             }
 
-            /// The variant's name, `Unknown` for an event of another name: one of few, for metrics.
+            /// The variant's name, or `Unknown` for an event with another name. It has few values, for metrics.
             #[must_use]
             pub fn variant(&self) -> &'static str {
                 match self {
@@ -262,7 +262,7 @@ pub fn serialize<E: Event, S: Serializer>(event: &E, serializer: S) -> Result<S:
 /// Reads an event back from a queue.
 ///
 /// # Errors
-/// The deserializer's own, and what [`Event::from_data`] says of the data.
+/// The deserializer's own, and those of [`Event::from_data`].
 pub fn deserialize<'de, E: Event, D: Deserializer<'de>>(deserializer: D) -> Result<E, D::Error> {
     struct QueuedVisitor;
 
@@ -280,7 +280,7 @@ pub fn deserialize<'de, E: Event, D: Deserializer<'de>>(deserializer: D) -> Resu
                 match &*name {
                     "event" => once("event", &mut event, &mut map)?,
                     "data" => once("data", &mut data, &mut map)?,
-                    // A provider's body is not a queued event: it has to be verified.
+                    // A provider's body is not a queued event: it must be verified.
                     _ => return Err(A::Error::unknown_field(&name, &["event", "data"])),
                 }
             }

@@ -1,4 +1,4 @@
-//! JSON that is kept as the text it came in.
+//! JSON that is kept as its original text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,31 +10,32 @@ use serde_json::value::RawValue;
 
 use crate::event::json_object::Text;
 
-/// A JSON value of any kind, kept as its text: numbers keep their digits, objects their order and
+/// A JSON value of any kind, kept as its text. Numbers keep their digits, objects keep their order and
 /// their repeated fields, and nesting of any depth costs no stack.
 ///
-/// It is well-formed JSON in UTF-8, and no more than that. Whatever reads it has to bear with
-/// - arrays and objects that nest as deep as the body is long: a reader that recurses needs a limit
-///   (`serde_json` has one, of 127 levels, and fails beyond);
-/// - a field that is repeated in one object, of which readers take the first, the last or none
-///   (`serde_json::Value` takes the last);
-/// - numbers of any size and precision (`serde_json::Value` fails at `1e400`, and rounds what no
-///   `f64` and no 64-bit integer is, unless its feature `arbitrary_precision` is on);
-/// - escapes such as `\ud800` that are no character (`serde_json` fails to read them as a `String`; as the name of
-///   a field of the envelope, or of a payload with required fields, one refuses the delivery or the event),
-///   and `\u0000`, at which text ends in C.
+/// The text is well-formed JSON in UTF-8. Nothing else was checked, so a reader of it must expect
+/// - arrays and objects that are nested as deep as the body is long: a recursive reader needs a limit
+///   (`serde_json` fails at more than 127 levels);
+/// - a field that is repeated in one object: some readers use the first, some the last (`serde_json::Value` does),
+///   and some fail;
+/// - numbers of any size and precision: `serde_json::Value` fails at `1e400`, and rounds a number that is neither an
+///   `f64` nor a 64-bit integer, unless its feature `arbitrary_precision` is on;
+/// - escapes such as `\ud800` that are not a character: `serde_json` cannot read them as a `String`. (In the name of a
+///   field of the envelope, or of a payload with required fields, such an escape refuses the delivery or the event.)
+/// - the escape `\u0000`, which ends a string in C.
 ///
-/// It needs `serde_json`'s feature `raw_value`, which Cargo then turns on for your whole program. **With that
+/// This type needs `serde_json`'s feature `raw_value`, which Cargo then enables for your whole program. **With that
 /// feature, every `serde_json::Value` reads an object whose first member is named
-/// `$serde_json::private::RawValue` as the JSON that this member's string holds**, so that
-/// `{"$serde_json::private::RawValue":"{\"amount\":1000000}"}` becomes `{"amount":1000000}`; with the feature
-/// `arbitrary_precision`, an object with `$serde_json::private::Number` becomes a number.
-/// [`Webhook::verify`](crate::Webhook::verify) and all that reads an envelope refuse a body with a field of either
-/// name, at any depth and in any spelling, as [`Error::MalformedPayload`](crate::Error::MalformedPayload). JSON that
-/// comes to your program on another way, such as a body of which only the signature was verified, is not checked.
+/// `$serde_json::private::RawValue` as the JSON in that member's string**: it reads
+/// `{"$serde_json::private::RawValue":"{\"amount\":1000000}"}` as `{"amount":1000000}`. With the feature
+/// `arbitrary_precision`, it reads an object with `$serde_json::private::Number` as a number.
+/// [`Webhook::verify`](crate::Webhook::verify) and everything else that reads an envelope refuse a body with a field
+/// of either name, at any depth and in any spelling, as
+/// [`Error::MalformedPayload`](crate::Error::MalformedPayload). JSON that reaches your program in another way, such as
+/// a body after [`verify_signature`](crate::Webhook::verify_signature), is not checked.
 ///
-/// Two are equal when their texts are. It can be written to and read from JSON only: `serde_json`'s
-/// text, and its `Value`.
+/// Two values are equal if their texts are. The type can be written to and read from JSON only: `serde_json`'s
+/// text and its `Value`.
 ///
 /// ```
 /// use countersign::Json;
@@ -88,11 +89,11 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// The name under which `serde_json` passes on a value's text.
+/// The name under which `serde_json` passes a value's text.
 pub(crate) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// The text of a JSON value, borrowed from the deserializer's own where that has it: one level of a
-/// body is copied no more often than the next.
+/// The text of a JSON value, borrowed from the deserializer's text if possible, so that the inner levels of a
+/// body are not copied more often than the outer ones.
 pub(crate) struct JsonText<'de>(Cow<'de, str>);
 
 impl JsonText<'_> {
@@ -100,7 +101,7 @@ impl JsonText<'_> {
         &self.0
     }
 
-    /// Whether arrays and objects stand in one another in more levels than these.
+    /// Whether arrays and objects are nested in more than `levels` levels.
     pub(crate) fn nests_deeper_than(&self, levels: usize) -> bool {
         if !self.0.starts_with(['[', '{']) {
             return false;
@@ -127,7 +128,7 @@ impl JsonText<'_> {
         false
     }
 
-    /// Never fails on what a reader of JSON has passed on.
+    /// Does not fail on text from a JSON reader.
     pub(crate) fn into_json<E: serde::de::Error>(self) -> Result<Json, E> {
         RawValue::from_string(self.0.into_owned()).map(Json).map_err(E::custom)
     }
@@ -139,7 +140,7 @@ impl<'de> Deserialize<'de> for JsonText<'de> {
     }
 }
 
-/// Does what a `RawValue`'s visitor does, which takes either a borrowed text or an owned one.
+/// Like a `RawValue`'s visitor, but accepts borrowed text as well as owned text.
 struct JsonTextVisitor;
 
 impl<'de> Visitor<'de> for JsonTextVisitor {
@@ -156,13 +157,13 @@ impl<'de> Visitor<'de> for JsonTextVisitor {
         }
     }
 
-    /// Where the name is another, its own type knows it.
+    /// If `serde_json` uses another name, `RawValue` itself knows it.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         Json::deserialize(deserializer).map(|json| JsonText(Cow::Owned(json.as_str().to_owned())))
     }
 }
 
-/// A JSON number, kept as its text: a price of `25.50` stays `25.50`, whatever its precision.
+/// A JSON number, kept as its text: a price of `25.50` stays `25.50`, at any precision.
 ///
 /// ```
 /// use countersign::Number;
@@ -177,16 +178,16 @@ impl<'de> Visitor<'de> for JsonTextVisitor {
 pub struct Number(Json);
 
 impl Number {
-    /// The number as it was written, in JSON's grammar: `25.50`, `-0`, `1e3`.
+    /// The number as it was written, in JSON's syntax: `25.50`, `-0`, `1e3`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The number as a type of yours. For money, take a decimal type, not `f64`.
+    /// Parses the number as any type. For money, use a decimal type, not `f64`.
     ///
     /// # Errors
-    /// That type's own, when the text is not one of its values (a fraction for an integer, say).
+    /// The type's own, if the text is not one of its values, such as a fraction for an integer.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.as_str().parse()
     }
@@ -213,7 +214,7 @@ impl Serialize for Number {
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        // JSON's values tell themselves apart by their first byte.
+        // The first byte of a JSON value tells its kind.
         match json.as_str().as_bytes().first() {
             Some(b'-' | b'0'..=b'9') => Ok(Self(json)),
             _ => Err(D::Error::custom("not a number")),

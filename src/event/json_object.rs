@@ -1,11 +1,11 @@
-//! What strict reading of JSON objects needs beside serde: borrowed names, and fields that come once.
+//! Helpers for reading JSON objects strictly: borrowed names, and fields that must not be repeated.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-/// A JSON string, borrowed unless it has escapes (serde's own `Cow` is always owned).
+/// A JSON string, borrowed unless it has escapes. (serde always makes an owned `Cow`.)
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -35,7 +35,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 /// Reads a field's value into its place.
 ///
 /// # Errors
-/// If something stands there, or the value has another type.
+/// If the field is repeated, or its value has another type.
 pub fn once<'de, T, A>(name: &'static str, place: &mut Option<T>, map: &mut A) -> Result<(), A::Error>
 where
     T: Deserialize<'de>,

@@ -1,4 +1,4 @@
-//! From proven bytes to types: the envelope, the events, their payloads, and JSON that is kept as text.
+//! From verified bytes to types: the envelope, the events, their payloads, and JSON that is kept as text.
 
 mod envelope;
 #[allow(clippy::module_inception, reason = "the room is named after its main noun")]

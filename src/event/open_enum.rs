@@ -1,7 +1,7 @@
-//! Words of a provider that may grow: known ones by name, and every one kept as it came.
+//! A provider's words, such as statuses: known words by name, and unknown words kept unchanged.
 
-/// Declares a text type that keeps its text, and an enum of the words known at this version, which
-/// are told apart without regard to ASCII case (providers are not of one mind about it).
+/// Declares a type that keeps its text, and an enum of the words that this version knows. Words are compared
+/// without regard to ASCII case, because providers are inconsistent about it.
 macro_rules! open_enum {
     (
         $(#[$meta:meta])*
@@ -17,13 +17,13 @@ macro_rules! open_enum {
         pub struct $text(Box<str>);
 
         impl $text {
-            /// The word as it came.
+            /// The word, unchanged.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// Which of the known words it is, whatever its case.
+            /// The known word that it is, in any case.
             #[must_use]
             pub fn kind(&self) -> $kind<'_> {
                 $( if self.0.eq_ignore_ascii_case($word) {
@@ -50,7 +50,7 @@ macro_rules! open_enum {
         #[non_exhaustive]
         pub enum $kind<'a> {
             $( $(#[$word_meta])* $variant, )+
-            /// A word that this version does not know, as it came.
+            /// A word that this version does not know, unchanged.
             Unknown(&'a str),
         }
     };

@@ -1,4 +1,4 @@
-//! An event's data: the documented fields by name, and everything else kept.
+//! An event's data: the documented fields as struct fields, and everything else kept.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,11 +11,10 @@ use serde::ser::SerializeMap;
 use crate::event::json::{Json, JsonText};
 use crate::event::json_object::Text;
 
-/// What came with a payload and stands in none of its typed fields, in the order it came.
+/// The part of a payload that is in none of its typed fields, in its original order.
 ///
-/// Here are the fields that this version does not know, and the optional ones that came with
-/// another type than expected, `null` included. So a payload that is written back as JSON equals
-/// the JSON that came in.
+/// It contains the fields that the type does not declare, and the optional fields whose value has another type,
+/// including `null`. A payload that is written back as JSON therefore equals the JSON that came in.
 ///
 /// ```
 /// use countersign::provider::nowtoprint::QuoteReceived;
@@ -36,13 +35,13 @@ enum Content {
 }
 
 impl Extra {
-    /// The first value under this name, as it stood on the wire.
+    /// The first value with this name, unchanged.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {
         self.iter().find(|field| field.0 == name).map(|field| field.1)
     }
 
-    /// Every name with its value. A name may stand more than once, if it did on the wire.
+    /// Every name with its value. A name occurs as often as it did on the wire.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         let fields = match &self.0 {
             Content::Fields(fields) => fields.as_slice(),
@@ -51,9 +50,9 @@ impl Extra {
         fields.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The whole data, where it cannot be told apart into fields: it is no object (`null` for an event
-    /// without data), has a declared field twice, or a field's name that is not Unicode. Only
-    /// payloads without a required field can be so, and all their fields are `None` then.
+    /// The whole data, if it could not be split into fields: it is not an object (`null` for an event
+    /// without data), repeats a declared field, or has a field's name that is not Unicode. This occurs only in
+    /// payloads without a required field. All their fields are `None` then.
     #[must_use]
     pub fn as_whole(&self) -> Option<&Json> {
         match &self.0 {
@@ -62,7 +61,7 @@ impl Extra {
         }
     }
 
-    /// Whether the typed fields hold all that came.
+    /// Whether the typed fields contain the whole payload.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(&self.0, Content::Fields(fields) if fields.is_empty())
@@ -75,7 +74,7 @@ impl Extra {
         }
     }
 
-    /// Writes the fields behind the typed ones.
+    /// Writes the fields after the typed ones.
     #[doc(hidden)]
     pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         self.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
@@ -88,23 +87,22 @@ impl Default for Extra {
     }
 }
 
-/// Declares the type of an event's data: a struct with its required and its optional fields, and
-/// with `extra`, which keeps everything else. It is read and written losslessly.
+/// Declares the type of an event's data: a struct with required fields, optional fields, and
+/// `extra`, which keeps everything else. Reading and writing it loses nothing.
 ///
-/// - A **required** field has to be there with its type; without it the event is
+/// - A **required** field must be present with its type. Without it, the event is
 ///   [`InvalidEvent`](crate::Error::InvalidEvent).
-/// - An **optional** field is an `Option`, and `None` where it is absent or has another type; what
-///   came then is in `extra`, so that it fails nothing and is not lost.
-/// - Of a declared field that comes twice nobody can say which one is meant: that is an error too.
-/// - With no required field there is no error: data that is no object, or has such a field, is kept as
-///   a whole in `extra`.
-/// - A payload may contain itself, in a `Vec` or a `Box`. The outermost 16 payloads in one another are read as their
-///   types, so that no body overflows the stack. Deeper, a payload without required fields is kept as a whole in its
-///   `extra`, and one with required fields is an error. An optional field with more than 127 levels of arrays and
+/// - An **optional** field is an `Option`. It is `None` if it is absent or has another type; a value of another
+///   type is kept in `extra`, so it neither fails the event nor is lost.
+/// - A declared field that occurs twice is ambiguous, and an error too.
+/// - A payload without required fields never fails: data that is not an object, or repeats a declared field, is kept
+///   as a whole in `extra`.
+/// - A payload may contain itself, in a `Vec` or a `Box`. The outermost 16 levels of payloads are read as their
+///   types, so that no body overflows the stack. Below them, a payload without required fields is kept as a whole in
+///   its `extra`, and one with required fields is an error. An optional field with more than 127 levels of arrays and
 ///   objects is kept in `extra` too.
 ///
-/// `required { … }` stands before `optional { … }`, and either may be left out; no field may be
-/// called `extra`.
+/// `required { … }` comes before `optional { … }`, and either may be left out. No field may be called `extra`.
 ///
 /// ```
 /// countersign::payload! {
@@ -149,7 +147,7 @@ macro_rules! payload {
         $vis struct $payload {
             $($( $(#[$required_meta])* pub $required: $required_type, )+)?
             $($( $(#[$optional_meta])* pub $optional: ::core::option::Option<$optional_type>, )*)?
-            /// Everything else that came.
+            /// Everything else in the payload.
             pub extra: $crate::Extra,
         }
 
@@ -219,18 +217,18 @@ macro_rules! payload {
     };
 }
 
-/// A payload half read, as `payload!` declares it: its fields so far.
+/// The fields of a payload while it is read, as `payload!` declares them.
 pub trait Fields: Default {
-    /// What it becomes.
+    /// The payload's type.
     type Payload;
 
     /// The names of the required fields.
     const REQUIRED: &'static [&'static str];
 
-    /// Takes the field's value.
+    /// Reads a field's value.
     ///
     /// # Errors
-    /// If a declared field comes again, or a required one has another type.
+    /// If a declared field is repeated, or a required field has another type.
     fn read<'de, A: MapAccess<'de>>(
         &mut self,
         name: Cow<'_, str>,
@@ -238,31 +236,31 @@ pub trait Fields: Default {
         map: &mut A,
     ) -> Result<(), A::Error>;
 
-    /// The payload.
+    /// Makes the payload.
     ///
     /// # Errors
     /// If a required field is missing.
     fn finish<E: serde::de::Error>(self, extra: Extra) -> Result<Self::Payload, E>;
 }
 
-/// How many levels of arrays and objects an optional field's value may have to be read as its type. It is
-/// `serde_json`'s own limit, which every reader of a field would begin anew.
+/// How many levels of arrays and objects an optional field's value may have to be read as its type. This is
+/// `serde_json`'s own limit, which starts anew with every reader of a field.
 const MAX_LEVELS: usize = 127;
 
-/// How many payloads may stand in one another and still be read as their types. A level takes some 5 KiB of
-/// stack where nothing is optimised, and more where a payload has many fields.
+/// How many payloads may be nested and still be read as their types. A level takes about 5 KiB of stack in an
+/// unoptimized build, and more if a payload has many fields.
 const MAX_PAYLOADS: u8 = 16;
 
 thread_local! {
-    /// How many payloads this thread is reading, one in the other.
+    /// How many nested payloads this thread is reading.
     static PAYLOADS: Cell<u8> = const { Cell::new(0) };
 }
 
-/// One payload that is being read.
+/// A payload that is being read.
 struct Level;
 
 impl Level {
-    /// None if too many are.
+    /// Returns `None` if too many are nested.
     fn enter() -> Option<Self> {
         let payloads = PAYLOADS.get();
         (payloads < MAX_PAYLOADS).then(|| {
@@ -281,7 +279,7 @@ impl Drop for Level {
 /// Reads a payload.
 ///
 /// # Errors
-/// For a payload with required fields, those of [`Fields`], and whatever is no object or stands in too many
+/// For a payload with required fields: those of [`Fields`], and if the data is not an object or is nested in too many
 /// other payloads.
 pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::Payload, D::Error> {
     let level = Level::enter();
@@ -291,7 +289,7 @@ pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::
         }
         return deserializer.deserialize_map(FieldsVisitor::<F>(PhantomData));
     }
-    // Of this event nothing is documented, so nothing that comes may fail it.
+    // Nothing is documented about this payload, so no data may fail it.
     let text = JsonText::deserialize(deserializer)?;
     let payload = level.and_then(|_level| {
         let mut reader = serde_json::Deserializer::from_str(text.as_str());
@@ -303,10 +301,10 @@ pub fn read<'de, F: Fields, D: Deserializer<'de>>(deserializer: D) -> Result<F::
     }
 }
 
-/// Reads an optional field into its place if it has the place's type, and into `extra` if not.
+/// Reads an optional field into its place if it has the right type, and into `extra` otherwise.
 ///
 /// # Errors
-/// If it comes again.
+/// If the field is repeated.
 pub fn optional<'de, T, A>(
     name: &'static str,
     field: &mut Option<T>,

@@ -1,24 +1,24 @@
-//! The names that `serde_json` keeps for itself: an object with such a member becomes something else in a
-//! `serde_json::Value` than what the body says.
+//! The field names that `serde_json` reserves: a `serde_json::Value` reads an object with such a member as something
+//! else than the body says.
 
 use crate::event::json::RAW_VALUE;
 use crate::event::json_object::Text;
 
 const NAMES: [&str; 2] = [RAW_VALUE, "$serde_json::private::Number"];
 
-/// Why a body is refused that has one.
+/// The reason for refusing a body with such a field.
 pub(crate) const REFUSED: &str = "a field's name is one that serde_json keeps for itself";
 
-/// Whether one of them is the name of a field, at any depth and in any spelling. The same text as a value is
-/// none. The text has to be well-formed JSON.
+/// Whether a field has one of these names, at any depth and in any spelling. The same text as a value does not
+/// count. The text must be well-formed JSON.
 pub(crate) fn is_a_name_in(json: &str) -> bool {
     may_hold_one(json.as_bytes()) && has_one(json)
 }
 
-/// A look at two bytes, of which a spelling has one at least, for the bodies that have neither.
+/// A quick check for most bodies: every spelling contains `$` or `\`.
 fn may_hold_one(json: &[u8]) -> bool {
     let is_either = |byte: u8| byte == b'$' || byte == b'\\';
-    // All of a block without a branch, for which there are vector instructions.
+    // A whole block without a branch, so that the compiler can use vector instructions.
     let has_either = |block: &[u8]| block.iter().fold(false, |found, byte| found | is_either(*byte));
     json.chunks(64).enumerate().filter(|(_, block)| has_either(block)).any(|(number, block)| {
         let mut bytes = block.iter().enumerate();
@@ -26,7 +26,7 @@ fn may_hold_one(json: &[u8]) -> bool {
     })
 }
 
-/// Whether one begins here as it is, or one of its characters is spelled by an escape here.
+/// Whether a name begins here literally, or one of its characters is escaped here.
 fn begins_a_spelling(json: &[u8]) -> bool {
     match json {
         [b'\\', b'u', b'0', b'0', high, low, ..] => {
@@ -52,7 +52,7 @@ fn has_one(json: &str) -> bool {
     false
 }
 
-/// With both quotation marks.
+/// The length of the string at the beginning, including both quotation marks.
 fn length_of_string(json: &str) -> usize {
     let mut bytes = json.bytes().enumerate().skip(1);
     while let Some((at, byte)) = bytes.next() {
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Those of the `serde_json` that is built with.
+    /// Checks the name against the `serde_json` of this build.
     #[test]
     fn serde_json_keeps_that_name() {
         let value: serde_json::Value = serde_json::from_str(&format!(r#"{{"{RAW_VALUE}":"[7]"}}"#)).unwrap();

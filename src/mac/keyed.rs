@@ -1,4 +1,4 @@
-//! HMAC-SHA256 and SHA-256, by the one of two backends that was chosen when the crate was compiled.
+//! HMAC-SHA256 and SHA-256, from the backend that the crate was compiled with.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
@@ -10,22 +10,22 @@ pub(crate) use aws_lc::{Mac, sha256};
 #[cfg(not(feature = "aws-lc-rs"))]
 pub(crate) use rust_crypto::{Mac, sha256};
 
-/// A stack that is wiped after use, by which alone a MAC can be keyed. Made by [`on_wiped_stack`].
+/// A stack that is wiped after use. A MAC can only be keyed with one; [`on_wiped_stack`] makes it.
 pub(crate) struct WipedStack(());
 
 impl WipedStack {
-    /// An HMAC-SHA256 under a key, before any of a body.
+    /// Keys an HMAC-SHA256, which has seen nothing of a body yet.
     pub(crate) fn mac(&self, key: &[u8]) -> Mac {
         Mac::keyed(key)
     }
 }
 
-/// Does some work, and then overwrites what it has left of a key on the stack: a MAC is keyed in local variables,
-/// which nobody overwrites, and is moved from one to another.
+/// Runs the work, and then overwrites the copies of a key that it has left on the stack: keying a MAC moves it through
+/// local variables, which are not overwritten otherwise.
 ///
-/// No language rule says that this works, but a test that reads the memory does.
+/// The language does not guarantee that this works. `tests/memory.rs` reads the memory and confirms it.
 pub(crate) fn on_wiped_stack<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
-    // Neither may be inlined: both frames have to begin at the same place.
+    // Neither may be inlined: both frames must begin at the same address.
     #[inline(never)]
     fn run<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
         work(&WipedStack(()))
@@ -41,7 +41,7 @@ pub(crate) fn on_wiped_stack<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
 }
 
 impl Mac {
-    /// The tag of what came so far and this.
+    /// The tag of the body so far and `last`.
     #[inline]
     pub(crate) fn tag_with(&self, last: &[u8]) -> [u8; 32] {
         let mut mac = self.clone();

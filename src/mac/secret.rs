@@ -1,4 +1,4 @@
-//! A webhook's secrets: checked when they come in, never shown again.
+//! A webhook's secrets: checked when they are made, and never shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::mac::{Mac, WipedStack};
 
 /// A webhook's signing secret, as its provider issued it.
 ///
-/// The key is the secret's bytes as they stand: nothing is decoded, and a `whsec_` prefix is part
-/// of it. [`new`](Secret::new) takes text, as nearly all providers issue, and
-/// [`from_bytes`](Secret::from_bytes) a binary key.
+/// The key is the secret's bytes, unchanged: nothing is decoded, and a `whsec_` prefix is part of the
+/// key. [`new`](Secret::new) takes text, which nearly all providers issue, and
+/// [`from_bytes`](Secret::from_bytes) takes a binary key.
 ///
-/// A secret is refused when it is shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes. A text is also refused when it
-/// has white space or a byte order mark at an end (the newline of an env file is the commonest cause of
-/// signatures that never match), when quotation marks surround it, and when it is a common placeholder, such as
-/// `your_secret_here` or `${WEBHOOK_SECRET}`. No check can tell every placeholder or every weak secret.
+/// A secret shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes is refused. A text is also refused if it begins or ends
+/// with white space or a byte order mark (the newline of an env file is the commonest cause of signatures that never
+/// match), if it is in quotation marks, or if it is a common placeholder, such as `your_secret_here` or
+/// `${WEBHOOK_SECRET}`. No check recognizes every placeholder or every weak secret.
 ///
-/// It has no `Display` and no `Serialize`, its `Debug` shows the label alone, and its memory is
-/// overwritten when it is dropped.
+/// A secret has no `Display` and no `Serialize`. Its `Debug` shows only the label. Its memory is overwritten when it
+/// is dropped.
 ///
 /// ```
 /// use countersign::Secret;
@@ -37,16 +37,15 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// The shortest secret that [`new`](Secret::new) takes, in bytes: 128 bits, half of what
-    /// RFC 2104 advises for HMAC-SHA256, and more than any placeholder word has.
+    /// The length of the shortest secret that [`new`](Secret::new) accepts, in bytes: 128 bits. RFC 2104 advises
+    /// twice that for HMAC-SHA256. Most placeholder words are shorter.
     pub const MIN_LEN: usize = 16;
 
-    /// A secret that is text, which is most often what a provider shows once. A `String` is taken over without a
-    /// copy.
+    /// Makes a secret from text, usually what the provider shows once. A `String` is moved, not copied.
     ///
     /// # Errors
     /// [`SecretError::TooShort`], [`SecretError::Padded`], [`SecretError::Quoted`] or
-    /// [`SecretError::Placeholder`]; the value is wiped either way.
+    /// [`SecretError::Placeholder`]. The value is wiped in any case.
     ///
     /// ```
     /// # use countersign::Secret;
@@ -58,19 +57,19 @@ impl Secret {
         let secret = Self::checked(text.into().into_bytes(), Self::MIN_LEN)?;
         match std::str::from_utf8(&secret.bytes) {
             Ok(text) => check_text(text).map(|()| secret),
-            // It was a `String`, so this does not occur.
+            // This does not occur: the bytes were a `String`.
             Err(_) => Ok(secret),
         }
     }
 
-    /// A secret that is a binary key, of any bytes. A `Vec<u8>` is taken over without a copy.
+    /// Makes a secret from a binary key. A `Vec<u8>` is moved, not copied.
     ///
-    /// If the provider shows the key as hex or as Base64, decode it only if its documentation says that
-    /// the key is what the text spells.
+    /// If the provider shows the key as hex or Base64, decode it only if the documentation says that the decoded
+    /// bytes are the key.
     ///
     /// # Errors
     /// [`SecretError::TooShort`], and [`SecretError::Placeholder`] if all bytes are zero, as in a buffer that
-    /// nothing has filled; the value is wiped either way.
+    /// was never filled. The value is wiped in any case.
     ///
     /// ```
     /// # use countersign::Secret;
@@ -86,13 +85,12 @@ impl Secret {
         Ok(secret)
     }
 
-    /// A secret that may be shorter than [`MIN_LEN`](Secret::MIN_LEN), for a provider that lets
-    /// people choose theirs. Anyone who guesses it can forge deliveries: ask for a longer one first. Of text, the
-    /// ends are checked as [`new`](Secret::new) does; whether it is a placeholder is not.
+    /// Makes a secret that may be shorter than [`MIN_LEN`](Secret::MIN_LEN), for a provider that lets
+    /// people choose theirs. Anyone who guesses it can forge deliveries, so ask for a longer one first. White space
+    /// at the ends of a text is refused as in [`new`](Secret::new); placeholders are not.
     ///
     /// # Errors
-    /// [`SecretError::TooShort`] for the empty value only, and [`SecretError::Padded`]; the value is wiped either
-    /// way.
+    /// [`SecretError::TooShort`] if the value is empty, and [`SecretError::Padded`]. The value is wiped in any case.
     ///
     /// ```
     /// # use countersign::Secret;
@@ -107,12 +105,12 @@ impl Secret {
         }
     }
 
-    /// The secret in an environment variable, labelled with the variable's name.
+    /// Reads a secret from an environment variable. Its label is the variable's name.
     ///
-    /// To rotate without losing a delivery, read both with [`Secrets::from_env`].
+    /// To rotate without losing a delivery, use [`Secrets::from_env`], which also reads the previous secret.
     ///
     /// # Errors
-    /// [`SecretError::Unset`], [`SecretError::NotUnicode`], and those of [`new`](Secret::new); each
+    /// [`SecretError::Unset`], [`SecretError::NotUnicode`], and the errors of [`new`](Secret::new). Each
     /// names the variable.
     ///
     /// ```no_run
@@ -134,8 +132,8 @@ impl Secret {
         }
     }
 
-    /// The same secret with a name that is safe to log, such as `2026-03` or a variable's name. It
-    /// is how a delivery tells which secret it was signed with. Never put the secret itself in it.
+    /// Gives the secret a label that is safe to log, such as `2026-03` or a variable's name. A delivery names
+    /// the secret that matched by this label. Never put the secret itself in it.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into().into());
@@ -150,17 +148,17 @@ impl Secret {
         Ok(Self { bytes, label: None })
     }
 
-    /// An HMAC-SHA256 under this secret, before any of a body.
+    /// Keys an HMAC-SHA256 with this secret.
     pub(crate) fn to_mac(&self, stack: &WipedStack) -> Mac {
         stack.mac(&self.bytes)
     }
 
-    /// What is worked with where there is no secret.
+    /// A stand-in for a service that has no secret. Its MAC is computed, and never matches.
     pub(crate) fn reject_all() -> Self {
         Self { bytes: Zeroizing::default(), label: None }
     }
 
-    /// The secret itself, to look for what was done to it.
+    /// The secret's bytes, for the diagnosis of changes to a secret.
     #[cfg(feature = "diagnose")]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -171,7 +169,7 @@ impl Secret {
     }
 }
 
-/// What no provider issues. It copies nothing of the text.
+/// Refuses texts that no provider issues. It copies nothing of the text.
 fn check_text(text: &str) -> Result<(), SecretError> {
     if is_padded(text) {
         return Err(SecretError::Padded { variable: None });
@@ -185,9 +183,9 @@ fn check_text(text: &str) -> Result<(), SecretError> {
     Ok(())
 }
 
-/// White space, or the mark that some editors put at the front of a file.
+/// Whether white space is at an end, or the byte order mark that some editors write at the beginning of a file.
 fn is_padded(text: &str) -> bool {
-    // No accident adds a vertical tab, of which the first key of RFC 4231 consists.
+    // A vertical tab is not added by accident, and the first key of RFC 4231 consists of it.
     let is_padding = |end: char| end.is_whitespace() && end != '\u{b}' || end == '\u{feff}';
     text.starts_with(is_padding) || text.ends_with(is_padding)
 }
@@ -195,12 +193,11 @@ fn is_padded(text: &str) -> bool {
 const QUOTES: [(&str, &str); 5] =
     [("\"", "\""), ("'", "'"), ("`", "`"), ("\u{201c}", "\u{201d}"), ("\u{2018}", "\u{2019}")];
 
-/// What templates have around the name of a value that is to be filled in.
+/// The brackets that templates put around the name of a value.
 const BRACKETS: [(&str, &str); 6] =
     [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">"), ("[", "]"), ("%", "%")];
 
-/// What is asked for in a value that was to be replaced, without what separates its words. Each is so long
-/// that no random secret has it.
+/// Phrases of placeholders, without the separators of their words. Each is too long to occur in a random secret.
 const PHRASES: [&str; 12] = [
     "changeme",
     "changethis",
@@ -217,14 +214,14 @@ const PHRASES: [&str; 12] = [
 ];
 
 fn is_between(text: &str, open: &str, close: &str) -> bool {
-    // A password of any characters may begin and end with the same one; what is quoted is of fewer.
+    // A password may begin and end with the same character. A quoted secret has only these inside.
     let is_of_a_secret = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+/=. ".contains(&byte);
     let inner = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     inner.is_some_and(|inner| inner.bytes().all(is_of_a_secret))
 }
 
 fn is_placeholder(text: &str) -> bool {
-    // Of a password's characters, which may be any, only names stand between brackets.
+    // A password may contain any characters. Between brackets, a template has a name.
     let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b" _-.:".contains(&byte);
     let is_bracketed = BRACKETS.iter().any(|(open, close)| {
         let name = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
@@ -233,7 +230,7 @@ fn is_placeholder(text: &str) -> bool {
     is_bracketed || longest_run(text) >= 16 || PHRASES.iter().any(|phrase| has_phrase(text, phrase))
 }
 
-/// How often a character comes after itself.
+/// The length of the longest run of one character.
 fn longest_run(text: &str) -> usize {
     let (mut longest, mut run, mut last) = (0, 0, None);
     for character in text.chars() {
@@ -243,7 +240,7 @@ fn longest_run(text: &str) -> usize {
     longest
 }
 
-/// Whether the words stand in it, in any case and with any separators.
+/// Whether the text contains the phrase, in any case and with any separators.
 fn has_phrase(text: &str, phrase: &str) -> bool {
     let text = text.as_bytes();
     (0..text.len()).any(|start| {
@@ -258,7 +255,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The secrets that are valid at once, newest first: one, or two while you rotate.
+/// The secrets that are valid at the same time, newest first: one, or two during a rotation.
 ///
 /// ```
 /// use countersign::{Secret, Secrets};
@@ -271,21 +268,21 @@ impl fmt::Debug for Secret {
 pub struct Secrets(Vec<Secret>);
 
 impl Secrets {
-    /// The most secrets that can be valid at once. A forged delivery is hashed once for each of
-    /// them, so their number multiplies what an attacker can make you compute.
+    /// The greatest number of secrets that can be valid at the same time. A forged delivery is hashed once for
+    /// each of them, so their number multiplies the work that an attacker can cause.
     pub const MAX: usize = 8;
 
-    /// One secret.
+    /// Makes a set with one secret.
     #[must_use]
     pub fn new(newest: Secret) -> Self {
         Self(vec![newest])
     }
 
-    /// Adds a secret that is still valid, but older than those given so far. To
-    /// [`reject_all`](Secrets::reject_all) nothing is added: whatever comes after it, it refuses every delivery.
+    /// Adds a secret that is older than the ones so far, and still valid. Adding to
+    /// [`reject_all`](Secrets::reject_all) has no effect: it still refuses every delivery.
     ///
     /// # Errors
-    /// [`SecretError::TooMany`] beyond [`MAX`](Secrets::MAX).
+    /// [`SecretError::TooMany`] if there are [`MAX`](Secrets::MAX) secrets already.
     pub fn with_older(mut self, older: Secret) -> Result<Self, SecretError> {
         if self.0.is_empty() {
             return Ok(self);
@@ -297,15 +294,16 @@ impl Secrets {
         Ok(self)
     }
 
-    /// The secret in `variable` and, where it is set, the older one in `variable` + `_PREVIOUS`.
+    /// Reads the newest secret from `variable` and, if it is set, the older one from `variable` + `_PREVIOUS`.
     ///
-    /// To rotate: move the value to `…_PREVIOUS`, set the new one, restart, change the secret at
-    /// the provider, and drop `…_PREVIOUS` once no delivery matches it any more
-    /// ([`MatchedSecret::is_newest`](crate::MatchedSecret::is_newest) tells). An empty
-    /// `…_PREVIOUS` counts as unset; an empty `variable` is an error.
+    /// To rotate, move the value to `…_PREVIOUS`, set the new one, restart, change the secret at the provider, and
+    /// remove `…_PREVIOUS` when no delivery matches it any more
+    /// ([`MatchedSecret::is_newest`](crate::MatchedSecret::is_newest)). The guide to
+    /// [rotation](crate::guide::rotation) has the steps. An empty `…_PREVIOUS` counts as unset; an empty `variable`
+    /// is an error.
     ///
     /// # Errors
-    /// Those of [`Secret::from_env`], for either variable.
+    /// The errors of [`Secret::from_env`], for either variable.
     ///
     /// ```no_run
     /// use countersign::{Secrets, Webhook, provider::Quote3d};
@@ -323,9 +321,9 @@ impl Secrets {
         }
     }
 
-    /// No secret: nothing is signed with it, so every delivery is refused, with the answer of any forged
-    /// one and in the time that checking it against one secret takes. For a service whose tenants bring
-    /// their own secrets: with these for a tenant that does not exist, the answers do not tell which do.
+    /// Makes a set without a secret, which refuses every delivery. The answer is that of a forged delivery, and
+    /// takes as long as a check against one secret. Use it for a tenant that does not exist, so that the answers
+    /// do not reveal which tenants do.
     ///
     /// ```
     /// use countersign::{Error, Secrets, Webhook, provider::Quote3d};
@@ -355,7 +353,7 @@ impl From<Secret> for Secrets {
 impl TryFrom<Vec<Secret>> for Secrets {
     type Error = SecretError;
 
-    /// Newest first. Fails with [`SecretError::NoSecret`] or [`SecretError::TooMany`].
+    /// Makes a set of these secrets, newest first. Fails with [`SecretError::NoSecret`] or [`SecretError::TooMany`].
     fn try_from(secrets: Vec<Secret>) -> Result<Self, SecretError> {
         match secrets.len() {
             0 => Err(SecretError::NoSecret),

@@ -1,6 +1,6 @@
 //! Why a secret was refused.
 
-/// Why a secret was refused. The value itself is in no message and in no `Debug`.
+/// Why a secret was refused. No message and no `Debug` contains the value.
 ///
 /// ```
 /// use countersign::{Secret, SecretError};
@@ -33,35 +33,34 @@ pub enum SecretError {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
-    /// White space or a byte order mark stands at one of the secret's ends; most often it is the newline of an
-    /// env file.
+    /// The secret begins or ends with white space or a byte order mark. The newline of an env file is the commonest
+    /// cause.
     #[non_exhaustive]
     Padded {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
-    /// Quotation marks surround the secret: not every reader of env files removes them.
+    /// The secret is in quotation marks. Not every reader of env files removes them.
     #[non_exhaustive]
     Quoted {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
-    /// The secret is a placeholder, which was to be replaced by the one that the provider issued: a phrase such as
-    /// `your_secret_here`, a template's `${WEBHOOK_SECRET}`, one character sixteen times or more, or a binary key
-    /// of zeros.
+    /// The secret is a placeholder for the one that the provider issued: a phrase such as `your_secret_here`, a
+    /// template's `${WEBHOOK_SECRET}`, one character sixteen times or more, or a binary key of zeros.
     #[non_exhaustive]
     Placeholder {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
-    /// No secret at all was given.
+    /// No secret was given.
     NoSecret,
     /// More than [`Secrets::MAX`](crate::Secrets::MAX) secrets were given.
     TooMany,
 }
 
 impl SecretError {
-    /// One word for this error that never changes.
+    /// The error's code, which never changes.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -76,7 +75,7 @@ impl SecretError {
         }
     }
 
-    /// The same error, saying which environment variable the value came from.
+    /// Adds the name of the environment variable that the value came from.
     pub(crate) fn in_variable(self, name: &str) -> Self {
         let variable = Some(name.to_owned());
         match self {

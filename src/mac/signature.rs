@@ -1,4 +1,4 @@
-//! The signature as it travels: `sha256=` and the tag in lower-case hex.
+//! The signature in a header: `sha256=` and the tag in lower-case hex.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -30,21 +30,21 @@ impl Signature {
     const PREFIX: &'static [u8] = b"sha256=";
     const TAG_LEN: usize = 32;
 
-    /// Reads the value of a signature header. It has to be exactly what a provider writes: no
+    /// Parses the value of a signature header. The value must be exactly what a provider writes: no
     /// white space, no quotes, no upper case, no second value.
     ///
     /// # Errors
-    /// [`MalformedSignature`]: the sender's doing, or a proxy's.
+    /// [`MalformedSignature`] if it is anything else.
     ///
     /// ```
     /// # use countersign::Signature;
     /// assert!(Signature::parse(b"sha1=2fd4e1c67a2d28fced849ee1bb76e7391b93eb12").is_err());
     /// ```
     pub fn parse(value: &[u8]) -> Result<Self, MalformedSignature> {
-        // The tag here is the sender's own, so that its decoding may branch on it.
+        // Branching on this tag is safe: the sender knows it.
         let digits = value.strip_prefix(Self::PREFIX).ok_or(MalformedSignature)?;
         let digits: &[u8; 2 * Self::TAG_LEN] = digits.try_into().map_err(|_| MalformedSignature)?;
-        // All at once and judged at the end, which takes a fifth of the time. No library reads lower case alone.
+        // All digits at once, checked at the end: this takes a fifth of the time. No library accepts lower case only.
         let digits = digits.map(value_of_digit);
         if digits.iter().fold(0, |all, digit| all | digit) > 0xf {
             return Err(MalformedSignature);
@@ -52,7 +52,7 @@ impl Signature {
         Ok(Self(std::array::from_fn(|at| 16 * digits[2 * at] + digits[2 * at + 1])))
     }
 
-    /// Signs a body, as the provider would: for testing a receiver.
+    /// Signs a body as the provider would, for testing a receiver.
     ///
     /// ```
     /// use countersign::{Secret, Signature};
@@ -71,9 +71,9 @@ impl Signature {
         Self(tag)
     }
 
-    /// Whether `tag`, freshly computed, is this one; in a time that does not depend on either.
+    /// Whether the computed `tag` equals this one, in constant time.
     pub(crate) fn matches(&self, tag: &[u8; Self::TAG_LEN]) -> bool {
-        // By words, which is a fifth of the work.
+        // Comparing words is a fifth of the work.
         let words = |tag: &[u8; Self::TAG_LEN]| -> [u64; Self::TAG_LEN / 8] {
             std::array::from_fn(|at| u64::from_ne_bytes(tag.as_chunks().0[at]))
         };
@@ -81,9 +81,9 @@ impl Signature {
     }
 }
 
-/// A signature header is not `sha256=` and 64 lower-case hex digits, and nothing else.
+/// The error of a signature header that is not exactly `sha256=` and 64 lower-case hex digits.
 ///
-/// The message does not repeat the value, which may be a signature that is right.
+/// The message does not repeat the value, because it may contain a valid signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature is not `sha256=` and 64 lower-case hex digits")]
 #[non_exhaustive]
@@ -105,7 +105,7 @@ fn value_of_digit(byte: u8) -> u8 {
     }
 }
 
-/// In constant time.
+/// Compares in constant time.
 impl PartialEq for Signature {
     fn eq(&self, other: &Self) -> bool {
         self.matches(&other.0)
@@ -114,7 +114,7 @@ impl PartialEq for Signature {
 
 impl Eq for Signature {}
 
-/// The header's value.
+/// Writes the header's value.
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256=")?;
@@ -122,7 +122,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// Redacted: a signature that was made with [`sign`](Signature::sign) is as good as a delivery.
+/// Shows no digits: a signature from [`sign`](Signature::sign) and its body are a valid delivery.
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Signature(sha256=…)")

@@ -1,4 +1,4 @@
-//! The MAC: keyed once, over bytes, knowing neither HTTP nor JSON.
+//! The verifier over bytes. It knows neither HTTP nor JSON.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use crate::mac::{Secret, Secrets};
 struct Key {
     mac: Mac,
     label: Option<Arc<str>>,
-    /// Nobody's: it is worked with like any other, so that refusing takes as long, and never matches.
+    /// Whether this is the key of `Secrets::reject_all`. It is computed with like any other, so that a refusal takes
+    /// as long, but never matches.
     refuses: bool,
 }
 
 impl Key {
-    /// Judges the tag that the key made of a body: the one place where a computed tag is looked at.
+    /// Compares the tag that the key made of a body. This is the only place that reads a computed tag.
     fn judge(&self, position: usize, tag: [u8; 32], signature: &Signature) -> Option<MatchedSecret> {
         let matches = signature.matches(&tag);
         #[cfg(countersign_memcheck)]
@@ -24,11 +25,10 @@ impl Key {
     }
 }
 
-/// Checks signatures over bytes, with one to [`Secrets::MAX`] secrets that were keyed beforehand.
+/// Checks signatures of bytes, with one to [`Secrets::MAX`] secrets that are keyed in advance.
 ///
-/// This is the layer below [`Webhook`](crate::Webhook), for a framework with header types of its
-/// own, for bodies that arrive in pieces, and for schemes without this crate's envelope. Clones
-/// share the keys.
+/// This is the layer below [`Webhook`](crate::Webhook). Use it if the signature does not come in a header, or the
+/// signed bytes are not a request's body. Clones share the keys.
 ///
 /// ```
 /// use countersign::{Secret, Signature, Verifier};
@@ -48,7 +48,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Keys the MAC for each secret, newest first.
+    /// Makes a verifier, and keys the MAC for each secret.
     #[must_use]
     pub fn new(secrets: impl Into<Secrets>) -> Self {
         let secrets = secrets.into();
@@ -61,7 +61,7 @@ impl Verifier {
             label: secret.label().cloned(),
             refuses,
         };
-        // Collected where they stay: a `Vec` that became the `Arc` would leave a copy of each in freed memory.
+        // Collected into their final place: a `Vec` that became the `Arc` would leave copies in freed memory.
         let keys: Arc<[Key]> = secrets.iter().map(|secret| key(secret, false)).collect();
         if keys.is_empty() {
             return Self { keys: std::iter::once(key(&Secret::reject_all(), true)).collect() };
@@ -69,18 +69,18 @@ impl Verifier {
         Self { keys }
     }
 
-    /// Says which secret made this signature of this body. Allocates nothing, and compares in a
-    /// time that does not depend on how much of the tag is right.
+    /// Verifies the signature of a body, and returns which secret made it. It allocates nothing, and
+    /// compares in constant time.
     ///
     /// # Errors
-    /// [`SignatureMismatch`] if none did.
+    /// [`SignatureMismatch`] if no secret made it.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, SignatureMismatch> {
         let mut keys = self.keys.iter().enumerate();
         keys.find_map(|(position, key)| key.judge(position, key.mac.tag_with(body), signature))
             .ok_or(SignatureMismatch)
     }
 
-    /// Begins to check a body that arrives in pieces.
+    /// Begins the verification of a body that arrives in pieces.
     ///
     /// ```
     /// # use countersign::{Secret, Signature, Verifier};
@@ -98,12 +98,12 @@ impl Verifier {
         Verification { keys: Arc::clone(&self.keys), macs, signature }
     }
 
-    /// Whether there is no secret, so that nothing passes.
+    /// Whether the secrets are `Secrets::reject_all`.
     pub(crate) fn rejects_all(&self) -> bool {
         self.keys[0].refuses
     }
 
-    /// Signs a body with the newest secret: for testing a receiver.
+    /// Signs a body with the newest secret, for testing a receiver.
     pub(crate) fn sign(&self, body: &[u8]) -> Signature {
         Signature::from_tag(self.keys[0].mac.tag_with(body))
     }
@@ -116,34 +116,33 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// A check under way, over a body that arrives in pieces. Made by [`Verifier::begin`].
+/// The verification of a body that arrives in pieces. [`Verifier::begin`] makes one.
 ///
-/// Nothing of the body may be trusted before [`finish`](Verification::finish) has said so, and what
-/// is used then has to be the very bytes that went through [`update`](Verification::update).
+/// Trust nothing of the body before [`finish`](Verification::finish) has succeeded. Then use the same bytes that you
+/// passed to [`update`](Verification::update), and no others.
 #[must_use = "nothing is verified before `finish`"]
 pub struct Verification {
     keys: Arc<[Key]>,
-    /// One for each key. They stay where they are when this is moved, which would leave a copy behind that
-    /// nobody wipes: a future is moved as often as it likes. (As many as the keys, so that collecting them
-    /// allocates once, in the right size.)
+    /// One for each key. They are boxed because a move would leave a copy behind that is not wiped, and a future
+    /// may be moved often. (Their number is known, so collecting them allocates once, in the right size.)
     macs: Box<[Mac]>,
     signature: Signature,
 }
 
 impl Verification {
-    /// Takes the next piece, of any length.
+    /// Adds the next piece, of any length.
     pub fn update(&mut self, chunk: &[u8]) {
         for mac in &mut self.macs {
             mac.update(chunk);
         }
     }
 
-    /// The verdict on all pieces together: the same as [`Verifier::verify`] on the whole.
+    /// Verifies all pieces together. The verdict is the same as [`Verifier::verify`]'s on the whole body.
     ///
     /// # Errors
     /// [`SignatureMismatch`] if no secret made the signature.
     pub fn finish(self) -> Result<MatchedSecret, SignatureMismatch> {
-        // Borrowed, since what is moved out of a box is freed without being overwritten.
+        // Borrowed: moving out of a box frees its memory without overwriting it.
         let mut judged = self.keys.iter().zip(&self.macs).enumerate();
         judged
             .find_map(|(position, (key, mac))| key.judge(position, mac.clone().finish(), &self.signature))
@@ -157,14 +156,14 @@ impl fmt::Debug for Verification {
     }
 }
 
-/// No secret made the signature of this body. There is no detail, on purpose: a more precise answer would help only
-/// a forger.
+/// The error of a signature that no secret made of this body. It has no detail on purpose: a more precise answer would
+/// help only a forger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature does not match the body")]
 #[non_exhaustive]
 pub struct SignatureMismatch;
 
-/// Which of the secrets a delivery was signed with. It holds nothing of the secret.
+/// The secret that a delivery was signed with, by position and label. It contains nothing of the secret itself.
 ///
 /// ```
 /// use countersign::{Secret, Secrets, Signature, Verifier};
@@ -185,20 +184,20 @@ pub struct MatchedSecret {
 }
 
 impl MatchedSecret {
-    /// Its place among the secrets that were given, from 0 for the newest.
+    /// The secret's position among the webhook's secrets. The newest is 0.
     #[must_use]
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// Its label, if it was given one.
+    /// The secret's label, if it has one.
     #[must_use]
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
-    /// Whether it is the newest. While it is not, the provider still signs with an older secret,
-    /// which then must not be dropped.
+    /// Whether the secret is the newest one. If it is not, the provider still signs with an older secret. Do not
+    /// remove that secret yet.
     #[must_use]
     pub fn is_newest(&self) -> bool {
         self.position == 0

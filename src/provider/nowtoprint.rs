@@ -1,16 +1,16 @@
 //! NowToPrint: quotes and orders for print.
 //!
 //! The page "Webhooks" of NowToPrint's partner API names five events "by entitlement", shows the
-//! payload of `quote.received`, and says to remember the deliveries' ids. That such an id is the
-//! body's `id` (`evt_…`) is this crate's reading: the page shows no other. It does not name the
-//! signature's header.
+//! payload of `quote.received`, and tells receivers to remember the deliveries' ids. This crate takes
+//! the body's `id` (`evt_…`) for that id, because the page shows no other. The page does not name the
+//! signature header.
 
 use http::HeaderName;
 
 use crate::provider::Provider;
 
-/// NowToPrint. Its page does not name the signature's header: `X-Webhook-Signature` is this crate's
-/// choice. See what your deliveries carry, and say so if it is another.
+/// NowToPrint. Its page does not name the signature header; `X-Webhook-Signature` is this crate's
+/// choice. Look at your deliveries, and set the header if it is another.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::NowToPrint};
@@ -26,7 +26,7 @@ pub struct NowToPrint {
 }
 
 impl NowToPrint {
-    /// NowToPrint with its signature in this header.
+    /// Makes a provider with its signature in this header.
     #[must_use]
     pub fn with_signature_header(signature_header: HeaderName) -> Self {
         Self { signature_header }
@@ -50,7 +50,7 @@ impl Provider for NowToPrint {
 }
 
 crate::events! {
-    /// The events that NowToPrint's page names. Partners get others besides, which are
+    /// The events that NowToPrint's page names. Partners also get others, which are
     /// [`Unknown`](Event::Unknown).
     pub enum Event {
         /// A quote was received.
@@ -67,7 +67,7 @@ crate::events! {
 }
 
 crate::payload! {
-    /// The data of `quote.received`, the one payload that the page shows.
+    /// The data of `quote.received`, the only payload that the page shows.
     pub struct QuoteReceived {
         required {
             /// The request for quotation, `rfq_…`.
@@ -79,8 +79,8 @@ crate::payload! {
 }
 
 crate::payload! {
-    /// The data of the other events. It is not documented: the names are those of `quote.received`,
-    /// and every one is optional. An order's own fields are in `extra`.
+    /// The data of the other events. It is not documented: the fields are those of `quote.received`,
+    /// and all are optional. An order's own fields are in `extra`.
     pub struct Reference {
         optional {
             /// The request for quotation.

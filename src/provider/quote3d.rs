@@ -1,11 +1,10 @@
 //! Quote3D: quotes for 3D prints.
 //!
 //! The page "Webhooks" of Quote3D's documentation names the two headers, the six events and the
-//! payload of `quote.completed`, and that is all that is required here. It documents no event id, so
-//! the idempotency key is the SHA-256 of the body, which carries its own timestamp: a retry or a resend
-//! of an event is the same body, and two events differ. An `id` in a body is ignored, since nothing
-//! says what it would identify. A resend from the dashboard may come at any
-//! later time.
+//! payload of `quote.completed`. This module requires nothing else. The page documents no event id, so
+//! the idempotency key is the SHA-256 of the body. The body contains its timestamp: a retry or a resend
+//! of an event has the same body, and two events have different ones. An `id` in a body is ignored, because
+//! it is not documented what it would identify. A resend from the dashboard can come at any later time.
 
 use http::HeaderName;
 
@@ -13,7 +12,7 @@ use crate::event::open_enum;
 use crate::event::{Json, Number};
 use crate::provider::Provider;
 
-/// Quote3D: `X-Webhook-Signature`, and `X-Webhook-Event`, which has to agree with the signed body.
+/// Quote3D. Its headers are `X-Webhook-Signature`, and `X-Webhook-Event`, which must agree with the signed body.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::{Quote3d, quote3d}};
@@ -54,28 +53,28 @@ impl Provider for Quote3d {
 crate::events! {
     /// The events that Quote3D's page lists.
     pub enum Event {
-        /// There is a quote.
+        /// A quote was calculated.
         QuoteCompleted(Quote) = "quote.completed",
-        /// There will be no quote.
+        /// A quote could not be calculated.
         QuoteFailed(FailedQuote) = "quote.failed",
-        /// A model has arrived.
+        /// A model was uploaded.
         FileUploaded(File) = "file.uploaded",
-        /// A model is gone.
+        /// A model was deleted.
         FileDeleted(File) = "file.deleted",
-        /// A job has another status.
+        /// The status of a job has changed.
         JobStatusChanged(Job) = "job.status_changed",
-        /// The embedded widget's cart got an item.
+        /// An item was added to the embedded widget's cart.
         WidgetAddedToCart(CartItem) = "widget.added_to_cart",
     }
 }
 
 crate::payload! {
-    /// The data of `quote.completed`. The page shows every field of it.
+    /// The data of `quote.completed`. The page shows every field.
     pub struct Quote {
         required {
             /// The job's id, `job_…`.
             job_id: String = "jobId",
-            /// The quote's id; on the page it is the job's.
+            /// The quote's id. On the page, it equals the job's id.
             quote_id: String = "quoteId",
             /// `completed` on the page.
             status: Status = "status",
@@ -87,14 +86,14 @@ crate::payload! {
             processing_time_ms: Number = "processingTimeMs",
             /// What was calculated.
             result: QuoteResult = "result",
-            /// `null` on the page: what it is otherwise is not documented.
+            /// `null` on the page. Other values are not documented.
             error: Option<Json> = "error",
         }
     }
 }
 
 crate::payload! {
-    /// What a quote says: the price, the time and the material.
+    /// A quote's result: the price, the time and the material.
     pub struct QuoteResult {
         required {
             /// The quote's id.
@@ -107,9 +106,9 @@ crate::payload! {
             estimated_time: String = "estimated_time",
             /// The printing time, in seconds.
             estimated_time_seconds: Number = "estimated_time_seconds",
-            /// The filament's weight. The page names no unit.
+            /// The filament's weight. The page does not name the unit.
             filament_weight: Number = "filament_weight",
-            /// How it would be printed.
+            /// How the model would be printed.
             print_info: PrintInfo = "printInfo",
         }
     }
@@ -130,8 +129,8 @@ crate::payload! {
 }
 
 crate::payload! {
-    /// The data of `quote.failed`. It is not documented: the names are those of `quote.completed`,
-    /// and every one is optional.
+    /// The data of `quote.failed`. It is not documented: the fields are those of `quote.completed`,
+    /// and all are optional.
     pub struct FailedQuote {
         optional {
             /// The job's id.
@@ -144,15 +143,15 @@ crate::payload! {
             file_name: String = "fileName",
             /// The model's file id.
             file_id: String = "fileId",
-            /// What went wrong, in whatever form it comes.
+            /// What went wrong, as any JSON.
             error: Json = "error",
         }
     }
 }
 
 crate::payload! {
-    /// The data of `file.uploaded` and `file.deleted`. It is not documented: the names are those of
-    /// `quote.completed`, and every one is optional.
+    /// The data of `file.uploaded` and `file.deleted`. It is not documented: the fields are those of
+    /// `quote.completed`, and all are optional.
     pub struct File {
         optional {
             /// The file's id.
@@ -164,21 +163,21 @@ crate::payload! {
 }
 
 crate::payload! {
-    /// The data of `job.status_changed`. It is not documented: the names are those of
-    /// `quote.completed`, and every one is optional.
+    /// The data of `job.status_changed`. It is not documented: the fields are those of
+    /// `quote.completed`, and all are optional.
     pub struct Job {
         optional {
             /// The job's id.
             job_id: String = "jobId",
-            /// The status it has come to. The jobs API writes the last ones in upper case.
+            /// The new status. The jobs API writes final statuses in upper case.
             status: Status = "status",
         }
     }
 }
 
 crate::payload! {
-    /// The data of `widget.added_to_cart`. It is not documented: the names are those of the message
-    /// that the widget sends to its host page, and every one is optional.
+    /// The data of `widget.added_to_cart`. It is not documented: the fields are those of the message
+    /// that the widget sends to its host page, and all are optional.
     pub struct CartItem {
         optional {
             /// The quote's id.
@@ -191,9 +190,9 @@ crate::payload! {
             material: String = "material",
             /// The technology.
             technology: String = "technology",
-            /// How many.
+            /// The number of copies.
             quantity: Number = "quantity",
-            /// Where a small picture of the model is.
+            /// The address of a small picture of the model.
             thumbnail_url: String = "thumbnailUrl",
             /// The model's file name.
             file_name: String = "fileName",
@@ -206,12 +205,12 @@ crate::payload! {
 }
 
 open_enum! {
-    /// A job's or a quote's status, as it came.
+    /// A job's or a quote's status, unchanged.
     pub struct Status, as
-    /// The statuses that Quote3D's jobs API names for a job that has ended. (Its webhooks page
-    /// writes `completed`, the API `COMPLETED`.)
+    /// The statuses that Quote3D's jobs API names for a job that has ended. (The webhooks page
+    /// writes `completed`, and the API writes `COMPLETED`.)
     pub enum StatusKind {
-        /// It ended well.
+        /// It succeeded.
         Completed = "completed",
         /// It failed.
         Failed = "failed",

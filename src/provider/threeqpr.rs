@@ -1,9 +1,9 @@
 //! 3QPR: QR codes that talk.
 //!
-//! 3QPR's guide "Receiving Webhooks" names the header, says to deduplicate by the body's `id`, and
-//! documents no event's data. It wants an answer within 5 seconds, and retries after any status but
-//! 2xx: 5 s, 30 s, 2 min, 10 min and 1 h later, so for 73 minutes in all. The fields here are those
-//! of the objects in its API, and every one is optional.
+//! 3QPR's guide "Receiving Webhooks" names the header, tells receivers to deduplicate by the body's `id`,
+//! and documents no event's data. 3QPR waits 5 seconds for an answer, and retries after any status other
+//! than 2xx: 5 s, 30 s, 2 min, 10 min and 1 h later, for 73 minutes in total. The fields here are those
+//! of the objects in its API, and all are optional.
 
 use http::HeaderName;
 
@@ -11,7 +11,7 @@ use crate::event::open_enum;
 use crate::event::{Json, Number};
 use crate::provider::Provider;
 
-/// 3QPR: `X-3QPR-Signature`. The secret begins with `whsec_`, which is part of it.
+/// 3QPR. Its header is `X-3QPR-Signature`. The secret begins with `whsec_`; keep that prefix.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::ThreeQpr};
@@ -36,7 +36,7 @@ impl Provider for ThreeQpr {
 crate::events! {
     /// 3QPR's events.
     pub enum Event {
-        /// Somebody scanned a code.
+        /// A code was scanned.
         ScanCreated(Scan) = "scan.created",
         /// A conversation has ended.
         ConversationCompleted(Conversation) = "conversation.completed",
@@ -50,7 +50,7 @@ crate::events! {
 }
 
 crate::payload! {
-    /// The data of `scan.created`: perhaps the API's scan.
+    /// The data of `scan.created`. It is not documented, and is probably the API's scan.
     pub struct Scan {
         optional {
             /// The scan's id, `scan_…`.
@@ -73,61 +73,61 @@ crate::payload! {
             conversation_started: bool = "conversation_started",
             /// How many messages the conversation has.
             conversation_messages: Number = "conversation_messages",
-            /// What the code's owner attached.
+            /// The data that the code's owner attached.
             metadata: Json = "metadata",
         }
     }
 }
 
 crate::payload! {
-    /// The data of `conversation.completed`. Nothing is known of it: all is in `extra`.
+    /// The data of `conversation.completed`. It is not documented, so all of it is in `extra`.
     pub struct Conversation {
         optional {}
     }
 }
 
 crate::payload! {
-    /// The data of `qpr_code.created`: perhaps the API's QPR code.
+    /// The data of `qpr_code.created`. It is not documented, and is probably the API's QPR code.
     pub struct QprCode {
         optional {
             /// The code's id, `qpr_…`.
             id: String = "id",
             /// The name that its owner gave it.
             name: String = "name",
-            /// The short id in its address.
+            /// The short id in the code's address.
             short_id: String = "short_id",
-            /// Where a scan leads.
+            /// The address that a scan opens.
             scan_url: String = "scan_url",
-            /// The code as a bitmap.
+            /// The address of the code as a bitmap.
             qr_image_url: String = "qr_image_url",
-            /// The code as an SVG.
+            /// The address of the code as an SVG.
             qr_svg_url: String = "qr_svg_url",
-            /// What it is for.
+            /// The purpose of the code.
             template: Template = "template",
-            /// Its status. The values are not documented.
+            /// The code's status. Its values are not documented.
             status: String = "status",
-            /// How often it was scanned.
+            /// How often the code was scanned.
             scans_total: Number = "scans_total",
-            /// What its owner attached.
+            /// The data that the code's owner attached.
             metadata: Json = "metadata",
-            /// When it was created, as RFC 3339 text.
+            /// When the code was created, as RFC 3339 text.
             created_at: String = "created_at",
-            /// When it was last changed, as RFC 3339 text.
+            /// When the code was last changed, as RFC 3339 text.
             updated_at: String = "updated_at",
         }
     }
 }
 
 crate::payload! {
-    /// The data of `subscription.upgraded` and `subscription.cancelled`. Nothing is known of it:
-    /// all is in `extra`.
+    /// The data of `subscription.upgraded` and `subscription.cancelled`. It is not documented, so all of
+    /// it is in `extra`.
     pub struct Subscription {
         optional {}
     }
 }
 
 open_enum! {
-    /// What a QPR code is for, as it came.
+    /// The purpose of a QPR code, unchanged.
     pub struct Template, as
     /// The templates that 3QPR's API names.
     pub enum TemplateKind {

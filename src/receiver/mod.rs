@@ -1,4 +1,4 @@
-//! Each event handled once: a webhook and a store together.
+//! A webhook and a store together: each event is handled once.
 
 mod outcome;
 #[allow(clippy::module_inception, reason = "the room is named after its main noun")]

@@ -1,11 +1,11 @@
-//! What came of a delivery, and so what to answer.
+//! What happened to a delivery, and what to answer.
 
 use std::time::Duration;
 
 use crate::error::{BoxError, Error};
 use crate::trace::{Ended, Severity};
 
-/// What came of a delivery, and so what to answer.
+/// What happened to a delivery, and what to answer.
 ///
 /// | outcome | status | code |
 /// |---|---|---|
@@ -25,26 +25,25 @@ pub enum Outcome {
     Handled,
     /// The event was handled before; the handler did not run.
     Duplicate,
-    /// Another delivery of the event is being handled; the handler did not run. It is not
-    /// acknowledged, since that handler may yet fail: the provider is to retry.
+    /// Another delivery of the event is being handled; the handler did not run. The delivery is not
+    /// acknowledged, because the other handler may still fail. The provider retries.
     InFlight {
-        /// How long the other's lease lasts yet.
+        /// How long the other delivery's lease still lasts.
         retry_after: Duration,
     },
-    /// The handler ran, and took longer than its lease: another delivery of the event is being
-    /// handled too, or was. Lengthen the lease.
+    /// The handler ran, but took longer than its lease. Another delivery of the event is being
+    /// handled, or was. Set a longer lease.
     LeaseLost {
-        /// How long the other's lease lasts at the most.
+        /// The longest time that the other delivery's lease can last.
         retry_after: Duration,
     },
-    /// The delivery was refused; the store was not asked.
+    /// The delivery was refused; the store was not called.
     Rejected(Error),
-    /// The handler failed, and the key was given back, so that the provider's retry is handled. (If
-    /// the store could not take it back, a retry is [`InFlight`](Outcome::InFlight) until the lease lapses.)
+    /// The handler failed, and its key was released, so that the provider's retry is handled. (If
+    /// the store could not release the key, retries are [`InFlight`](Outcome::InFlight) until the lease lapses.)
     Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// The store failed, or its policy is impossible. If it failed after the handler had run, the
-    /// first retry after the lease has lapsed runs the handler again; those before are
-    /// [`InFlight`](Outcome::InFlight).
+    /// The store failed. If it failed after the handler had run, the first retry after the lease has
+    /// lapsed runs the handler again; earlier ones are [`InFlight`](Outcome::InFlight).
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -61,7 +60,7 @@ impl Outcome {
         }
     }
 
-    /// One word for this outcome that never changes: for the response, for logs, for metrics.
+    /// The outcome's code, which never changes: for the response, for logs and for metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -75,13 +74,13 @@ impl Outcome {
         }
     }
 
-    /// Whether the delivery is acknowledged: the answer is a 2xx.
+    /// Whether the delivery is acknowledged, with a 2xx.
     #[must_use]
     pub fn is_acknowledged(&self) -> bool {
         matches!(self, Self::Handled | Self::Duplicate)
     }
 
-    /// The value of the Retry-After header, in whole seconds and at least 1, where there is one.
+    /// The value of the Retry-After header, in whole seconds and at least 1, if the outcome has one.
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
@@ -93,7 +92,7 @@ impl Outcome {
         }
     }
 
-    /// What the log says of it, which is neither the handler's error nor what it may quote.
+    /// What the log says: the code and the status, but not the handler's error, which may quote the payload.
     pub(crate) fn ended(&self) -> Ended {
         let severity = match self {
             Self::Handled | Self::Duplicate | Self::InFlight { .. } => Severity::Info,
@@ -103,8 +102,8 @@ impl Outcome {
         Ended { severity, code: self.code(), status: self.status() }
     }
 
-    /// The error behind the outcome, for the log. Its sources, and a handler's error, may quote the
-    /// payload.
+    /// The error behind the outcome, for the log. Its sources may quote the payload, and so may a handler's
+    /// error.
     #[must_use]
     pub fn error(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -115,7 +114,7 @@ impl Outcome {
     }
 }
 
-/// The one error of a handler that is the delivery's fault and not the handler's.
+/// Whether a handler's error is [`Error::InvalidEvent`]: the delivery is at fault then, not the handler.
 fn invalid_event(error: &BoxError) -> Option<&Error> {
     error.downcast_ref().filter(|error| matches!(error, Error::InvalidEvent { .. }))
 }

@@ -1,4 +1,4 @@
-//! A webhook and a store together: each event handled once, and the status to answer.
+//! A webhook and a store together: each event is handled once, and each delivery gets its status.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,26 +17,29 @@ use crate::webhook::{Headers, Webhook};
 /// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
 const DEFAULT_LEASE_DURATION: Duration = Duration::from_secs(60);
 
-/// It outlasts 3QPR's retries of 73 minutes by far. Quote3D can resend at any later time.
+/// Much longer than the 73 minutes of 3QPR's retries. Quote3D can resend at any later time.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
 /// Joins a webhook and a store: it verifies a delivery, claims its key, runs your handler, marks
-/// the key done, and says what to answer.
+/// the key done, and returns what to answer.
 ///
-/// **What it promises.** Nothing is acknowledged with a 2xx unless the handler succeeded and the
-/// store keeps that the key is done. Of deliveries of one event at the same time, one is handled.
+/// **What it promises.** A delivery is acknowledged with a 2xx only if the handler has succeeded and
+/// the store has recorded it. Among deliveries of one event at the same time, one is handled.
 /// A forged delivery never reaches the store. A completion that fails is tried once more at once.
 ///
-/// **What it cannot promise.** A handler that does its work and is killed before the key is done
-/// will run again. So make the handler's effect a durable enqueue, or make it repeatable by passing
+/// **What it cannot promise.** A handler that is killed between its work and the mark in the store runs
+/// again. Make the handler's effect a durable enqueue, or make it repeatable by passing
 /// [`idempotency_key`](Delivery::idempotency_key) on.
 ///
-/// If the future is dropped (the client has hung up), the key stays claimed until its lease lapses,
-/// since nobody knows how far the handler came; the provider's next retry after that handles it. A
-/// handler that takes longer than the provider waits is better run in a task of its own. The same holds
-/// for a handler that **panics**: nothing is answered, and the key stays claimed. Where that may happen,
-/// spawn its work with [`into_owned`](Delivery::into_owned) and await it: the runtime makes an error of the panic,
-/// which gives the key back and answers 500.
+/// If the future is dropped (the client has hung up), the key stays claimed until its lease lapses, because the
+/// handler may have done part of its work. The first retry after that handles the event. Run a handler that takes
+/// longer than the provider waits in a task of its own.
+///
+/// If a handler **panics**, nothing is answered, and the key stays claimed. If yours may panic, spawn its work with
+/// [`into_owned`](Delivery::into_owned) and await the task: the runtime turns the panic into an error, the key is
+/// released, and the answer is 500.
+///
+/// [Choosing a store](crate::guide::choosing_a_store) explains the lease duration and the retention.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -70,7 +73,7 @@ pub struct Receiver<P, S> {
     renewal: Option<Renewal>,
 }
 
-/// What was set, so that what was not can follow it.
+/// The durations that were set. The others adapt to them.
 #[derive(Clone, Copy, Default)]
 struct Told {
     lease_duration: Option<Duration>,
@@ -90,7 +93,7 @@ impl<P, S> Receiver<P, S> {
         &self.store
     }
 
-    /// How long a done key is remembered, for a handler that completes its lease itself.
+    /// The retention, for a handler that completes its lease itself.
     #[must_use]
     pub fn retention(&self) -> Duration {
         self.retention
@@ -98,7 +101,7 @@ impl<P, S> Receiver<P, S> {
 }
 
 impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
-    /// A receiver with a lease of a minute and a retention of a week, or of twice the webhook's
+    /// Makes a receiver with a lease of a minute and a retention of a week, or of twice the webhook's
     /// [maximum age](Webhook::with_max_age) if that is longer.
     #[must_use]
     pub fn new(webhook: Webhook<P>, store: S) -> Self {
@@ -113,9 +116,9 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         }
     }
 
-    /// Sets how long a handler has before another delivery of the event may be handled instead: a minute unless told,
-    /// or less if the retention or the ceiling of a renewal is shorter.
-    /// Make it longer than the handler ever takes, and shorter than the provider's last retry.
+    /// Sets the lease duration: how long a handler has before another delivery of the event may be handled instead.
+    /// The default is a minute, or less if the retention or the ceiling of a renewal is shorter. Choose a duration
+    /// that is longer than the handler ever takes, and ends before the provider's last retry.
     ///
     /// # Errors
     /// [`PolicyError::ZeroLease`], and [`PolicyError::RetentionShorterThanLease`] or
@@ -125,14 +128,15 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         self.checked()
     }
 
-    /// Sets how long a done key is remembered, which is how long a repeated or replayed delivery is recognised: a week
-    /// unless told, or more if the lease or twice the maximum age is longer. Make it longer than the provider retries.
+    /// Sets the retention: how long a handled event is remembered, and a repeated or replayed delivery of it recognized.
+    /// The default is a week, or more if the lease or twice the maximum age is longer. Choose a retention that is
+    /// longer than the provider retries.
     ///
     /// # Errors
     /// [`PolicyError::ZeroRetention`], [`PolicyError::RetentionShorterThanLease`] if a longer lease was set, and
-    /// [`PolicyError::RetentionShorterThanMaxAge`] if it is less than twice the webhook's
-    /// [maximum age](Webhook::with_max_age): a delivery may be as much too early as too late, and one that is
-    /// still accepted must not have been forgotten.
+    /// [`PolicyError::RetentionShorterThanMaxAge`] if it is shorter than twice the webhook's
+    /// [maximum age](Webhook::with_max_age). A timestamp may be in the past or in the future by the maximum age, so a
+    /// delivery can be accepted for twice as long, and must not be forgotten before.
     ///
     /// ```
     /// use std::time::Duration;
@@ -149,12 +153,12 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         self.checked()
     }
 
-    /// Renews the lease of a handler that runs long, every third of the lease, until `ceiling` after it began. If the
-    /// lease turns out to be lost, the handler is dropped at once, and the delivery is not acknowledged. A renewal that
-    /// fails is tried again. The lease may outlast the ceiling by as long as the store takes for the last renewal.
+    /// Renews the lease of a long-running handler, every third of the lease, until `ceiling` after it began. If the
+    /// lease is lost, the handler is dropped at once, and the delivery is not acknowledged. A renewal that fails is
+    /// tried again. The lease may outlast the ceiling by the time that the store takes for the last renewal.
     ///
-    /// `sleep` is your runtime's, for example `tokio::time::sleep`. With a short lease and a renewal, the key of an
-    /// instance that died is free again soon, and a handler may take its time all the same.
+    /// `sleep` is your runtime's, for example `tokio::time::sleep`. With a short lease and a renewal, a handler may
+    /// run for long, and the key of an instance that died is still free again soon.
     ///
     /// # Errors
     /// [`PolicyError::RenewalShorterThanLease`] if a longer lease was set (nothing would be renewed), and
@@ -182,7 +186,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         self.checked()
     }
 
-    /// Lets what was not set follow what was, and refuses a policy that cannot work.
+    /// Adapts the durations that were not set, and refuses a policy that cannot work.
     fn checked(mut self) -> Result<Self, PolicyError> {
         let replayable = replayable_for(&self.webhook);
         let Told { lease_duration, retention } = self.told;
@@ -206,11 +210,11 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         Ok(self)
     }
 
-    /// Verifies a delivery and, unless its event was handled, runs the handler with it.
+    /// Verifies a delivery and runs the handler with it, unless its event was handled before.
     ///
-    /// The handler's error may be anything that becomes a boxed error: your own type, a
-    /// [`countersign::Error`](crate::Error), a `String`. An `async fn` names it in its signature; a closure
-    /// that uses `?` has to name it in its last line, as in `Ok::<_, MyError>(())`.
+    /// The handler's error may be anything that converts into a boxed error: your own type, a
+    /// [`countersign::Error`](crate::Error) or a `String`. An `async fn` names the type in its signature. A closure
+    /// that uses `?` must name it in its last line, as in `Ok::<_, MyError>(())`.
     pub async fn receive<H, E>(&self, headers: &(impl Headers + ?Sized), body: &[u8], handler: H) -> Outcome
     where
         H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
@@ -222,7 +226,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         }
     }
 
-    /// [`receive`](Receiver::receive) for a delivery that was verified already, by an adapter say.
+    /// Like [`receive`](Receiver::receive), for a delivery that is already verified, for example by an adapter.
     pub async fn handle<H, E>(&self, delivery: Delivery<'_, P>, handler: H) -> Outcome
     where
         H: AsyncFnOnce(Delivery<'_, P>) -> Result<(), E>,
@@ -231,7 +235,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         self.once(delivery, |delivery| handler(delivery)).await
     }
 
-    /// [`handle`](Receiver::handle) for a handler of one lifetime only, as an adapter has it.
+    /// Like [`handle`](Receiver::handle), for an adapter's handler, which works with a single lifetime.
     pub(crate) async fn once<'a, F, E>(
         &self,
         delivery: Delivery<'a, P>,
@@ -259,14 +263,14 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         span.observe(work, Outcome::ended).await
     }
 
-    /// [`handle`](Receiver::handle) with a handler that completes the lease itself, in the transaction
-    /// of its effect (`complete_in` of a SQL store), and returns what came of it. Then the effect
-    /// happens once, whatever is killed when.
+    /// Like [`handle`](Receiver::handle), for a handler that completes the lease itself, in the transaction
+    /// of its effect (`complete_in` of a SQL store), and returns the result. The effect then happens
+    /// once, even if the process is killed at any point.
     ///
-    /// The handler's error gives the key back, so it must mean that there was no effect, as with a
-    /// transaction that is rolled back. Let it complete last and return at once: to a renewal, a done
-    /// key is a lost lease, and the provider is told to retry what was handled. An error of the
-    /// store's own type is [`Outcome::Unavailable`]; a SQL store's is made of sqlx's by `?`.
+    /// A handler's error releases the key, so it must mean that there was no effect, for example because the
+    /// transaction was rolled back. Complete the lease last, and return at once: a renewal sees a done key as a lost
+    /// lease, and the provider would be told to retry an event that was handled. An error of the store's own type is
+    /// [`Outcome::Unavailable`]; `?` converts sqlx's errors into a SQL store's.
     ///
     /// ```no_run
     /// # async fn example(
@@ -281,7 +285,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     ///     let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
     ///     match fenced {
     ///         LeaseStatus::Applied => transaction.commit().await?,
-    ///         LeaseStatus::Lost => transaction.rollback().await?, // another has taken over
+    ///         LeaseStatus::Lost => transaction.rollback().await?, // another handler has taken over
     ///     }
     ///     Ok::<_, countersign_sqlx::SqlStoreError>(fenced)
     /// });
@@ -309,7 +313,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         span.observe(work, Outcome::ended).await
     }
 
-    /// Claims the key, or says why not.
+    /// Claims the key, or returns the outcome of a delivery that cannot be handled now.
     async fn claim(&self, key: &IdempotencyKey) -> Result<Lease, Outcome> {
         match self.store.claim(key, self.lease_duration).await {
             Ok(Claim::Acquired(lease)) => Ok(lease),
@@ -329,7 +333,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         }
     }
 
-    /// Runs the handler, and gives the key back if it fails.
+    /// Runs the handler, and releases the key if it fails.
     async fn run<T, E: Into<BoxError>>(
         &self,
         lease: &Lease,
@@ -342,7 +346,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                // If the store fails as well, the lease lapses by itself.
+                // If the store fails too, the lease lapses by itself.
                 let _ = self.store.release(lease).await;
                 Err(Outcome::Failed(error.into()))
             }
@@ -358,12 +362,12 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 }
 
-/// How long a delivery may be accepted after it first was: the maximum age counts on either side of its time.
+/// How long a delivery can be accepted: from the maximum age before its timestamp until the maximum age after it.
 fn replayable_for<P: Provider>(webhook: &Webhook<P>) -> Duration {
     webhook.max_age().map_or(Duration::ZERO, |max_age| max_age.saturating_mul(2))
 }
 
-/// What the store reports, of which the log says why.
+/// The outcome of a store's error, whose causes are logged.
 fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
     let error = error.into();
     trace::cause(&*error);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::store::{IdempotencyStore, Lease, LeaseStatus};
 
-/// How a receiver keeps a lease alive: up to when, and how it waits.
+/// How a receiver renews a lease: until when, and how it waits.
 #[derive(Clone)]
 pub(crate) struct Renewal {
     ceiling: Duration,
@@ -18,7 +18,7 @@ pub(crate) struct Renewal {
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The lease is another's now.
+/// Another claim has taken over the lease.
 pub(crate) struct Lost;
 
 impl Renewal {
@@ -33,7 +33,7 @@ impl Renewal {
         self.ceiling
     }
 
-    /// Runs the work while renewing the lease, and drops it at once when the lease is lost.
+    /// Runs the work while renewing the lease, and drops the work as soon as the lease is lost.
     pub(crate) async fn run<S: IdempotencyStore, T>(
         &self,
         store: &S,
@@ -52,16 +52,16 @@ impl Renewal {
         .await
     }
 
-    /// Renews the lease until the ceiling, and ends only if it is lost.
+    /// Renews the lease until the ceiling. It returns only if the lease is lost.
     async fn lost<S: IdempotencyStore>(&self, store: &S, lease: &Lease, lease_duration: Duration) {
-        // Thrice a lease, so that a renewal may fail or be late without losing it.
+        // Three times per lease, so that a renewal may fail or be late without losing the lease.
         let step = (lease_duration / 3).max(Duration::from_millis(1));
         let mut left = self.ceiling;
         let mut tick = (self.sleep)(step);
         while left > step && left > lease_duration.saturating_sub(step) {
             tick.as_mut().await;
             left -= step;
-            // The store may take several steps, which count toward the ceiling as well.
+            // A renewal may take several steps, which count toward the ceiling as well.
             tick = (self.sleep)(step);
             let mut renewal = pin!(store.renew(lease, lease_duration.min(left)));
             let renewed = poll_fn(|context| {
@@ -71,7 +71,7 @@ impl Renewal {
                 }
                 renewal.as_mut().poll(context)
             });
-            // If the store fails, the lease may yet last until it is back.
+            // If the store fails, the lease may still last until the store is back.
             if let Ok(LeaseStatus::Lost) = renewed.await {
                 return;
             }

@@ -1,7 +1,7 @@
-//! The contract of a store, as a suite that runs against any.
+//! The contract of a store, as a test suite for any store.
 //!
-//! Run [`check`] in a test of your own store. It takes a way to let time pass on the store's clock:
-//! a sleep will do, and a clock that is moved by hand is quicker.
+//! Run [`check`] in a test of your own store. Its second argument lets time pass on the store's clock:
+//! a sleep is enough, and a clock that is moved by hand is faster.
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -21,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! The suite makes keys of its own at every run, so it can be run again on a store that persists.
-//! Its claims race each other on one task; race yours on threads and in processes besides.
+//! The suite uses fresh keys at every run, so it can run again on a store that keeps its data.
+//! Its claims race on one task. Race yours on several threads and in several processes as well.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -34,19 +34,19 @@ use futures_util::future::join_all;
 use crate::store::IdempotencyKey;
 use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus};
 
-/// A lease or a retention that no test outlives.
+/// A lease or a retention that outlasts every test.
 const LONG: Duration = Duration::from_secs(600);
-/// A lease or a retention that is to end.
+/// A lease or a retention that ends during the test.
 const SHORT: Duration = Duration::from_millis(150);
-/// Longer than [`SHORT`], however coarse the store's clock.
+/// Longer than [`SHORT`], even on a coarse clock.
 const PAST_SHORT: Duration = Duration::from_millis(400);
-/// How many claims race.
+/// The number of claims in a race.
 const RACERS: usize = 64;
 
 /// Runs every rule of the contract against `store`.
 ///
 /// # Panics
-/// If a rule is broken: the message names every one that is.
+/// If the store breaks a rule. The message names every broken rule.
 pub async fn check<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Duration)) {
     let violations = violations(store, pass).await;
     let list: String = violations.iter().map(|violation| format!("\n- {violation}")).collect();
@@ -116,13 +116,13 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A key that no store has seen and no delivery has, for tests of a store beside this suite.
+/// Makes a key that no store has seen and no delivery has, for your own tests of a store.
 #[must_use]
 pub fn fresh_key() -> IdempotencyKey {
     key_of(&fresh_id())
 }
 
-/// An id that no key was made of.
+/// Makes an id that no key has.
 fn fresh_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +133,7 @@ fn key_of(id: &str) -> IdempotencyKey {
     IdempotencyKey::new("conformance", None, Some(id), b"")
 }
 
-/// What a store did instead of what a rule says.
+/// The behaviour of a store that breaks a rule.
 struct Broken(String);
 
 impl<E: std::error::Error> From<E> for Broken {
@@ -144,7 +144,7 @@ impl<E: std::error::Error> From<E> for Broken {
 
 type Rule = Result<(), Broken>;
 
-/// Holds a rule, or says what was found instead.
+/// Checks a condition, and describes what was found if it does not hold.
 fn hold(holds: bool, found: impl FnOnce() -> String) -> Rule {
     if holds { Ok(()) } else { Err(Broken(found())) }
 }
@@ -171,7 +171,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         Ok(self.store.claim(key, LONG).await?)
     }
 
-    /// Claims a key that has to be free.
+    /// Claims a key that must be free.
     async fn acquire(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Lease, Broken> {
         match self.store.claim(key, lease_duration).await? {
             Claim::Acquired(lease) => Ok(lease),
@@ -179,14 +179,14 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         }
     }
 
-    /// A lease that has lapsed.
+    /// Makes a lease that has lapsed.
     async fn lapsed(&self, key: &IdempotencyKey) -> Result<Lease, Broken> {
         let lease = self.acquire(key, SHORT).await?;
         (self.pass)(PAST_SHORT).await;
         Ok(lease)
     }
 
-    /// A lease that has lapsed and was taken over, with its successor.
+    /// Makes a lapsed lease that was taken over, and its successor.
     async fn taken_over(&self, key: &IdempotencyKey) -> Result<(Lease, Lease), Broken> {
         Ok((self.lapsed(key).await?, self.acquire(key, LONG).await?))
     }
@@ -252,7 +252,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
             format!("{id}:"),
         ];
         let mut keys = ids.map(|id| key_of(&id)).to_vec();
-        // The longest there are: of the longest provider's name, tenant and id, and different at the end.
+        // The longest keys: the longest provider's name, tenant and id, with different ends.
         for end in ["x", "y"] {
             let id = format!("{id}{}{end}", "x".repeat(149 - id.len()));
             keys.push(IdempotencyKey::new(&"n".repeat(32), Some("a tenant"), Some(&id), b""));
@@ -341,7 +341,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
             lapsed.push(self.acquire(key, SHORT).await?);
         }
         (self.pass)(PAST_SHORT).await;
-        // On a key each, so that what one call writes cannot hide what the other does.
+        // Each on a key of its own, so that one call cannot hide the effect of the other.
         expect("a stale complete", self.store.complete(&stale[0], LONG).await?, LeaseStatus::Lost)?;
         expect("a stale renew", self.store.renew(&stale[1], LONG).await?, LeaseStatus::Lost)?;
         for stale in &stale {
@@ -454,7 +454,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, SHORT).await?;
         (self.pass)(PAST_SHORT).await;
-        // Nothing of its being done is left: the new claim is a claim like any other.
+        // The key is no longer done: the new claim is a claim like any other.
         let again = self.acquire(&key, LONG).await?;
         self.expect_in_flight(&key).await?;
         expect("the old lease's complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Lost)?;
@@ -494,7 +494,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         let _ = self.store.forget(key.as_str()).await?;
         expect("complete after forget", self.store.complete(&live, LONG).await?, LeaseStatus::Lost)?;
         let lapsed = self.lapsed(&key).await?;
-        // Whether it says that a lapsed claim was there is its own affair.
+        // For a lapsed claim, `forget` may return either.
         let _ = self.store.forget(key.as_str()).await?;
         expect(
             "a lapsed complete after forget",

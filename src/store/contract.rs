@@ -10,24 +10,25 @@ use crate::store::PolicyError;
 
 /// Where idempotency keys are claimed and remembered.
 ///
-/// Implement it for a database of your own (write the methods as `async fn`), and let
-/// `conformance::check` (feature `conformance`) judge the result. No method has a default, since a
-/// default that is not atomic would be inherited by every store. What has to hold:
+/// Implement it for your own database (write the methods as `async fn`), and test it with
+/// `conformance::check` (feature `conformance`). No method has a default, because a default that is
+/// not atomic would be inherited by every store. The contract:
 ///
-/// - **A claim is one atomic step.** Of any number of claims of a key at once, one is acquired.
-/// - **Every claim has a token of its own**, and `complete`, `release` and `renew` change nothing
-///   unless the key still has that token: they are [`LeaseStatus::Lost`]. A handler that stalled past its
-///   lease can thus not undo what its successor did.
-/// - A lease that has lapsed is taken over by the next claim. Until then it still is the key's, and
-///   `complete` and `renew` still apply.
-/// - `release` frees a claimed key and never a done one. `renew` does not bring a done key back.
-/// - `complete` twice with one lease is applied twice: its answer may have been lost.
-/// - A done key is remembered for its retention, and may be claimed anew after.
-/// - `forget` ends every lease on the key, one that has lapsed included.
-/// - Time is the store's, not the caller's. Zero durations are refused.
-/// - A key is at most [`IdempotencyKey::MAX_LEN`] bytes, and compared byte by byte.
+/// - **A claim is one atomic step.** Among any number of claims of a key at the same time, one is acquired.
+/// - **Every claim has its own token.** `complete`, `release` and `renew` change nothing and return
+///   [`LeaseStatus::Lost`] unless the key still has that token. A handler that stalled past its lease
+///   therefore cannot undo the work of its successor.
+/// - The next claim takes over a lapsed lease. Until then the lease is still the key's, and `complete` and
+///   `renew` still succeed.
+/// - `release` frees a claimed key, and never a done one. `renew` does not revive a done key.
+/// - Repeating `complete` with the same lease succeeds, because the first reply may have been lost.
+/// - A done key is remembered for its retention. After that, it can be claimed again.
+/// - `forget` ends every lease on the key, including a lapsed one.
+/// - The store keeps the time, not the caller. Zero durations are refused.
+/// - A key is at most [`IdempotencyKey::MAX_LEN`] bytes, and is compared byte by byte.
 ///
-/// The traits for `&S`, `Box<S>` and `Arc<S>` come with this one; for `dyn`, see [`DynIdempotencyStore`].
+/// [Writing a store](crate::guide::writing_a_store) goes through these in order, with a small store.
+/// `&S`, `Box<S>` and `Arc<S>` are stores if `S` is; for `dyn`, see [`DynIdempotencyStore`](crate::store::DynIdempotencyStore).
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,100 +37,100 @@ use crate::store::PolicyError;
 /// async fn by_hand<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) -> Result<(), S::Error> {
 ///     match store.claim(key, Duration::from_secs(30)).await? {
 ///         Claim::Acquired(lease) => {
-///             // … handle it, and then:
+///             // … handle the event, and then:
 ///             if store.complete(&lease, Duration::from_secs(7 * 86_400)).await? == LeaseStatus::Lost {
-///                 // It took longer than the lease, and another has begun to handle it.
+///                 // It took longer than the lease, and another handler has begun.
 ///             }
 ///         }
-///         Claim::InFlight { retry_after: _ } => {} // not acknowledged: the provider is to retry
-///         Claim::Done => {}                        // acknowledged
+///         Claim::InFlight { retry_after: _ } => {} // do not acknowledge: the provider retries
+///         Claim::Done => {}                        // acknowledge
 ///     }
 ///     Ok(())
 /// }
 /// ```
 pub trait IdempotencyStore: Send + Sync {
-    /// Why the store could not do it. A receiver answers 503 then, and nothing is acknowledged.
+    /// The store's error. If a call fails, a receiver answers 503 and acknowledges nothing.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Claims the key for `lease`, unless it is done or another's lease on it has not lapsed.
+    /// Claims the key for `lease_duration`, unless the key is done or another lease on it has not lapsed.
     ///
     /// # Errors
-    /// The store's own; no claim was made, or it lapses by itself.
+    /// The store's own. Either no claim was made, or the claim lapses by itself.
     fn claim(
         &self,
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> impl Future<Output = Result<Claim, Self::Error>> + Send;
 
-    /// Marks the lease's key done, to be remembered for `retention`.
+    /// Marks the lease's key done, and remembers it for `retention`.
     ///
     /// # Errors
-    /// The store's own; the key may be done or not, and `complete` may be called again.
+    /// The store's own. The key may be done or not; call `complete` again.
     fn complete(
         &self,
         lease: &Lease,
         retention: Duration,
     ) -> impl Future<Output = Result<LeaseStatus, Self::Error>> + Send;
 
-    /// Gives the lease's key back, so that the next delivery handles it at once.
+    /// Releases the lease's key, so that the next delivery is handled at once.
     ///
     /// # Errors
-    /// The store's own; at the latest, the lease lapses.
+    /// The store's own. The key is free when the lease lapses, if not before.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<LeaseStatus, Self::Error>> + Send;
 
-    /// Makes the lease last for `lease_duration` from now.
+    /// Extends the lease to `lease_duration` from now.
     ///
     /// # Errors
-    /// The store's own; the lease may be renewed or not.
+    /// The store's own. The lease may be renewed or not.
     fn renew(
         &self,
         lease: &Lease,
         lease_duration: Duration,
     ) -> impl Future<Output = Result<LeaseStatus, Self::Error>> + Send;
 
-    /// Forgets the key, whatever its state, and says whether it was claimed or done: for an operator
-    /// who wants an event handled again. It takes text, as logs show it ([`IdempotencyKey::as_str`]).
-    /// A lease on it is lost, also one that has lapsed. What has expired may be said to be there or
-    /// not: some stores drop it at once, and others later.
+    /// Forgets the key in any state, and returns whether it was claimed or done. It is for an operator
+    /// who wants an event handled again, so it takes the text that logs show ([`IdempotencyKey::as_str`]).
+    /// Every lease on the key is lost, including a lapsed one. For an expired key, the result may be either:
+    /// some stores delete it at once, and others later.
     ///
     /// # Errors
     /// The store's own.
     fn forget(&self, key: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 }
 
-/// What came of [`IdempotencyStore::claim`].
+/// The result of [`IdempotencyStore::claim`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Claim {
-    /// The key is yours to handle, until the lease ends.
+    /// You hold the key until the lease ends: handle the event.
     Acquired(Lease),
-    /// Another holds it.
+    /// Another claim holds the key.
     InFlight {
-        /// How long the other's lease lasts yet: more than zero.
+        /// How long that claim's lease still lasts: more than zero.
         retry_after: Duration,
     },
-    /// It was handled.
+    /// The event was handled before.
     Done,
 }
 
-/// What came of a write under a lease.
+/// The result of a write under a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum LeaseStatus {
-    /// It was written.
+    /// The write was applied.
     Applied,
-    /// The lease is not the key's any more, and nothing was written.
+    /// The key no longer has this lease, and nothing was written.
     Lost,
 }
 
 impl LeaseStatus {
-    /// For a store whose write says how many rows it changed.
+    /// `Applied` if the write changed a row, and `Lost` otherwise.
     pub fn applied_if(changed: bool) -> Self {
         if changed { Self::Applied } else { Self::Lost }
     }
 }
 
-/// A claim on a key: the key, and the token that fences every later write.
+/// A claim on a key: the key, and the token that every later write must present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Lease {
@@ -138,8 +139,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease, for a store to hand out. The token has to be random, or otherwise never used for
-    /// this key before: a v4 UUID will do.
+    /// Makes a lease, for a store. The token must be random, or otherwise never have been used for this
+    /// key; a v4 UUID is enough.
     pub fn new(key: IdempotencyKey, token: [u8; 16]) -> Self {
         Self { key, token }
     }
@@ -157,10 +158,10 @@ impl Lease {
     }
 }
 
-/// Checks the duration of a lease, for a store's `claim` and `renew`.
+/// Checks a lease duration, for a store's `claim` and `renew`.
 ///
 /// # Errors
-/// [`PolicyError::ZeroLease`]: such a lease would lapse before the handler begins.
+/// [`PolicyError::ZeroLease`] if the duration is zero.
 pub fn check_lease_duration(lease_duration: Duration) -> Result<(), PolicyError> {
     if lease_duration.is_zero() { Err(PolicyError::ZeroLease) } else { Ok(()) }
 }
@@ -168,12 +169,12 @@ pub fn check_lease_duration(lease_duration: Duration) -> Result<(), PolicyError>
 /// Checks a retention, for a store's `complete`.
 ///
 /// # Errors
-/// [`PolicyError::ZeroRetention`]: such a key would be handled at every delivery.
+/// [`PolicyError::ZeroRetention`] if the retention is zero.
 pub fn check_retention(retention: Duration) -> Result<(), PolicyError> {
     if retention.is_zero() { Err(PolicyError::ZeroRetention) } else { Ok(()) }
 }
 
-/// Passes every call on to what a pointer points to.
+/// Implements the trait for a pointer, which passes every call on.
 macro_rules! store_behind {
     ($($pointer:ty),+) => { $(
         impl<S: IdempotencyStore + ?Sized> IdempotencyStore for $pointer {

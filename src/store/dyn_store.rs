@@ -1,4 +1,4 @@
-//! The object-safe twin of the store trait.
+//! The object-safe form of the store trait.
 
 use std::fmt;
 use std::future::Future;
@@ -11,9 +11,10 @@ use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus};
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DynStoreError>> + Send + 'a>>;
 
-/// The twin of [`IdempotencyStore`] that can be a trait object, so that the store can be chosen
-/// when the program runs. Every store is one, and `Arc<dyn DynIdempotencyStore>` is a store again; each call
-/// costs an allocation.
+/// The object-safe form of [`IdempotencyStore`], for a store that is chosen when the program runs.
+///
+/// Every store implements it, and `Arc<dyn DynIdempotencyStore>` is a store again. Each call costs an
+/// allocation.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -88,8 +89,8 @@ impl IdempotencyStore for dyn DynIdempotencyStore + '_ {
     }
 }
 
-/// The error of a store whose type is erased: it displays as that store's error, which is its
-/// [`get_ref`](DynStoreError::get_ref).
+/// The error of a [`DynIdempotencyStore`]. It displays as the store's own error, which
+/// [`get_ref`](DynStoreError::get_ref) returns.
 pub struct DynStoreError(BoxError);
 
 impl DynStoreError {
@@ -97,7 +98,7 @@ impl DynStoreError {
         Self(error.into())
     }
 
-    /// The store's own error, to be downcast.
+    /// The store's own error, for a downcast.
     #[must_use]
     pub fn get_ref(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
         &*self.0

@@ -1,4 +1,4 @@
-//! The key that an event is handled once by.
+//! The key that identifies an event, so that it is handled once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,34 +7,34 @@ use serde::{Serialize, Serializer};
 
 use crate::mac::{hex_digits, sha256};
 
-/// What a store remembers of an event, so that it is handled once however often it is delivered.
+/// The key that identifies an event. A store remembers it, so that the event is handled once, however often it is
+/// delivered.
 ///
-/// It comes from the signed body alone, never from a header: the provider's name and the body's
-/// `id` (the member that [`Provider::EVENT_ID`](crate::Provider::EVENT_ID) names), or the SHA-256 of the body where
-/// there is no such `id`. It can be had only of a verified
-/// [`Delivery`](crate::Delivery). To a store it is opaque text of at most
-/// [`MAX_LEN`](IdempotencyKey::MAX_LEN) printable ASCII characters, compared byte by byte.
+/// The key is made from the signed body, never from a header: the provider's name, and the body's
+/// `id` (the member that [`Provider::EVENT_ID`](crate::Provider::EVENT_ID) names). A body without an `id` is
+/// identified by its SHA-256. Only a verified [`Delivery`](crate::Delivery) returns a key. To a store, it is opaque
+/// text of at most [`MAX_LEN`](IdempotencyKey::MAX_LEN) printable ASCII characters, compared byte by byte.
 ///
-/// Pass it on to whatever your handler calls that takes an idempotency key of its own.
+/// If your handler calls a service that accepts an idempotency key, pass this one on.
 ///
-/// It tells providers apart, and tenants: where they bring secrets of their own, whoever knows one
-/// can sign any `id`, so say whose each webhook is, with [`with_tenant`](crate::Webhook::with_tenant).
+/// Keys of different providers never collide. Keys of different tenants never collide either, if each webhook has
+/// its tenant's name ([`with_tenant`](crate::Webhook::with_tenant)): whoever knows a secret can sign any `id`.
 ///
 /// | the body | the key |
 /// |---|---|
 /// | has an `id` of 1 to 150 printable ASCII characters | `3qpr:evt_01HXYZ` |
-/// | has another `id` | `3qpr:id-sha256:` and the hex SHA-256 of the `id` |
-/// | has none, or one of white space and control characters alone | `quote3d:sha256:` and the hex SHA-256 of the body |
-/// | any of these, of the tenant `acme` | `3qpr@acme:` and so on |
-/// | any, of a tenant whose name is not 1 to 64 of `A-Z a-z 0-9 - _ .` | `3qpr@~`, the hex SHA-256 of the name, `:` and so on |
+/// | has any other `id` | `3qpr:id-sha256:` and the hex SHA-256 of the `id` |
+/// | has no `id`, or one with only white space and control characters | `quote3d:sha256:` and the hex SHA-256 of the body |
+/// | any of these, with the tenant `acme` | `3qpr@acme:` and so on |
+/// | any, with a tenant whose name is not 1 to 64 characters of `A-Z a-z 0-9 - _ .` | `3qpr@~`, the hex SHA-256 of the name, `:` and so on |
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
-    /// The longest a key can be, in bytes.
+    /// The greatest length of a key, in bytes.
     pub const MAX_LEN: usize = 255;
 
-    /// The longest tenant that stands in a key as it is, in bytes.
+    /// The longest tenant's name that a key contains unhashed, in bytes.
     const MAX_TENANT_LEN: usize = 64;
 
     /// The key as text, as stores keep it and logs show it.
@@ -43,16 +43,16 @@ impl IdempotencyKey {
         &self.0
     }
 
-    /// The text itself, for a store that keeps it in this process.
+    /// The shared text, for a store in this process.
     pub(crate) fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
 
-    /// `provider` is at most [`Provider::MAX_NAME_LEN`](crate::Provider) long, so the key fits.
+    /// Makes a key. The provider's name is at most 32 bytes, so the key fits.
     pub(crate) fn new(provider: &str, tenant: Option<&str>, id: Option<&str>, body: &[u8]) -> Self {
         let mut key = String::with_capacity(Self::MAX_LEN);
         key.push_str(provider);
-        // Neither a provider's name nor this holds a `:` or an `@`, so no `id` can pass for one.
+        // Neither a provider's name nor a tenant's contains `:` or `@`, so an `id` cannot imitate one.
         match tenant {
             None => {}
             Some(tenant) if Self::is_plain(tenant) => key.extend(["@", tenant]),
@@ -60,7 +60,7 @@ impl IdempotencyKey {
         }
         match id {
             None => push_digest(&mut key, ":sha256:", body),
-            // It would make one key of all events.
+            // A blank id would give every event the same key.
             Some(id) if is_blank(id) => push_digest(&mut key, ":sha256:", body),
             Some(id) if Self::stands_as_it_is(id) => key.extend([":", id]),
             Some(id) => push_digest(&mut key, ":id-sha256:", id.as_bytes()),
@@ -73,7 +73,7 @@ impl IdempotencyKey {
             && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     }
 
-    /// Not if it could be mistaken for one of the other two forms.
+    /// Whether a key contains the id unhashed: not if it could be mistaken for one of the other two forms.
     fn stands_as_it_is(id: &str) -> bool {
         is_short_and_plain(id) && !id.starts_with("sha256:") && !id.starts_with("id-sha256:")
     }
@@ -88,12 +88,12 @@ fn push_digest(key: &mut String, name: &str, of: &[u8]) {
     key.extend(hex_digits(&sha256(of)));
 }
 
-/// Whether the sender's text harms neither a key nor a log: at most 150 printable ASCII characters.
+/// Whether a text of the sender's is safe in a key and in a log: at most 150 printable ASCII characters.
 pub(crate) fn is_short_and_plain(text: &str) -> bool {
     text.len() <= MAX_PLAIN_LEN && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// In bytes. A key has room for a provider's name, a tenant and this.
+/// The greatest length of a plain text, in bytes. A key has room for it beside a provider's name and a tenant's.
 const MAX_PLAIN_LEN: usize = 150;
 
 impl fmt::Display for IdempotencyKey {
@@ -108,7 +108,7 @@ impl fmt::Debug for IdempotencyKey {
     }
 }
 
-/// As text, to be queued beside an event.
+/// Writes the text, for a queue.
 impl Serialize for IdempotencyKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)

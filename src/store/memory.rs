@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-// `tests/interleavings.rs` has every interleaving of the locks and of the count tried.
+// `tests/interleavings.rs` tries every interleaving of the locks and of the count.
 #[cfg(countersign_loom)]
 use loom::sync::{
     Mutex, MutexGuard,
@@ -23,20 +23,20 @@ use crate::store::IdempotencyKey;
 use crate::store::PolicyError;
 use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_duration, check_retention};
 
-/// A store in the memory of this process: for tests, and for a service of one process for which it
-/// is no harm to handle an event again after a restart.
+/// A store in the memory of this process: for tests, and for a service of one process that may
+/// handle an event again after a restart.
 ///
-/// It holds at most its capacity in keys, and **refuses** a new one when full
-/// ([`MemoryStoreError::Full`], which a receiver answers with 503): to forget a claim or a done key
-/// early would be to handle an event twice. What has expired makes place at once when place is
-/// needed, a few keys for each claim, and an hour after otherwise. A key takes some 200 bytes (188 to 214 if it is a body's hash, by how
-/// full the tables are, and 56 fewer with an id of 12 characters), so that the default of a million
-/// keys is 250 MB at the most, and suffices for 1.6 events a second at a retention of a week. Threads
-/// seldom wait for each other: the keys are spread over several locks.
+/// The store **refuses** a new key when it is full ([`MemoryStoreError::Full`], which a receiver answers with 503),
+/// because forgetting a key early could handle an event twice. Expired keys are removed when their place is needed, a
+/// few for each claim, and after an hour otherwise.
 ///
-/// **A tenant can fill it**, since whoever has a secret can sign any number of events: a million take seconds, and
-/// then every other tenant's events are refused until those keys expire. Give each tenant a store of its own, whose
-/// capacity is its share. An empty one takes 33 kB.
+/// A key takes about 200 bytes: 188 to 214 if it is a body's hash, depending on how full the tables are, and 56 fewer
+/// with an id of 12 characters. The default capacity of a million keys is 250 MB at most. It is enough for 1.6 events
+/// per second with a retention of a week. The keys are spread over many locks, so threads seldom wait for each other.
+///
+/// **A tenant can fill the store**, because whoever has a secret can sign any number of events. A million events take
+/// seconds; after that, the events of every other tenant are refused until those keys expire. Give each tenant a
+/// store of its own, with its share of the capacity. An empty store takes 33 kB.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -72,38 +72,38 @@ use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_dura
 /// # Ok(()) }
 /// ```
 pub struct MemoryStore {
-    /// A key is in the one that its text says.
+    /// The key's hash selects its shard.
     shards: Box<[Apart<Mutex<Keys>>]>,
-    /// How many keys they hold together.
+    /// The number of keys in all shards.
     len: Apart<AtomicUsize>,
     capacity: usize,
-    /// Half of every token, so that a lease of another store is not one of this.
+    /// Half of every token, so that a lease of another store is not valid here.
     instance: u64,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
-/// On cache lines of its own, so that what one thread writes does not slow who reads what is beside it.
+/// A value on cache lines of its own, so that a write by one thread does not slow the readers of the value beside it.
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// Why a [`MemoryStore`] refused.
+/// Why a [`MemoryStore`] refused a call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MemoryStoreError {
-    /// It is full of keys that have not expired.
+    /// The store is full of keys that have not expired.
     #[error("the store is full with {capacity} keys")]
     #[non_exhaustive]
     Full {
-        /// How many keys it may hold.
+        /// The greatest number of keys in the store.
         capacity: usize,
     },
-    /// A lease or a retention of no time.
+    /// The lease duration or the retention is zero.
     #[error(transparent)]
     Policy(#[from] PolicyError),
 }
 
 impl MemoryStoreError {
-    /// One word for this error that never changes.
+    /// The error's code, which never changes.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -117,27 +117,27 @@ impl MemoryStoreError {
 struct Keys {
     entries: HashMap<Arc<str>, Entry>,
     deadlines: Deadlines,
-    /// The number of the newest claim. No other shard has it.
+    /// The number of the newest claim. No other shard uses this number.
     newest: u64,
 }
 
-/// Every key by its deadline.
+/// The keys, sorted by deadline.
 type Deadlines = BTreeSet<(Nanos, Arc<str>)>;
 
-/// Half of what a `Duration` takes, and enough for five hundred years.
+/// Nanoseconds: half the size of a `Duration`, and enough for five hundred years.
 type Nanos = u64;
 
 struct Entry {
     /// When the lease lapses or the retention ends.
     deadline: Nanos,
-    /// The claim that holds it, or held it when it was done; and [`DONE`](Entry::DONE) with it, which as a
-    /// field of its own would take eight bytes.
+    /// The claim that holds the key, or held it when it was done. [`DONE`](Entry::DONE) is a bit of it: a field of
+    /// its own would take eight bytes.
     claim: u64,
 }
 
 impl Entry {
-    /// No claim is numbered so high: the numbers of a shard rise by 256, which at one in a microsecond takes a
-    /// thousand years.
+    /// No claim has such a high number: the numbers of a shard rise by 256, so one claim per microsecond reaches it
+    /// after a thousand years.
     const DONE: u64 = 1 << 63;
 
     fn is_done(&self) -> bool {
@@ -146,25 +146,25 @@ impl Entry {
 }
 
 impl MemoryStore {
-    /// How many keys it holds unless told otherwise.
+    /// The default capacity, in keys.
     pub const DEFAULT_CAPACITY: usize = 1_000_000;
 
-    /// How long an expired key stays while there is place. A lapsed lease can be completed as
-    /// long as its key is there.
+    /// How long an expired key stays if its place is not needed. A lapsed lease can be completed while
+    /// its key is there.
     const LINGER: Duration = Duration::from_secs(3600);
 
-    /// How many expired keys a claim drops when the store is full: more than it needs, so that the claims after
-    /// it find place at once, and few enough for an async executor's thread.
+    /// How many expired keys a claim removes when the store is full: more than it needs, so that the next claims
+    /// find place at once, and few enough for a thread of an async executor.
     const AT_ONCE: usize = 16;
 
-    /// Many times the cores of most machines: a thread that finds its lock taken waits for longer than
-    /// the work takes. Fewer under loom, which tries every order of locking.
+    /// The number of shards: many times the cores of most machines, because waiting for a lock takes longer than
+    /// the work under it. Loom tries every order of locking, so it gets fewer.
     const SHARDS: u64 = if cfg!(countersign_loom) { 32 } else { 256 };
 
-    /// An empty store of [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY).
+    /// Makes an empty store with the [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY).
     #[must_use]
     pub fn new() -> Self {
-        // Read at the first call, since there are platforms without such a clock.
+        // Read at the first call, because some platforms have no such clock.
         let start = OnceLock::new();
         Self {
             shards: (0..Self::SHARDS)
@@ -177,8 +177,8 @@ impl MemoryStore {
         }
     }
 
-    /// The same store with another clock: the time since any fixed point, never going back. For
-    /// tests, and for platforms without `std::time::Instant`.
+    /// Sets the clock: the time since any fixed point, which never goes back. It is for tests, and for
+    /// platforms without `std::time::Instant`.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
@@ -192,7 +192,7 @@ impl MemoryStore {
     /// ```
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        // From the first time that it is read, since its fixed point may be further off than `Nanos` reach.
+        // Counted from the first reading, because the fixed point may be longer ago than `Nanos` can hold.
         let first = OnceLock::new();
         self.clock = Box::new(move || {
             let now = clock();
@@ -201,41 +201,41 @@ impl MemoryStore {
         self
     }
 
-    /// Sets how many keys it may hold.
+    /// Sets the capacity, in keys: [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY) by default.
     #[must_use]
     pub fn with_capacity(mut self, keys: usize) -> Self {
         self.capacity = keys;
         self
     }
 
-    /// How many keys it holds, expired ones that linger included.
+    /// The number of keys in the store, including expired ones that were not removed yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len.0.load(Ordering::Relaxed)
     }
 
-    /// Whether it holds no key.
+    /// Whether the store holds no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The keys among which this one is, or would be.
+    /// Locks the key's shard.
     fn keys_with(&self, key: &str) -> MutexGuard<'_, Keys> {
         lock(&self.shards[(spread(key) % Self::SHARDS) as usize])
     }
 
-    /// To be read under the lock, so that what one thread wrote is not later than another's now.
+    /// The time. Read it under the lock, so that no thread sees an entry written later than its own now.
     fn now(&self) -> Nanos {
         nanos((self.clock)())
     }
 
-    /// A claim, unless the key is new and the store is full.
+    /// Claims the key, unless the key is new and the store is full.
     fn try_claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Option<Claim> {
         let mut guard = self.keys_with(key.as_str());
         let keys = &mut *guard;
         let now = self.now();
-        // Some for each that comes, so that the expired ones become fewer.
+        // More than one for each claim, so that the expired keys become fewer.
         self.drop_expired(keys, now.saturating_sub(nanos(Self::LINGER)), 4);
         let claim = keys.newest + Self::SHARDS;
         let deadline = now.saturating_add(nanos(lease_duration));
@@ -265,13 +265,13 @@ impl MemoryStore {
         Some(Claim::Acquired(Lease::new(key.clone(), token.to_be_bytes())))
     }
 
-    /// Whether this entry still is the lease's.
+    /// Whether the entry still has the lease's token.
     fn is_held(&self, entry: &Entry, lease: &Lease) -> bool {
         let token = u128::from_be_bytes(*lease.token());
         (token >> 64) as u64 == self.instance && token as u64 == entry.claim & !Entry::DONE
     }
 
-    /// Does `write` to the lease's entry, if it still is the lease's.
+    /// Applies `write` to the lease's entry, if the entry still has the lease's token.
     fn fenced(&self, lease: &Lease, write: impl FnOnce(&mut Entry, Nanos) -> LeaseStatus) -> LeaseStatus {
         let mut guard = self.keys_with(lease.key().as_str());
         let keys = &mut *guard;
@@ -286,7 +286,7 @@ impl MemoryStore {
         }
     }
 
-    /// Drops up to `at_most` keys whose deadline was at `time` or before, and returns how many.
+    /// Removes up to `at_most` keys whose deadline is not after `time`, and returns how many.
     fn drop_expired(&self, keys: &mut Keys, time: Nanos, at_most: usize) -> usize {
         for dropped in 0..at_most {
             match keys.deadlines.first() {
@@ -301,7 +301,7 @@ impl MemoryStore {
         at_most
     }
 
-    /// Drops a few expired keys of the first shard that has one, and returns whether any shard had. The search
+    /// Removes a few expired keys of the first shard that has one, and returns whether any shard had one. The search
     /// starts at the key's own shard, so that claims of different keys start at different shards.
     fn make_place(&self, key: &IdempotencyKey) -> bool {
         let (before, from) = self.shards.split_at((spread(key.as_str()) % Self::SHARDS) as usize);
@@ -319,13 +319,12 @@ impl MemoryStore {
     }
 }
 
-/// A number below 256 by which keys are spread over the shards, and no more than that. In its shard, a key
-/// is hashed with a secret.
+/// The number of the key's shard, below 256. The map in the shard uses another hash, which is keyed with a secret.
 fn spread(key: &str) -> u64 {
     let (words, rest) = key.as_bytes().as_chunks();
     let rest = rest.iter().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
     let sum = words.iter().fold(rest, |sum: u64, word| sum.wrapping_add(u64::from_le_bytes(*word)));
-    // 2⁶⁴ divided by the golden ratio, as in Knuth's multiplicative hashing; every byte reaches the uppermost.
+    // 2⁶⁴ divided by the golden ratio, as in Knuth's multiplicative hashing: every byte changes the uppermost one.
     sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56
 }
 
@@ -340,7 +339,7 @@ fn defer(deadlines: &mut Deadlines, key: &IdempotencyKey, from: Nanos, to: Nanos
 }
 
 fn lock(shard: &Apart<Mutex<Keys>>) -> MutexGuard<'_, Keys> {
-    // No panic can leave the keys half-written, so a poisoned lock is as good as another.
+    // A panic cannot leave the keys half-written, so a poisoned lock can be used.
     shard.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -356,11 +355,11 @@ impl IdempotencyStore for MemoryStore {
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, MemoryStoreError> {
         check_lease_duration(lease_duration)?;
         loop {
-            // First, since a claim of a key that is there needs no place.
+            // First, because a claim of a known key needs no place.
             if let Some(claim) = self.try_claim(key, lease_duration) {
                 return Ok(claim);
             }
-            // Others may take the place that was made. Each round drops a key, so there is an end.
+            // Another claim may take the place. Each round removes a key, so the loop ends.
             if !self.make_place(key) {
                 let claim = self.try_claim(key, lease_duration);
                 return claim.ok_or(MemoryStoreError::Full { capacity: self.capacity });

@@ -1,14 +1,16 @@
-//! Where handled keys are kept: the contract, and the stores of this crate.
+//! Where handled events are remembered: the store contract, and the store in memory.
 //!
 //! | store | keeps keys | for |
 //! |---|---|---|
-//! | [`MemoryStore`] | in the process, until it ends | one process whose restart may handle an event again; tests |
-//! | `SqliteStore`, of the crate `countersign-sqlx` | in a file | one machine, any number of processes |
-//! | `PostgresStore`, of the crate `countersign-sqlx` | in a table | any number of machines |
-//! | `RedisStore`, of the crate `countersign-redis` | in Redis or Valkey | any number of machines |
-//! | yours | wherever you like | implement [`IdempotencyStore`], and run `conformance` (a feature) on it |
+//! | [`MemoryStore`] | in the process, until it ends | one process that may handle an event again after a restart; tests |
+//! | `SqliteStore`, in the crate `countersign-sqlx` | in a file | one machine, any number of processes |
+//! | `PostgresStore`, in the crate `countersign-sqlx` | in a table | any number of machines |
+//! | `RedisStore`, in the crate `countersign-redis` | in Redis or Valkey | any number of machines |
+//! | your own | in your database | everything else: see [writing a store](crate::guide::writing_a_store) |
 //!
-//! A key is claimed under a lease while its event is handled, and marked done after:
+//! [Choosing a store](crate::guide::choosing_a_store) compares their guarantees.
+//!
+//! A key is claimed under a lease while its event is handled, and marked done afterwards:
 //!
 //! ```text
 //!            claim ──▶ Acquired ──▶ complete ──▶ Done, until the retention ends

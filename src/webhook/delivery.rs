@@ -1,4 +1,4 @@
-//! A delivery that is proven, and what it tells.
+//! A verified delivery, and its parts.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -31,11 +31,11 @@ impl Body<'_> {
     }
 }
 
-/// A delivery that was verified: its being there is the proof.
+/// A verified delivery: holding one is the proof that the signature matched.
 ///
-/// It comes from [`Webhook::verify`](crate::Webhook::verify) alone, and everything in it is from the signed body.
-/// [`event`](Delivery::event) reads the data, which `verify` does not, so that a service in a hurry
-/// can keep the [`body`](Delivery::body) first and read it later.
+/// [`Webhook::verify`](crate::Webhook::verify) and [`PartialDelivery::finish`](crate::PartialDelivery::finish) return
+/// one, and everything in it comes from the signed body. `verify` does not read the data;
+/// [`event`](Delivery::event) does. A service can therefore store the [`body`](Delivery::body) first and read it later.
 #[must_use = "a delivery is verified, but not handled"]
 pub struct Delivery<'a, P> {
     body: Body<'a>,
@@ -46,7 +46,7 @@ pub struct Delivery<'a, P> {
 }
 
 impl<'a, P: Provider> Delivery<'a, P> {
-    /// Only [`Webhook::read`](crate::Webhook) calls it, with what has passed every check.
+    /// Makes a delivery. Only `Webhook::read` calls this, after every check.
     pub(super) fn new(
         body: Body<'a>,
         envelope: Envelope<'a>,
@@ -56,11 +56,11 @@ impl<'a, P: Provider> Delivery<'a, P> {
         Self { body, envelope, secret, tenant, provider: PhantomData }
     }
 
-    /// Reads the typed event.
+    /// Returns the typed event.
     ///
     /// # Errors
-    /// [`Error::InvalidEvent`], when the data of a known event lacks a documented field: the
-    /// provider's doing. The delivery is still authentic, and its body still here.
+    /// [`Error::InvalidEvent`] if the data of a known event lacks a documented field. The delivery is
+    /// still authentic, and its body is still here.
     pub fn event(&self) -> Result<P::Event, Error> {
         P::Event::from_data(EventData::new(&self.envelope.event, self.data()))
     }
@@ -71,46 +71,45 @@ impl<'a, P: Provider> Delivery<'a, P> {
         &self.envelope.event
     }
 
-    /// What identifies the event in the body, where the provider documents such a member
-    /// ([`Provider::EVENT_ID`]) and the body has it.
+    /// The event's id, if the provider documents one ([`Provider::EVENT_ID`]) and the body has it.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.envelope.id.as_deref()
     }
 
-    /// The body's `timestamp`, where it has one that is RFC 3339.
+    /// The body's `timestamp`, if it has one in RFC 3339.
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
         self.envelope.time()
     }
 
-    /// The body's `timestamp` as text, RFC 3339 or not.
+    /// The body's `timestamp` as text, in any format.
     #[must_use]
     pub fn timestamp_text(&self) -> Option<&str> {
         self.envelope.timestamp.as_deref()
     }
 
-    /// The body's `data` as JSON text, and `null` where it has none. It is well-formed, and no more than
-    /// that was looked at: [`Json`](crate::Json) says what it may still contain.
+    /// The body's `data` as JSON text, or `null` if it has none. The text is well-formed, and nothing else
+    /// was checked: [`Json`](crate::Json) lists what it may still contain.
     #[must_use]
     pub fn data(&self) -> &str {
         self.envelope.data.as_deref().unwrap_or("null")
     }
 
-    /// What to handle this event once by. It is made at each call, which hashes the body where it
-    /// has no [`id`](Delivery::id): the body's hash is the key then.
+    /// The key that identifies the event. Each call makes it anew. If the body has no [`id`](Delivery::id), the key
+    /// is the body's hash, and the call hashes the body.
     #[must_use]
     pub fn idempotency_key(&self) -> IdempotencyKey {
         IdempotencyKey::new(P::NAME, self.tenant(), self.id(), self.body())
     }
 
-    /// Which of the secrets it was signed with.
+    /// The secret that matched, by position and label. It contains nothing of the secret itself.
     #[must_use]
     pub fn matched_secret(&self) -> &MatchedSecret {
         &self.secret
     }
 
-    /// Whose webhook it came to, if the [`Webhook`](crate::Webhook) says.
+    /// The tenant's name, if the [`Webhook`](crate::Webhook) has one.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
@@ -122,8 +121,8 @@ impl<'a, P: Provider> Delivery<'a, P> {
         self.body.as_slice()
     }
 
-    /// The same delivery, independent of the request's buffer: to be handed to another task. Copies
-    /// the body unless it is shared already.
+    /// Makes the delivery independent of the request's buffer, so that it can move to another task. This
+    /// copies the body, unless it is already shared.
     pub fn into_owned(self) -> Delivery<'static, P> {
         Delivery {
             body: Body::Shared(match self.body {
@@ -137,7 +136,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
         }
     }
 
-    /// What the log says of it.
+    /// The names for the log.
     pub(crate) fn named(&self) -> Named<'_> {
         Named {
             provider: P::NAME,
@@ -162,7 +161,7 @@ impl<P> Clone for Delivery<'_, P> {
     }
 }
 
-/// Without the body, which may hold what does not belong in a log.
+/// Leaves out the body, which may contain data that does not belong in a log.
 impl<P: Provider> fmt::Debug for Delivery<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")

@@ -1,4 +1,4 @@
-//! A request's headers, and the few that a webhook looks at.
+//! A request's headers, and the ones that a webhook reads.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::error::Error;
 use crate::mac::Signature;
 
-/// A request's headers, in whatever type they come.
+/// A request's headers, of any type.
 ///
-/// It is implemented for [`http::HeaderMap`], for actix-web's header map (feature `actix-web`), and for slices,
-/// arrays and vectors of pairs of a name and a value. Implement it for the type of another framework.
+/// [`http::HeaderMap`] implements it, and so do actix-web's header map (feature `actix-web`) and slices, arrays and
+/// vectors of pairs of a name and a value. Implement it for the header type of another framework.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::ThreeQpr};
@@ -24,8 +24,8 @@ use crate::mac::Signature;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Headers {
-    /// Passes the value of every occurrence of this header to `each`, with names compared without regard to ASCII
-    /// case. A repeated header is refused, so leave none out.
+    /// Calls `each` with the value of every occurrence of this header. Compare names without regard to ASCII case.
+    /// Leave no occurrence out, because a webhook refuses a repeated header.
     fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8]));
 }
 
@@ -57,7 +57,7 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
     }
 }
 
-/// The headers that a webhook looks at.
+/// The headers that a webhook reads.
 #[derive(Debug, Clone)]
 pub(crate) struct WantedHeaders {
     pub(crate) signature: HeaderName,
@@ -65,7 +65,7 @@ pub(crate) struct WantedHeaders {
 }
 
 impl WantedHeaders {
-    /// Reads the signature, which must be there once and well formed.
+    /// Reads the signature. The header must occur once, and must be well formed.
     pub(crate) fn signature(&self, headers: &(impl Headers + ?Sized)) -> Result<Signature, Error> {
         match occurrence(headers, &self.signature) {
             Occurrence::Never => Err(Error::MissingSignature),
@@ -74,13 +74,13 @@ impl WantedHeaders {
         }
     }
 
-    /// Picks the header that names the event, if the provider has one.
+    /// Reads the header that names the event, if the provider has one.
     pub(crate) fn event<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> EventHeader<&'h [u8]> {
         EventHeader(self.event.as_ref().map(|name| occurrence(headers, name)))
     }
 
-    /// Reads the length of the body, in bytes, as the sender announced it. Of several lengths it is the greatest;
-    /// a value that is not a number announces nothing.
+    /// Reads the length of the body that the sender announced, in bytes. If there are several, this is the greatest. A
+    /// value that is not a number is ignored.
     pub(crate) fn content_length(&self, headers: &(impl Headers + ?Sized)) -> Option<u64> {
         let mut longest = None;
         headers.each_value(&CONTENT_LENGTH, &mut |value| {
@@ -110,11 +110,11 @@ enum Occurrence<T> {
     Repeated,
 }
 
-/// The header that names the event, which is not signed; or none, if the provider has no such header.
+/// The header that names the event, if the provider has one. It is not signed.
 pub(crate) struct EventHeader<T>(Option<Occurrence<T>>);
 
 impl EventHeader<&[u8]> {
-    /// The same, independent of the request.
+    /// Makes it independent of the request.
     pub(crate) fn to_owned(&self) -> EventHeader<Box<[u8]>> {
         EventHeader(self.0.map(|occurrence| match occurrence {
             Occurrence::Never => Occurrence::Never,
@@ -137,7 +137,7 @@ impl<T: AsRef<[u8]>> EventHeader<T> {
     }
 }
 
-/// Without the value, which a stranger chose.
+/// Leaves out the value, which the sender chose.
 impl<T> fmt::Debug for EventHeader<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventHeader").finish_non_exhaustive()

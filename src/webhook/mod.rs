@@ -1,4 +1,4 @@
-//! Where secrets, headers, a provider and a body meet: from a request to a delivery that is proven.
+//! From a request's headers and body to a verified delivery.
 
 mod delivery;
 mod headers;

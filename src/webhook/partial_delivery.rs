@@ -11,15 +11,13 @@ use crate::webhook::delivery::{Body, Delivery};
 use crate::webhook::headers::EventHeader;
 use crate::webhook::webhook::Webhook;
 
-/// A delivery whose headers have passed and whose body arrives in pieces. Made by
-/// [`Webhook::begin`].
+/// A delivery whose headers have passed, and whose body is still arriving. [`Webhook::begin`] makes one.
 ///
-/// Each piece goes into the MAC as it comes, so that the signature's verdict is due right after the last
-/// one, before the envelope is read, and the body never grows past the webhook's [`body_limit`](Webhook::body_limit). The pieces are
-/// kept, so that the [`Delivery`] has the very bytes that were hashed. Drop it when the sender hangs
-/// up: nothing is left behind.
+/// Each piece is hashed when it arrives, so the verdict is known right after the last one. The body never grows past
+/// the webhook's [`body_limit`](Webhook::body_limit). The pieces are kept, so that the [`Delivery`] has the same bytes
+/// that were hashed. If the sender hangs up, drop it.
 ///
-/// The adapters are made of it. By hand it serves wherever a body is read in a loop:
+/// The adapters use it. Use it yourself if you read a body in a loop:
 ///
 /// ```
 /// use std::io::Read;
@@ -30,7 +28,7 @@ use crate::webhook::webhook::Webhook;
 ///     headers: &http::HeaderMap,
 ///     mut body: impl Read,
 /// ) -> Result<Delivery<'static, ThreeQpr>, Error> {
-///     let mut partial = webhook.begin(headers)?; // nothing of the body was read yet
+///     let mut partial = webhook.begin(headers)?; // before reading the body
 ///     let mut piece = [0; 8 * 1024];
 ///     loop {
 ///         match body.read(&mut piece).map_err(Error::incomplete_body)? {
@@ -51,11 +49,11 @@ pub struct PartialDelivery<P> {
     webhook: Webhook<P>,
     verification: Verification,
     event_header: EventHeader<Box<[u8]>>,
-    /// The body while it is one piece, which is then shared and not copied.
+    /// The body while it is a single piece, which is shared and not copied.
     piece: Bytes,
-    /// The body once it is several. It grows by doubling: an announced length is only a word.
+    /// The body once it has several pieces. It grows by doubling, because an announced length cannot be trusted.
     pieces: BytesMut,
-    /// A piece was refused, and so the whole is.
+    /// Whether a piece was refused. The whole body is refused then.
     too_large: bool,
 }
 
@@ -69,10 +67,10 @@ impl<P: Provider> PartialDelivery<P> {
         Self { webhook, verification, event_header, piece, pieces, too_large: false }
     }
 
-    /// Takes the next piece, of any length.
+    /// Adds the next piece, of any length.
     ///
     /// # Errors
-    /// [`Error::BodyTooLarge`] if the body so far is over the webhook's limit: read no more of it.
+    /// [`Error::BodyTooLarge`] if the body is now longer than the webhook's limit. Stop reading then.
     pub fn update(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.push(piece).inspect_err(|error| self.webhook.refused(error))
     }
@@ -85,7 +83,7 @@ impl<P: Provider> PartialDelivery<P> {
         Ok(())
     }
 
-    /// Takes a piece for an adapter, which logs at its end. The piece is not copied if it is the only one.
+    /// Adds a piece for an adapter, which logs at its end. A single piece is not copied.
     #[cfg(any(feature = "tower", feature = "actix-web"))]
     pub(crate) fn push_shared(&mut self, piece: Bytes) -> Result<(), Error> {
         if self.len() > 0 && !piece.is_empty() {
@@ -99,7 +97,7 @@ impl<P: Provider> PartialDelivery<P> {
         Ok(())
     }
 
-    /// Refuses a piece that would be too long, before it is looked at. The whole body is refused then.
+    /// Refuses a piece that would exceed the limit, before reading it. The whole body is refused then.
     pub(crate) fn make_room(&mut self, length: usize) -> Result<(), Error> {
         let whole = if self.too_large { usize::MAX } else { self.len().saturating_add(length) };
         self.webhook.check_length(whole as u64).inspect_err(|_| self.too_large = true)
@@ -114,16 +112,16 @@ impl<P: Provider> PartialDelivery<P> {
         self.piece.len() + self.pieces.len()
     }
 
-    /// The verdict on the whole body: the same as [`Webhook::verify`]'s.
+    /// Verifies the whole body. The verdict is the same as [`Webhook::verify`]'s.
     ///
     /// # Errors
-    /// Those of [`Webhook::verify`], and [`Error::BodyTooLarge`] if a piece was refused.
+    /// The errors of [`Webhook::verify`], and [`Error::BodyTooLarge`] if a piece was refused.
     pub fn finish(self) -> Result<Delivery<'static, P>, Error> {
         let webhook = self.webhook.clone();
         webhook.logged(self.finish_unlogged())
     }
 
-    /// [`finish`](PartialDelivery::finish) for an adapter, which logs at its end.
+    /// Like [`finish`](PartialDelivery::finish), for an adapter, which logs at its end.
     pub(crate) fn finish_unlogged(self) -> Result<Delivery<'static, P>, Error> {
         if self.too_large {
             return Err(self.webhook.too_large());
@@ -133,7 +131,7 @@ impl<P: Provider> PartialDelivery<P> {
     }
 }
 
-/// Without what has come of the body.
+/// Leaves out the body.
 impl<P: Provider> fmt::Debug for PartialDelivery<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PartialDelivery").field("webhook", &self.webhook).finish_non_exhaustive()

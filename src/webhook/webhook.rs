@@ -1,4 +1,4 @@
-//! From headers and raw bytes to a delivery that is proven.
+//! From headers and raw bytes to a verified delivery.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::webhook::delivery::{Body, Delivery};
 use crate::webhook::headers::{EventHeader, Headers, WantedHeaders};
 use crate::webhook::partial_delivery::PartialDelivery;
 
-/// Over a thousand times a documented payload.
+/// More than a thousand times the size of a documented payload.
 const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 
-/// One provider's webhook at your service: the provider and the secrets, keyed once.
+/// A provider's webhook: the provider, and the secrets to verify its deliveries with.
 ///
-/// Make one at start-up and share it; a clone is cheap and shares the keys.
+/// Make one at start-up and share it. A clone is cheap and shares the keys.
 ///
-/// What you still have to do: give it the **raw** body (not a parsed and re-serialised one), bound
+/// You still have to do three things: pass the **raw** body (not one that was parsed and written again), limit
 /// the body's size before you collect it (the adapters do), and handle each
 /// [`idempotency_key`](Delivery::idempotency_key) once (a [`Receiver`](crate::Receiver) does).
 ///
@@ -52,7 +52,7 @@ pub struct Webhook<P> {
 type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 impl<P: Provider + Default> Webhook<P> {
-    /// A webhook of a provider that needs no settings, with one [`Secret`](crate::Secret) or
+    /// Makes a webhook for a provider without settings, with one [`Secret`](crate::Secret) or
     /// several [`Secrets`].
     #[must_use]
     pub fn new(secrets: impl Into<Secrets>) -> Self {
@@ -61,7 +61,7 @@ impl<P: Provider + Default> Webhook<P> {
 }
 
 impl<P: Provider> Webhook<P> {
-    /// A webhook of a provider with settings, such as
+    /// Makes a webhook for a provider with settings, such as
     /// [`NowToPrint`](crate::provider::NowToPrint) with another header.
     #[must_use]
     pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
@@ -78,37 +78,38 @@ impl<P: Provider> Webhook<P> {
         }
     }
 
-    /// Says whose webhook it is, where tenants of your service bring secrets of their own. The name
-    /// stands in the [`IdempotencyKey`](crate::IdempotencyKey), so that no tenant can sign away
-    /// another's events. It may be any text that never changes: the one name by which your service
-    /// knows the tenant, and not whatever spelling of it stands in the request's path.
+    /// Sets the tenant's name, for a service whose tenants bring their own secrets. The name becomes part of
+    /// the [`IdempotencyKey`](crate::IdempotencyKey), so that no tenant can claim another's events. Use the one
+    /// name by which your service knows the tenant, which never changes, and not the spelling in the request's
+    /// path.
     ///
-    /// Keys are apart, and the room in a store is not: give each tenant a [`MemoryStore`](crate::MemoryStore) of its
-    /// own, or take a durable store.
+    /// Tenants that share a store share its capacity: give each tenant a [`MemoryStore`](crate::MemoryStore) of its
+    /// own, or use a durable store.
     ///
-    /// For a tenant that does not exist, take [`Secrets::reject_all`]. To look the secrets up only for a request with a
-    /// well-formed signature, verify with the adapters' `verify_request_with`; without an adapter, call
-    /// [`start`](Webhook::begin) of a webhook of nobody before the lookup: it checks the head alone.
+    /// If a tenant does not exist, use [`Secrets::reject_all`]. The adapters' `verify_request_with` looks the secrets
+    /// up only for a request with a well-formed signature. Without an adapter, call [`begin`](Webhook::begin) on a
+    /// webhook that rejects all before the lookup: it checks only the head. The guide to
+    /// [tenants](crate::guide::tenants) shows both.
     #[must_use]
     pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into().into());
         self
     }
 
-    /// Refuses deliveries as [`Error::Stale`] whose signed timestamp is not within `max_age` of
-    /// now, on either side, or is absent or unreadable. Exactly `max_age` is not too old.
+    /// Sets a maximum age. A delivery is refused as [`Error::Stale`] if its signed timestamp is further
+    /// than `max_age` in the past or in the future, is absent, or is not RFC 3339. Exactly `max_age` is accepted.
     ///
-    /// It is off unless you ask, since honest deliveries can be old: 3QPR's last retry comes 73
-    /// minutes after the event, a Quote3D resend days later. The defence against replays is to
-    /// handle each key once and to remember it for long enough.
+    /// There is no maximum age by default, because honest deliveries can be old: 3QPR's last retry comes 73
+    /// minutes after the event, and a Quote3D resend days later. The defence against replays is to
+    /// handle each key once, and to remember it for long enough.
     #[must_use]
     pub fn with_max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
     }
 
-    /// Sets the clock that the [maximum age](Webhook::with_max_age) goes by, for a test or for a platform without one.
-    /// It is read only where a maximum age is set.
+    /// Sets the clock for the [maximum age](Webhook::with_max_age), for a test or for a platform without a clock.
+    /// It is read only if a maximum age is set.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -126,16 +127,16 @@ impl<P: Provider> Webhook<P> {
         self
     }
 
-    /// Sets the longest body that adapters take, in bytes: 1 MiB unless told.
+    /// Sets the longest body that adapters accept, in bytes. The default is 1 MiB.
     ///
-    /// [`verify`](Webhook::verify) itself has the body already, and does not look at it.
+    /// [`verify`](Webhook::verify) does not check it, because it gets a body that you have already collected.
     #[must_use]
     pub fn with_body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
         self
     }
 
-    /// The longest body that adapters take, in bytes.
+    /// The longest body that adapters accept, in bytes.
     #[must_use]
     pub fn body_limit(&self) -> usize {
         self.body_limit
@@ -147,7 +148,7 @@ impl<P: Provider> Webhook<P> {
         self.max_age
     }
 
-    /// Whose webhook it is, if that was said.
+    /// The tenant's name, if one is set.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
@@ -159,29 +160,30 @@ impl<P: Provider> Webhook<P> {
         &self.provider
     }
 
-    /// The header that the signature is read from.
+    /// The header with the signature.
     #[must_use]
     pub fn signature_header(&self) -> &HeaderName {
         &self.headers.signature
     }
 
-    /// The header that has to name the signed body's event, if the provider has one.
+    /// The header that must name the signed body's event, if the provider has one.
     #[must_use]
     pub fn event_header(&self) -> Option<&HeaderName> {
         self.headers.event.as_ref()
     }
 
-    /// Verifies a delivery: the signature first, over the raw bytes, and only then the envelope,
-    /// the event header and, where asked for, the age.
+    /// Verifies a delivery: first the signature of the raw bytes, and then the envelope,
+    /// the event header and, if one is set, the maximum age.
     ///
-    /// Nothing is allocated before the signature has matched, so refusing forged traffic costs one
+    /// Nothing is allocated before the signature has matched, so refusing a forged delivery costs one
     /// hash of the body for each secret.
     ///
     /// # Errors
-    /// Before the signature has matched, whoever sent it: [`Error::MissingSignature`],
-    /// [`Error::DuplicateSignature`], [`Error::MalformedSignature`], [`Error::SignatureMismatch`].
-    /// After, the provider: [`Error::MalformedPayload`], [`Error::MissingEventHeader`],
-    /// [`Error::DuplicateEventHeader`], [`Error::EventMismatch`], [`Error::Stale`].
+    /// Before the signature has matched: [`Error::MissingSignature`], [`Error::DuplicateSignature`],
+    /// [`Error::MalformedSignature`] and [`Error::SignatureMismatch`]. Anyone can cause these.
+    ///
+    /// After the signature has matched: [`Error::MalformedPayload`], [`Error::MissingEventHeader`],
+    /// [`Error::DuplicateEventHeader`], [`Error::EventMismatch`] and [`Error::Stale`].
     pub fn verify<'a>(
         &self,
         headers: &(impl Headers + ?Sized),
@@ -190,8 +192,8 @@ impl<P: Provider> Webhook<P> {
         self.logged(self.matched(headers, body).and_then(|secret| self.accept(secret, headers, body)))
     }
 
-    /// Verifies the signature alone, for a provider that signs this way and whose bodies have no
-    /// envelope. Says which secret matched; nothing of the headers is signed.
+    /// Verifies only the signature, for a provider that signs in this way and whose bodies have another
+    /// form. Returns which secret matched. The headers are not signed, so trust nothing in them.
     ///
     /// # Errors
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
@@ -204,18 +206,18 @@ impl<P: Provider> Webhook<P> {
         self.matched(headers, body).inspect_err(|error| self.refused(error))
     }
 
-    /// Begins a delivery whose body arrives in pieces, and refuses it before any of the body is read if its headers
-    /// have no well-formed signature, or announce a body over the [`body_limit`](Webhook::body_limit).
+    /// Begins a delivery whose body arrives in pieces. The delivery is refused before its body is read if the headers
+    /// have no single well-formed signature, or announce a body longer than the [`body_limit`](Webhook::body_limit).
     ///
     /// # Errors
-    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`], and
-    /// [`Error::BodyTooLarge`]: whoever sent it.
+    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
+    /// [`Error::BodyTooLarge`]. Anyone can cause these.
     pub fn begin(&self, headers: &(impl Headers + ?Sized)) -> Result<PartialDelivery<P>, Error> {
         self.begin_unlogged(headers).inspect_err(|error| self.refused(error))
     }
 
-    /// Signs a body with the newest secret, as the provider would: for testing your receiver. The
-    /// value of the signature header is what the signature displays.
+    /// Signs a body with the newest secret, as the provider would, for testing your receiver. The signature
+    /// displays as the value of the header.
     ///
     /// ```
     /// # use countersign::{Secret, Webhook, provider::ThreeQpr};
@@ -229,13 +231,13 @@ impl<P: Provider> Webhook<P> {
         self.verifier.sign(body)
     }
 
-    /// The headers that the provider would send with a body, signed with the newest secret: for testing your
-    /// receiver.
+    /// Returns the headers that the provider would send with a body, signed with the newest secret, for testing your
+    /// receiver. [Testing a receiver](crate::guide::testing_a_receiver) shows it in each framework.
     ///
     /// They are the signature and, if the provider has an [`event_header`](Webhook::event_header), the event that the
-    /// body names. If the body is not an envelope, there is no event to name, and the signature stands alone.
+    /// body names. If the body is not an envelope, it names no event, and only the signature is returned.
     ///
-    /// | your test sends | add them by |
+    /// | your test sends | add them with |
     /// |---|---|
     /// | headers and a body to [`verify`](Webhook::verify) or [`receive`](crate::Receiver::receive) | passing them |
     /// | an `http::Request`: axum, tower, hyper, AWS Lambda | `request.headers_mut().extend(headers)` |
@@ -262,7 +264,7 @@ impl<P: Provider> Webhook<P> {
         named.into_iter().filter_map(|(name, value)| Some((name?.clone(), value?))).collect()
     }
 
-    /// [`begin`](Webhook::begin) for an adapter, which logs at its end.
+    /// Like [`begin`](Webhook::begin), for an adapter, which logs at its end.
     pub(crate) fn begin_unlogged(
         &self,
         headers: &(impl Headers + ?Sized),
@@ -272,8 +274,8 @@ impl<P: Provider> Webhook<P> {
         Ok(PartialDelivery::new(self.clone(), self.verifier.begin(signature), event))
     }
 
-    /// What a request's head must have for its body to be read: one well-formed signature, and no longer body
-    /// announced than the limit.
+    /// Checks a request's head before its body is read: it must have one well-formed signature, and must not announce
+    /// a body longer than the limit.
     pub(crate) fn check_head(&self, headers: &(impl Headers + ?Sized)) -> Result<Signature, Error> {
         let signature = self.signature_of(headers)?;
         self.headers.content_length(headers).map_or(Ok(()), |bytes| self.check_length(bytes))?;
@@ -292,7 +294,7 @@ impl<P: Provider> Webhook<P> {
         Error::BodyTooLarge { limit: self.body_limit }
     }
 
-    /// Which secret signed a whole body. It writes nothing to the log.
+    /// Returns which secret signed a whole body. It writes nothing to the log.
     pub(crate) fn matched(
         &self,
         headers: &(impl Headers + ?Sized),
@@ -311,8 +313,8 @@ impl<P: Provider> Webhook<P> {
         self.read(secret, &self.headers.event(headers), Body::Borrowed(body))
     }
 
-    /// The one place where a delivery comes to be: last, after everything that may refuse it. The matched secret
-    /// is the proof that the body was held against its signature.
+    /// Makes the delivery, after every check. This is the only place that makes one. The matched secret is the proof
+    /// that the signature matched.
     pub(super) fn read<'a>(
         &self,
         secret: MatchedSecret,
@@ -330,7 +332,7 @@ impl<P: Provider> Webhook<P> {
         }
     }
 
-    /// Tells the log what came of a delivery.
+    /// Logs the verdict on a delivery.
     pub(crate) fn logged<'a>(
         &self,
         verdict: Result<Delivery<'a, P>, Error>,
@@ -342,7 +344,7 @@ impl<P: Provider> Webhook<P> {
         verdict
     }
 
-    /// Tells the log of a refusal. A tenant that does not exist is only a name that a stranger chose.
+    /// Logs a refusal. The name of a tenant that does not exist is left out, because the sender chose it.
     pub(crate) fn refused(&self, error: &Error) {
         let tenant = self.tenant().filter(|_| !self.verifier.rejects_all());
         trace::refused(P::NAME, tenant, error);
@@ -375,7 +377,7 @@ const fn is_name(name: &str) -> bool {
     !bytes.is_empty() && bytes.len() <= 32
 }
 
-/// Whether this member can identify an event: every other than these can.
+/// Whether the member can identify an event.
 const fn may_identify(name: Option<&str>) -> bool {
     match name {
         Some(name) => !matches!(name.as_bytes(), b"event" | b"timestamp" | b"data"),

@@ -1,8 +1,8 @@
-//! AWS-LC, whose assembly is faster where a CPU has no SHA extensions, and of which there is a FIPS build.
+//! AWS-LC. Its assembly is faster on a CPU without SHA extensions, and it has a FIPS build.
 
 use aws_lc_rs::{digest, hmac};
 
-/// A keyed HMAC-SHA256, and what it has seen of a body. Wiped when it is dropped.
+/// A keyed HMAC-SHA256 of the body so far. It is wiped when it is dropped.
 #[derive(Clone)]
 pub(crate) struct Mac(hmac::Context);
 
@@ -24,7 +24,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     to_array(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-/// Both are as long as the algorithm that was asked for makes them.
+/// The bytes are a SHA-256 digest or tag, so there are 32.
 fn to_array(bytes: &[u8]) -> [u8; 32] {
     let mut array = [0; 32];
     array.copy_from_slice(bytes);

@@ -1,9 +1,9 @@
-//! RustCrypto's `hmac` and `sha2`: Rust alone, for every target, and the default.
+//! RustCrypto's `hmac` and `sha2`: the default, written in Rust, for every target.
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::{Digest, Sha256};
 
-/// A keyed HMAC-SHA256, and what it has seen of a body. Wiped when it is dropped.
+/// A keyed HMAC-SHA256 of the body so far. It is wiped when it is dropped.
 #[derive(Clone)]
 pub(crate) struct Mac(Hmac<Sha256>);
 

@@ -7,29 +7,29 @@ use std::time::Duration;
 
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore, PolicyError};
-/// The `redis` crate, whose connection the store takes.
+/// The `redis` crate, whose connection the store uses.
 pub use redis;
 use redis::aio::{ConnectionLike, ConnectionManager};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind};
 
 /// A store in Redis 7.0 or newer, or in Valkey, on one server or a cluster, for any number of instances.
 ///
-/// It takes a connection of yours: a [`ConnectionManager`], which reconnects by itself, or any
-/// other that can be cloned cheaply. Every call is one round trip, except a claim of a key that is claimed
-/// already, which takes two. Each command touches one key, as a cluster requires. All times are the
-/// server's, and keys expire there by themselves.
+/// It uses your connection: a [`ConnectionManager`], which reconnects by itself, or any other connection that is
+/// cheap to clone. Every call is one round trip, except a claim of a key that is already claimed, which is
+/// two. Each command touches one key, as a cluster requires. All times are the server's, and keys expire there by
+/// themselves.
 ///
 /// For TLS (`rediss://`), add redis to your dependencies with one of its TLS features.
 ///
-/// The [page of this crate](crate) lists what the server has to provide, the rights of its user, and what is
-/// promised as long as Redis keeps its data. In short: `maxmemory-policy noeviction`, a
+/// The [page of this crate](crate) lists what the server must provide, the rights of its user, and what the store
+/// promises while Redis keeps its data. In short: `maxmemory-policy noeviction`, a
 /// [prefix](RedisStore::with_prefix) for each service and environment, and the commands `GET`, `SET`, `DEL`, `PTTL`,
 /// `EVAL` and `EVALSHA`. Before its first claim, a store tries all of them but `SET` on the key
 /// `countersign:probe`; the claim itself is a `SET`. Until they succeed, every claim fails with the server's
 /// reason, and no handler runs.
 ///
-/// A key becomes done only after its handler has succeeded, so no event is acknowledged that was not
-/// handled. What Redis forgets is handled again.
+/// A key becomes done only after its handler has succeeded, so no event is acknowledged before it is handled. An event
+/// that Redis forgets is handled again.
 ///
 /// A lease that has lapsed can be completed or renewed for an hour, unless its key was claimed again,
 /// released or forgotten. Therefore a lapsed claim stays in memory for an hour more, at about 240 bytes;
@@ -49,7 +49,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind
 /// # Ok(()) }
 /// ```
 ///
-/// On a **cluster**, with the feature `cluster-async` of the crate `redis` among your dependencies:
+/// On a **cluster**, add the crate `redis` with its feature `cluster-async` to your dependencies:
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -69,35 +69,35 @@ pub struct RedisStore<C = ConnectionManager> {
     connection: C,
     prefix: Arc<str>,
     scripts: Arc<Scripts>,
-    /// Whether the server was seen to permit what the store needs.
+    /// Whether the server has permitted the commands that the store needs.
     is_permitted: Arc<AtomicBool>,
 }
 
-/// Why a [`RedisStore`] could not do it.
+/// Why a call of a [`RedisStore`] failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisStoreError {
-    /// Redis or its client failed: no connection, no answer in time, no memory, no right to a command.
+    /// Redis or its client failed: for example no connection, no answer in time, no memory, or no right to a command.
     #[error("the Redis store failed")]
     #[non_exhaustive]
     Redis {
         /// The client's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The operating system has no random bytes to give.
+    /// The operating system returned no random bytes.
     #[error("no random token for a claim")]
     #[non_exhaustive]
     Random {
         /// The operating system's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A lease or a retention of no time.
+    /// The lease duration or the retention is zero.
     #[error(transparent)]
     Policy(#[from] PolicyError),
 }
 
 impl RedisStoreError {
-    /// One word for this error that never changes.
+    /// The error's code, which never changes.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -113,18 +113,18 @@ impl From<redis::RedisError> for RedisStoreError {
     }
 }
 
-/// A key's value is a letter and the token of its newest claim: `P` while it is claimed, `D` when it is
-/// done. A claim's key outlives its lease by [`LINGER`](RedisStore::LINGER), so a claim has lapsed when its
-/// key expires in less. A lease whose token is not there is lost.
+/// A key's value is a letter and the token of its newest claim: `P` while the key is claimed, `D` when it is
+/// done. A claim's key outlives its lease by [`LINGER`](RedisStore::LINGER), so the claim has lapsed if the
+/// key expires in less time than that. A lease is lost if the key has another token.
 struct Scripts {
     claim: Lua,
     write: Lua,
 }
 
-/// Claims a key that may have been claimed before; ARGV: token, expiry, linger. Returns -1 for a done key,
-/// 0 if it was acquired, or else how many milliseconds the other's lease lasts.
+/// Claims a key that may have been claimed before; ARGV: token, expiry, linger. Returns -1 if the key is done,
+/// 0 if it was acquired, and otherwise for how many milliseconds the other lease lasts.
 ///
-/// Without `#!lua`, a full server refuses its `SET` alone and not what it reads.
+/// Without `#!lua`, a full server refuses the `SET`, but not the reads.
 const CLAIM: &str = "local v = redis.call('GET', KEYS[1])
 if v and v ~= 'P' .. ARGV[1] then
   local state = #v == 17 and v:sub(1, 1)
@@ -136,9 +136,9 @@ end
 redis.call('SET', KEYS[1], 'P' .. ARGV[1], 'PX', ARGV[2])
 return 0";
 
-/// Writes to a key if the lease's token still is there; ARGV: the call, token, expiry. Returns whether.
+/// Writes to a key if it still has the lease's token; ARGV: the call, token, expiry. Returns whether it wrote.
 ///
-/// It is allowed on a full server too: it makes no key, and what was handled has to be recorded.
+/// A full server allows it too: it adds no key, and a handled event must be recorded.
 const WRITE: &str = "#!lua flags=allow-oom
 local call, v = ARGV[1], redis.call('GET', KEYS[1])
 local claimed, done = 'P' .. ARGV[2], 'D' .. ARGV[2]
@@ -159,7 +159,7 @@ impl Scripts {
     }
 }
 
-/// A script, with the hash by which a server knows it.
+/// A script and its hash.
 struct Lua {
     code: &'static str,
     hash: String,
@@ -178,8 +178,8 @@ impl Lua {
         redis::cmd("EVALSHA").arg(&self.hash).arg(1).arg(key).arg(args).take()
     }
 
-    /// Runs it, also on a server that has not seen it before. It goes by `EVAL` there: unlike
-    /// `SCRIPT LOAD`, that goes to the key's node of a cluster alone, and takes one right less.
+    /// Runs the script. If the server does not know it, it is sent with `EVAL`: unlike `SCRIPT LOAD`, that goes to
+    /// the key's node of a cluster, and needs no further right.
     async fn run<T: FromRedisValue>(
         &self,
         mut connection: impl ConnectionLike,
@@ -195,7 +195,7 @@ impl Lua {
     }
 }
 
-/// A token for a claim, which no other claim has.
+/// Makes a token that no other claim has.
 fn random_token() -> Result<[u8; 16], RedisStoreError> {
     let mut token = [0; 16];
     getrandom::fill(&mut token).map_err(|error| RedisStoreError::Random { source: error.into() })?;
@@ -203,13 +203,13 @@ fn random_token() -> Result<[u8; 16], RedisStoreError> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
-    /// How long a claim's key outlives its lease. All instances have to agree on it.
+    /// How long a claim's key outlives its lease. All instances must agree on it.
     const LINGER: Duration = Duration::from_secs(3600);
 
     /// The longest time that is stored: a thousand years, in milliseconds.
     const MAX_MILLIS: u64 = 1_000 * 365 * 86_400 * 1_000;
 
-    /// A store on a connection of yours, whose keys begin with `countersign:`.
+    /// Makes a store on your connection, whose keys begin with `countersign:`.
     #[must_use]
     pub fn new(connection: C) -> Self {
         Self {
@@ -220,12 +220,12 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
         }
     }
 
-    /// Sets what the keys begin with. Give each service and environment a prefix of its own: services that
-    /// share one in the same database acknowledge each other's events.
+    /// Sets the prefix of the keys. Give each service and environment its own prefix: services that share one in the
+    /// same database acknowledge each other's events.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into().into();
-        // A user's rights may end at a prefix.
+        // A user's rights may depend on the prefix.
         self.is_permitted = Arc::default();
         self
     }
@@ -235,18 +235,18 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
     }
 
     fn millis(time: Duration) -> u64 {
-        // Rounded up, so that no time becomes none.
+        // Rounded up, so that a short time does not become zero.
         let millis = time.as_nanos().div_ceil(1_000_000);
         u64::try_from(millis).unwrap_or(u64::MAX).min(Self::MAX_MILLIS)
     }
 
-    /// Makes sure, once, that whoever may claim may also complete: otherwise each retry would run the handler
-    /// again. The right to `SET` is left to the claim, since a full server would refuse it here.
+    /// Checks, once, that a user who may claim may also complete: otherwise each retry would run the handler
+    /// again. The claim checks the right to `SET`, because a full server would refuse it here.
     async fn probe(&self) -> Result<(), RedisStoreError> {
         if self.is_permitted.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // No delivery's key: those have a colon.
+        // This is not a delivery's key: those contain a colon.
         let name = self.key("probe");
         let mut connection = self.connection.clone();
         for command in ["GET", "PTTL", "DEL"] {
@@ -260,7 +260,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisStore<C> {
         Ok(())
     }
 
-    /// Writes to the lease's key, if it still has the lease's token.
+    /// Writes to the lease's key, if the key still has the lease's token.
     async fn write(&self, call: &str, lease: &Lease, millis: u64) -> Result<LeaseStatus, RedisStoreError> {
         let name = self.key(lease.key().as_str());
         let millis = millis.to_string();
@@ -281,7 +281,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> IdempotencyStore for RedisStore<C>
         let linger = Self::millis(Self::LINGER);
         let millis = Self::millis(lease_duration) + linger;
         let mut connection = self.connection.clone();
-        // One command: in a pipeline, a cluster that moves the key's slot would do the first alone.
+        // One command: a cluster that moves the key's slot could run only the first one of a pipeline.
         let before: RedisResult<Option<Vec<u8>>> = redis::cmd("SET")
             .arg(&name)
             .arg([&b"P"[..], &token].concat())
@@ -292,7 +292,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> IdempotencyStore for RedisStore<C>
         let acquired = || Claim::Acquired(Lease::new(key.clone(), token));
         match before {
             Ok(None) => return Ok(acquired()),
-            // Claimed by another, or by this very claim, if the client has sent it twice.
+            // Claimed by another claim, or by this one, if the client has sent it twice.
             Ok(Some(_)) => {}
             // A full server refuses the command even if the key is there.
             Err(error) if error.code() == Some("OOM") => {}

@@ -1,51 +1,51 @@
-//! Why a SQL store could not do it.
+//! Why a call of a SQL store failed.
 
 use countersign::PolicyError;
 
 /// Any error, behind `source()`.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a SQL store could not do it.
+/// Why a call of a SQL store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqlStoreError {
-    /// Another transaction is in the way, and it may be tried again. In PostgreSQL it holds the key for
-    /// longer than the lock timeout or, seen from a transaction stricter than `READ COMMITTED`, has
-    /// changed it; in SQLite it has been writing for longer than the busy timeout.
+    /// Another transaction is in the way; the call can be repeated. In PostgreSQL, that transaction holds the key for
+    /// longer than the lock timeout or, if yours is stricter than `READ COMMITTED`, has
+    /// changed it. In SQLite, it has been writing for longer than the busy timeout.
     #[error("another transaction is in the way")]
     #[non_exhaustive]
     Locked {
         /// The driver's error.
         source: BoxError,
     },
-    /// The database or its driver failed: no connection, no table, no right to it, a full disk.
+    /// The database or its driver failed: for example no connection, no table, no right to it, or a full disk.
     #[error("the store's database failed")]
     #[non_exhaustive]
     Database {
         /// The driver's error.
         source: BoxError,
     },
-    /// `SqliteStore::open` was not given the path of a file: a store that ends with the process would handle
-    /// an event again after a restart.
+    /// The path given to `SqliteStore::open` may not be a file. A store that ends with the process would handle an
+    /// event again after a restart.
     #[error(
         "the path of the store is empty, :memory: or a URI, and so may be no file: give a path, or call \
          SqliteStore::in_memory in a test"
     )]
     NotAFile,
-    /// The operating system has no random bytes to give.
+    /// The operating system returned no random bytes.
     #[error("no random token for a claim")]
     #[non_exhaustive]
     Random {
         /// The operating system's error.
         source: BoxError,
     },
-    /// A lease or a retention of no time.
+    /// The lease duration or the retention is zero.
     #[error(transparent)]
     Policy(#[from] PolicyError),
 }
 
 impl SqlStoreError {
-    /// One word for this error that never changes.
+    /// The error's code, which never changes.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -71,7 +71,8 @@ impl From<sqlx::Error> for SqlStoreError {
     }
 }
 
-/// The driver's type is asked first: an SQLSTATE of PostgreSQL may have the digits of a SQLite code.
+/// Whether another transaction is in the way. The driver's type is checked first, because an SQLSTATE of PostgreSQL may
+/// have the digits of a SQLite code.
 fn is_locked(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     #[cfg(feature = "postgres")]

@@ -55,9 +55,9 @@ use crate::table::TableName;
 ///
 /// # Transactions
 ///
-/// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) makes the key done
-/// together with what the handler wrote: both are there or neither, so that the effect happens once
-/// whatever is killed when. [`record_in`](PostgresStore::record_in) is the shorter form for a
+/// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) marks the key done
+/// together with the handler's writes: both are committed or neither, so the effect happens once, even if the
+/// process is killed at any point. [`record_in`](PostgresStore::record_in) is the shorter form for a
 /// handler that only enqueues.
 ///
 /// ```no_run
@@ -108,7 +108,7 @@ struct Statement {
     parameters: usize,
 }
 
-/// The statements on this table.
+/// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
     let sql = |text: &str| table.in_sql(text);
     let statement = |name, parameters, text: &str| {
@@ -208,7 +208,7 @@ impl PostgresStore {
     /// Less than the 5 seconds that 3QPR waits for an answer.
     const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// How many keys [`purge`](PostgresStore::purge) deletes at a time.
+    /// How many keys [`purge`](PostgresStore::purge) deletes in one statement.
     const PURGE_BATCH: i64 = 1_000;
 
     /// The longest time that is stored: a thousand years, in microseconds.
@@ -317,9 +317,9 @@ impl PostgresStore {
     }
 
     /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
-    /// they can be completed), a thousand at a time, and says how many. Call it
-    /// every hour or so, as [`purge_every`](PostgresStore::purge_every) does, from as many instances as you like: each
-    /// deletes what no other has in hand.
+    /// they can be completed), a thousand at a time, and returns how many. Call it
+    /// about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the
+    /// same time: each skips the keys that another is deleting.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`].
@@ -335,7 +335,7 @@ impl PostgresStore {
         }
     }
 
-    /// Calls [`purge`](PostgresStore::purge) every `interval`, without end: spawn it once, where the service starts.
+    /// Calls [`purge`](PostgresStore::purge) every `interval`, without end. Spawn it once, when the service starts.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -371,7 +371,7 @@ impl PostgresStore {
     /// then on.
     ///
     /// # Errors
-    /// As for a claim; the transaction is then of no more use.
+    /// The errors of a claim. Roll back then.
     pub async fn claim_in(
         &self,
         connection: &mut PgConnection,
@@ -381,12 +381,12 @@ impl PostgresStore {
         self.claim_on(Some(connection), key, lease_duration).await
     }
 
-    /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
-    /// written its effect: if it is [`LeaseStatus::Lost`], roll back; if it is applied, commit, and key
-    /// and effect are there together.
+    /// Like [`complete`](IdempotencyStore::complete), in your transaction, in which the handler has
+    /// written its effect. If the result is [`LeaseStatus::Lost`], roll back. If it is
+    /// [`LeaseStatus::Applied`], commit: this commits the key and the effect together.
     ///
     /// # Errors
-    /// As for `complete`; the transaction is then of no more use.
+    /// The errors of `complete`. Roll back then.
     pub async fn complete_in(
         &self,
         connection: &mut PgConnection,
@@ -402,7 +402,7 @@ impl PostgresStore {
     /// then on.
     ///
     /// # Errors
-    /// The store's own; the transaction is then of no more use.
+    /// The store's own. Roll back then.
     pub async fn record_in(
         &self,
         connection: &mut PgConnection,
@@ -418,7 +418,7 @@ impl PostgresStore {
     }
 
     fn micros(time: Duration) -> i64 {
-        // Rounded up, so that no time becomes none.
+        // Rounded up, so that a short time does not become zero.
         let micros = time.as_nanos().div_ceil(1_000);
         i64::try_from(micros).unwrap_or(i64::MAX).min(Self::MAX_MICROS)
     }
@@ -433,7 +433,7 @@ impl PostgresStore {
         self.insert(transaction, key, lease_duration, false).await
     }
 
-    /// Inserts a key, claimed or done, unless a live one is there.
+    /// Inserts a key, claimed or done, unless there is a live one.
     async fn insert(
         &self,
         transaction: Option<&mut PgConnection>,

@@ -18,14 +18,13 @@ use crate::error::SqlStoreError;
 use crate::statements::{Pauses, Recorded, claimed, random_token};
 use crate::table::TableName;
 
-/// A store in a SQLite file, which survives restarts and may be shared by any number of processes
-/// of one machine.
+/// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
-/// It works on the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every claim
-/// and every write is one statement, and durable before it is answered. Spawn
+/// It uses the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every claim
+/// and every write is one statement, which is durable before the call returns. Spawn
 /// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
-/// file grows for ever. Clones share the pool. The file must not be on a network file system, whose locks SQLite
-/// cannot rely on.
+/// file grows without end. Clones share the pool. Do not put the file on a network file system: SQLite
+/// cannot rely on its locks.
 ///
 /// # The pool
 ///
@@ -40,7 +39,7 @@ use crate::table::TableName;
 /// with what the handler wrote: both are there or neither, so that the effect happens once whatever
 /// is killed when. [`record_in`](SqliteStore::record_in) is the shorter form for a handler that only
 /// enqueues. Begin such a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later
-/// fails at once when another has written meanwhile.
+/// fails at once if another has written meanwhile.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -124,13 +123,13 @@ impl SqliteStore {
     /// than the 5 seconds that 3QPR waits for an answer.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// How long a lapsed claim can still be completed, if nobody has taken it over.
+    /// How long a lapsed claim can still be completed, if no other claim has taken over.
     const LINGER: Duration = Duration::from_secs(3600);
 
-    /// How many keys [`purge`](SqliteStore::purge) deletes at a time, between which others write.
+    /// How many keys [`purge`](SqliteStore::purge) deletes in one statement. Others can write in between.
     const PURGE_BATCH: i64 = 500;
 
-    /// Opens the file, which is made where there is none, and makes the table.
+    /// Opens the file and makes the table. If the file does not exist, it is created.
     ///
     /// The file is put into WAL mode with `synchronous = FULL`, so that an acknowledged event
     /// survives a power cut, and read and written over one connection: SQLite has one writer at a
@@ -139,9 +138,9 @@ impl SqliteStore {
     /// read, which does not wait for another process.
     ///
     /// # Errors
-    /// [`SqlStoreError::NotAFile`], when the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
-    /// a database without a file; a file that has such a name is `./:memory:`. [`SqlStoreError::Database`], when the
-    /// file cannot be opened or is no database.
+    /// [`SqlStoreError::NotAFile`] if the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
+    /// a database without a file. (Write `./:memory:` for a file with such a name.) [`SqlStoreError::Database`] if the
+    /// file cannot be opened or is not a database.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlStoreError> {
         let path = path.as_ref();
         let name = path.as_os_str().as_encoded_bytes();
@@ -151,8 +150,8 @@ impl SqliteStore {
         Self::connect(SqliteConnectOptions::new().filename(path).create_if_missing(true)).await
     }
 
-    /// A store in the memory of this process, for tests. It and its clones share one database, which no other store
-    /// shares, and which ends with the last of them.
+    /// Makes a store in the memory of this process, for tests. The store and its clones share one database, which ends
+    /// with the last of them. No other store shares it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -163,7 +162,7 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// [`SqlStoreError::Database`], when SQLite cannot make the database.
+    /// [`SqlStoreError::Database`] if SQLite cannot make the database.
     pub async fn in_memory() -> Result<Self, SqlStoreError> {
         Self::connect(SqliteConnectOptions::new().filename(":memory:")).await
     }
@@ -178,7 +177,7 @@ impl SqliteStore {
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None);
-        // SQLite does not wait where two processes switch a new file to WAL at once: so wait here.
+        // Wait here, because SQLite does not wait if two processes switch a new file to WAL at the same time.
         let mut tries = 0;
         loop {
             let opened = async {
@@ -212,16 +211,16 @@ impl SqliteStore {
         Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(statements(&TableName::default())) }
     }
 
-    /// The same store on another table.
+    /// Sets the table's name.
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
         self
     }
 
-    /// The same store with another clock, for tests: the time since the Unix epoch. All processes
-    /// that share a file have to agree on the time. (A key that was claimed by a clock far ahead is
-    /// in flight until then: [`forget`](IdempotencyStore::forget) it.)
+    /// Sets the clock, for tests: the time since the Unix epoch. All processes that share a file must agree
+    /// on the time. (A key that was claimed with a clock far ahead is in flight until that time:
+    /// [`forget`](IdempotencyStore::forget) it.)
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -234,7 +233,7 @@ impl SqliteStore {
         &self.pool
     }
 
-    /// Makes the table and its index, unless they are there.
+    /// Makes the table and its index, unless they exist.
     ///
     /// # Errors
     /// The store's own.
@@ -244,8 +243,8 @@ impl SqliteStore {
     }
 
     /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
-    /// they can be completed), a few hundred at a time, and says how many. Call
-    /// it every hour or so, as [`purge_every`](SqliteStore::purge_every) does, from as many processes as you like.
+    /// they can be completed), a few hundred at a time, and returns how many. Call
+    /// it about every hour, as [`purge_every`](SqliteStore::purge_every) does. Any number of processes may call it.
     ///
     /// # Errors
     /// The store's own.
@@ -265,7 +264,7 @@ impl SqliteStore {
         }
     }
 
-    /// Calls [`purge`](SqliteStore::purge) every `interval`, without end: spawn it once, where the service starts.
+    /// Calls [`purge`](SqliteStore::purge) every `interval`, without end. Spawn it once, when the service starts.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -297,11 +296,11 @@ impl SqliteStore {
         }
     }
 
-    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. It locks the file until the
+    /// Like [`claim`](IdempotencyStore::claim), in your transaction. It locks the file until the
     /// transaction ends.
     ///
     /// # Errors
-    /// As for a claim; roll back then.
+    /// The errors of a claim. Roll back then.
     pub async fn claim_in(
         &self,
         connection: &mut SqliteConnection,
@@ -311,12 +310,12 @@ impl SqliteStore {
         self.claim_on(connection, key, lease_duration).await
     }
 
-    /// [`complete`](IdempotencyStore::complete) in a transaction of yours, in which the handler has
-    /// written its effect: if it is [`LeaseStatus::Lost`], roll back; if it is applied, commit, and key
-    /// and effect are there together.
+    /// Like [`complete`](IdempotencyStore::complete), in your transaction, in which the handler has
+    /// written its effect. If the result is [`LeaseStatus::Lost`], roll back. If it is
+    /// [`LeaseStatus::Applied`], commit: this commits the key and the effect together.
     ///
     /// # Errors
-    /// As for `complete`; roll back then.
+    /// The errors of `complete`. Roll back then.
     pub async fn complete_in(
         &self,
         connection: &mut SqliteConnection,
@@ -326,11 +325,12 @@ impl SqliteStore {
         self.complete_on(connection, lease, retention).await
     }
 
-    /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
-    /// There is no lease; a second delivery waits for the first one's transaction.
+    /// Records a key as done in your transaction, and returns whether it was new: the inbox form.
+    /// There is no lease. A second delivery waits for the first one's transaction. `record_in` sees a claim that
+    /// [`claim`](IdempotencyStore::claim) made as in flight, so use one of the two forms for a key.
     ///
     /// # Errors
-    /// The store's own; roll back then.
+    /// The store's own. Roll back then.
     pub async fn record_in(
         &self,
         connection: &mut SqliteConnection,
@@ -373,7 +373,7 @@ impl SqliteStore {
         self.insert(connection, key, lease_duration, false).await
     }
 
-    /// Inserts a key, claimed or done, unless a live one is there.
+    /// Inserts a key, claimed or done, unless there is a live one.
     async fn insert(
         &self,
         executor: &mut SqliteConnection,
@@ -393,7 +393,7 @@ impl SqliteStore {
             .fetch_all(executor)
             .await?;
         let &(inserted, done, expires_at) = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        // By the clock after the wait for the lock, in which the other may have begun its lease.
+        // By the clock after the wait for the lock, because the other lease may have begun during the wait.
         let left = expires_at.saturating_sub(millis((self.clock)()));
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
@@ -410,10 +410,10 @@ impl SqliteStore {
         write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(LeaseStatus::applied_if)
     }
 
-    /// The time, and the time after a while, in milliseconds.
+    /// Returns the time, and the time after `after`, in milliseconds.
     fn now_and(&self, after: Duration) -> (i64, i64) {
         let now = (self.clock)();
-        // No time becomes none, and none becomes longer than it was asked to be.
+        // A short time does not become zero, and no time becomes longer than requested.
         (millis(now), millis(now.saturating_add(after)).max(millis(now).saturating_add(1)))
     }
 }
@@ -429,7 +429,7 @@ fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
     sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
 }
 
-/// Runs a statement on one key, and says whether it changed anything.
+/// Runs a statement on one key, and returns whether it changed a row.
 async fn write(executor: impl SqliteExecutor<'_>, query: Query<'_>) -> Result<bool, SqlStoreError> {
     Ok(query.execute(executor).await?.rows_affected() > 0)
 }

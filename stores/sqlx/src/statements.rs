@@ -1,4 +1,4 @@
-//! The statements of a store, and what their rows say.
+//! The statements of a store, and the meaning of their rows.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use countersign::store::{Claim, Lease};
 
 use crate::error::{BoxError, SqlStoreError};
 
-/// A token for a claim, which no other claim has.
+/// Makes a token that no other claim has.
 pub(crate) fn random_token() -> Result<[u8; 16], SqlStoreError> {
     let mut token = [0; 16];
     getrandom::fill(&mut token).map_err(|error| SqlStoreError::random(BoxError::from(error)))?;
     Ok(token)
 }
 
-/// What came of recording a key in a transaction, with a SQL store's `record_in`.
+/// The result of recording a key in a transaction, with a SQL store's `record_in`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Recorded {
-    /// It is new: write the effect into the same transaction, and commit.
+    /// The key is new: write the effect in the same transaction, and commit.
     New,
-    /// It was recorded or completed before: acknowledge.
+    /// The key was recorded or completed before: acknowledge the delivery.
     Done,
-    /// Somebody holds a claim on it, who may yet fail: do not acknowledge.
+    /// Another handler holds a claim on the key, and may still fail: do not acknowledge the delivery.
     InFlight {
-        /// How long that lease lasts yet.
+        /// How long that claim's lease still lasts.
         retry_after: Duration,
     },
 }
@@ -38,7 +38,7 @@ impl Recorded {
     }
 }
 
-/// The claim that the row of a claim's statement tells of, which always returns one.
+/// Makes a claim from the row of the claim statement, which always returns one.
 pub(crate) fn claimed(lease: Lease, inserted: bool, done: bool, left: Duration) -> Claim {
     if inserted {
         Claim::Acquired(lease)
@@ -56,10 +56,10 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// The first is a random part of the interval or of a minute, whichever is shorter.
+    /// The first pause is a random part of the interval or of a minute, whichever is shorter.
     pub(crate) fn new(interval: Duration) -> Self {
         let interval = interval.max(Duration::from_secs(1));
-        // Without a random number, the whole of it.
+        // Without a random number, it is the whole of it.
         let part = random_token().map_or(u8::MAX, |token| token[0]);
         let first = interval.min(Duration::from_secs(60)).mul_f64(f64::from(part) / f64::from(u8::MAX));
         Self { next: first, interval }

@@ -1,12 +1,11 @@
-//! The name of a store's table, which stands in SQL and so is checked.
+//! The name of a store's table. It becomes part of SQL statements, so it is checked.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
-/// The name of the table that a SQL store keeps its keys in: `countersign_keys` unless told
-/// otherwise.
+/// The name of a SQL store's table: `countersign_keys` by default.
 ///
 /// ```
 /// use countersign_sqlx::TableName;
@@ -19,17 +18,16 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 pub struct TableName(String);
 
 impl TableName {
-    /// The longest a name can be, in bytes: what PostgreSQL keeps of an identifier (63), less what
-    /// the name of the index adds.
+    /// The greatest length of a name, in bytes: PostgreSQL keeps 63 bytes of an identifier, and the name
+    /// of the index adds to this one.
     pub const MAX_LEN: usize = 48;
 
-    /// Checks a name: a lower-case ASCII letter or `_`, and then letters, digits and `_`. A word of
-    /// SQL's own, such as `order`, will do, since this crate quotes the name. Upper case, which SQL
-    /// folds where you do not quote it, is refused, and so are `pg_…` and `sqlite_…`, which the
-    /// databases keep for themselves.
+    /// Checks a name: a lower-case ASCII letter or `_`, followed by lower-case letters, digits and `_`. A keyword of
+    /// SQL, such as `order`, is accepted, because this crate quotes the name. Upper case is refused, because PostgreSQL
+    /// folds it in an unquoted name. `pg_…` and `sqlite_…` are refused, because the databases reserve them.
     ///
     /// # Errors
-    /// [`TableNameError`], when it is anything else.
+    /// [`TableNameError`] if it is anything else.
     pub fn new(name: impl Into<String>) -> Result<Self, TableNameError> {
         let name = name.into();
         let begins = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
@@ -45,9 +43,9 @@ impl TableName {
         &self.0
     }
 
-    /// This crate's SQL, which is written for the default name, for this one.
+    /// Replaces the default name in this crate's SQL with this one.
     pub(crate) fn in_sql(&self, sql: &str) -> SqlStr {
-        // Safe: the name is all that is not this crate's own, and it was checked.
+        // Safe: the SQL is this crate's own, except for the name, which was checked.
         AssertSqlSafe(Arc::<str>::from(sql.replace("countersign_keys", &self.0))).into_sql_str()
     }
 }
@@ -58,7 +56,7 @@ impl Default for TableName {
     }
 }
 
-/// A table's name is not one that [`TableName::new`] takes.
+/// The error of a table name that [`TableName::new`] refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableNameError;
