@@ -359,7 +359,9 @@ impl SqliteStore {
         let rows: Vec<(bool, i64)> =
             sqlx::query_as(self.sql.live.clone()).bind(key.as_str()).bind(now).fetch_all(connection).await?;
         let Some(&(done, expires_at)) = rows.first() else { return Ok(None) };
-        let left = Duration::from_millis(u64::try_from(expires_at.saturating_sub(now)).unwrap_or(0));
+        // By the clock after the read, before which the other may have begun its lease.
+        let left = expires_at.saturating_sub(millis((self.clock)())).max(1);
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(1));
         Ok(Some(if done { Claim::Done } else { Claim::InFlight { retry_after: left } }))
     }
 
