@@ -29,7 +29,7 @@ use ::actix_web::body::BoxBody;
 use ::actix_web::dev::Payload;
 use ::actix_web::error::PayloadError;
 use ::actix_web::http::StatusCode;
-use ::actix_web::http::header::HeaderMap;
+use ::actix_web::http::header::{HeaderMap, HeaderValue};
 use ::actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError, Route, web};
 use bytes::Bytes;
 use futures_core::Stream;
@@ -255,7 +255,7 @@ fn webhook_of<P: Provider>(request: &HttpRequest) -> Result<&Webhook<P>, Error> 
 
 impl Headers for HeaderMap {
     fn each_value<'h>(&'h self, name: &http::HeaderName, each: &mut dyn FnMut(&'h [u8])) {
-        self.get_all(name.as_str()).map(|value| value.as_bytes()).for_each(each);
+        self.get_all(name.as_str()).map(HeaderValue::as_bytes).for_each(each);
     }
 }
 

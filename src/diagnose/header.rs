@@ -1,4 +1,4 @@
-//! What the headers claim: which tags, how they were made, and what they cover.
+//! What the headers say: which tags, how they were made, and what they cover.
 
 use super::cause::Cause;
 use super::hash::Algorithm;
@@ -54,8 +54,8 @@ impl<'a> Found<'a> {
     }
 
     /// Every way in which the values can be read.
-    pub(super) fn claims(&self) -> Vec<Claim> {
-        let mut claims = Claims(Vec::new());
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        let mut readings = Readings(Vec::new());
         let repeated = (self.own.len() > 1).then_some(Cause::SignatureRepeated);
         let own = self.own.iter().map(|value| (None, *value, repeated.clone()));
         let other = self.other.iter().map(|(name, value)| {
@@ -69,16 +69,16 @@ impl<'a> Found<'a> {
             if let Some((time, tags)) = stripes(value) {
                 let causes =
                     if name.is_none_or(|name| name == "stripe-signature") { Vec::new() } else { causes };
-                claims.of_message(&causes, Cause::SignatureOfStripe, &[time, b"."].concat(), tags);
+                readings.of_message(&causes, Cause::SignatureOfStripe, &[time, b"."].concat(), tags);
             } else if let Some((before, tags)) = self.standard_webhooks(value) {
                 let is_theirs = |name| matches!(name, "webhook-signature" | "svix-signature");
                 let causes = if name.is_none_or(is_theirs) { Vec::new() } else { causes };
-                claims.of_message(&causes, Cause::SignatureOfStandardWebhooks, &before, tags);
+                readings.of_message(&causes, Cause::SignatureOfStandardWebhooks, &before, tags);
             } else {
-                claims.of_value(&causes, value);
+                readings.of_value(&causes, value);
             }
         }
-        claims.0
+        readings.0
     }
 
     /// Reads values of `v1,` and base64, separated by spaces.
@@ -114,7 +114,7 @@ fn stripes(value: &[u8]) -> Option<(&[u8], Vec<Vec<u8>>)> {
 }
 
 /// A tag, and the accidents that it would have had.
-pub(super) struct Claim {
+pub(super) struct Reading {
     pub(super) algorithm: Algorithm,
     /// The signed bytes before the body.
     pub(super) before: Vec<u8>,
@@ -122,14 +122,14 @@ pub(super) struct Claim {
     pub(super) causes: Vec<Cause>,
 }
 
-struct Claims(Vec<Claim>);
+struct Readings(Vec<Reading>);
 
-impl Claims {
+impl Readings {
     /// Adds the tags of a scheme that signs more than the body.
     fn of_message(&mut self, causes: &[Cause], scheme: Cause, before: &[u8], tags: Vec<Vec<u8>>) {
         for tag in tags.into_iter().filter(|tag| tag.len() == 32) {
             let causes = [causes, std::slice::from_ref(&scheme)].concat();
-            self.0.push(Claim { algorithm: Algorithm::Sha256, before: before.to_vec(), tag, causes });
+            self.0.push(Reading { algorithm: Algorithm::Sha256, before: before.to_vec(), tag, causes });
         }
     }
 
@@ -172,9 +172,9 @@ impl Claims {
         if algorithm == Algorithm::Sha256 {
             let causes = [&*causes, &[Cause::SignatureWithoutSecret]].concat();
             let (before, tag) = (Vec::new(), tag.clone());
-            self.0.push(Claim { algorithm: Algorithm::PlainSha256, before, tag, causes });
+            self.0.push(Reading { algorithm: Algorithm::PlainSha256, before, tag, causes });
         }
-        self.0.push(Claim { algorithm, before: Vec::new(), tag, causes });
+        self.0.push(Reading { algorithm, before: Vec::new(), tag, causes });
     }
 }
 

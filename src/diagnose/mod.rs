@@ -19,8 +19,8 @@ use std::sync::Arc;
 pub use cause::{Cause, JsonLayout};
 pub use diagnosis::{Diagnosis, Hint};
 use hash::{Algorithm, Work};
-use header::{Claim, Found};
-use secret::Key;
+use header::{Found, Reading};
+use secret::TriedKey;
 
 use crate::mac::MatchedSecret;
 use crate::mac::Secrets;
@@ -132,19 +132,19 @@ impl<P: Provider> Diagnoser<P> {
         if let Ok(matched) = self.webhook.matched(headers, body) {
             return self.of_verified(matched, headers, body);
         }
-        let claims = found.claims();
+        let readings = found.readings();
         let hashes = self.webhook.signature_of(headers).map_or(0, |_| self.secrets.iter().count() as u64);
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         let keys = self.keys();
         let mut search =
-            Search { stack, pairs: Pair::all(&keys, &claims), tried: HashMap::new(), work, proof: None };
+            Search { stack, pairs: Pair::all(&keys, &readings), tried: HashMap::new(), work, proof: None };
         let is_looked_into = body.len() <= body::MAX_LEN;
         let is_finished = is_looked_into && search.run(body).is_continue();
         let (work, proof) = (search.work, search.proof);
         if let Some((causes, secret_label)) = proof {
             return Diagnosis { is_verified: false, causes, hints: Vec::new(), secret_label, work };
         }
-        let mut hints = self.hints(&found, &claims, body);
+        let mut hints = self.hints(&found, &readings, body);
         if is_looked_into && !is_finished {
             hints.push(Hint::Unfinished);
         }
@@ -170,16 +170,16 @@ impl<P: Provider> Diagnoser<P> {
         }
     }
 
-    fn keys(&self) -> Vec<Key> {
-        let own = self.secrets.iter().map(|secret| Key::new(secret, None));
+    fn keys(&self) -> Vec<TriedKey> {
+        let own = self.secrets.iter().map(|secret| TriedKey::new(secret, None));
         let others = self
             .others
             .iter()
-            .flat_map(|(name, secrets)| secrets.iter().map(move |secret| Key::new(secret, Some(name))));
-        own.chain(others).flat_map(Key::with_variants).collect()
+            .flat_map(|(name, secrets)| secrets.iter().map(move |secret| TriedKey::new(secret, Some(name))));
+        own.chain(others).flat_map(TriedKey::with_variants).collect()
     }
 
-    fn hints(&self, found: &Found<'_>, claims: &[Claim], body: &[u8]) -> Vec<Hint> {
+    fn hints(&self, found: &Found<'_>, readings: &[Reading], body: &[u8]) -> Vec<Hint> {
         let mut hints = Vec::new();
         let mut add = |hint, is_so| {
             if is_so {
@@ -188,7 +188,7 @@ impl<P: Provider> Diagnoser<P> {
         };
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
         add(Hint::SignatureMissing, found.own.is_empty());
-        add(Hint::SignatureMalformed, !found.own.is_empty() && claims.is_empty());
+        add(Hint::SignatureMalformed, !found.own.is_empty() && readings.is_empty());
         for (name, _) in &found.other {
             add(Hint::OtherSignatureHeader { name: name.clone() }, true);
         }
@@ -218,42 +218,42 @@ impl<P: Provider> fmt::Debug for Diagnoser<P> {
     }
 }
 
-/// A key and a claim to try together, with the accidents of both.
+/// A key and a reading to try together, with the accidents of both.
 struct Pair<'s> {
-    key: &'s Key,
-    claim: &'s Claim,
+    key: &'s TriedKey,
+    reading: &'s Reading,
     causes: Vec<Cause>,
 }
 
 impl<'s> Pair<'s> {
-    fn all(keys: &'s [Key], claims: &'s [Claim]) -> Vec<Self> {
-        let with = |claim: &'s Claim| {
+    fn all(keys: &'s [TriedKey], readings: &'s [Reading]) -> Vec<Self> {
+        let with = |reading: &'s Reading| {
             // A hash without a key is the same with each.
             let keys =
-                if claim.algorithm == Algorithm::PlainSha256 { &keys[..keys.len().min(1)] } else { keys };
+                if reading.algorithm == Algorithm::PlainSha256 { &keys[..keys.len().min(1)] } else { keys };
             keys.iter().map(move |key| Self {
                 key,
-                claim,
-                causes: [&*claim.causes, &*causes_of(key, claim)].concat(),
+                reading,
+                causes: [&*reading.causes, &*causes_of(key, reading)].concat(),
             })
         };
-        claims.iter().flat_map(with).filter(|pair| pair.causes.len() <= MAX_ACCIDENTS).collect()
+        readings.iter().flat_map(with).filter(|pair| pair.causes.len() <= MAX_ACCIDENTS).collect()
     }
 }
 
 /// The accidents of the secret. Standard Webhooks decode it by their own rule, which is not an accident, and a plain
 /// hash has no secret.
-fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
-    let is_theirs = claim.causes.contains(&Cause::SignatureOfStandardWebhooks);
+fn causes_of(key: &TriedKey, reading: &Reading) -> Vec<Cause> {
+    let is_theirs = reading.causes.contains(&Cause::SignatureOfStandardWebhooks);
     let is_accident = |cause: &&Cause| match cause {
-        _ if claim.algorithm == Algorithm::PlainSha256 => false,
+        _ if reading.algorithm == Algorithm::PlainSha256 => false,
         Cause::SecretPrefixDropped | Cause::SecretBase64Decoded => !is_theirs,
         _ => true,
     };
     key.causes.iter().filter(is_accident).cloned().collect()
 }
 
-/// The search for the fewest accidents that explain a claim.
+/// The search for the fewest accidents that explain a reading.
 struct Search<'s> {
     stack: &'s WipedStack,
     pairs: Vec<Pair<'s>>,
@@ -301,12 +301,12 @@ impl Search<'_> {
 
     /// Tries a body with every pair that has this many accidents.
     fn try_body(&mut self, body: &[u8], of_body: &[Cause], accidents: usize) -> ControlFlow<()> {
-        for Pair { key, claim, causes } in self.pairs.iter().filter(|pair| pair.causes.len() == accidents) {
-            if !self.work.spend(claim.before.len() + body.len()) {
+        for Pair { key, reading, causes } in self.pairs.iter().filter(|pair| pair.causes.len() == accidents) {
+            if !self.work.spend(reading.before.len() + body.len()) {
                 return ControlFlow::Break(());
             }
-            if hash::makes(self.stack, claim.algorithm, &key.bytes, [&claim.before, body], &claim.tag) {
-                let is_keyed = claim.algorithm != Algorithm::PlainSha256;
+            if hash::makes(self.stack, reading.algorithm, &key.bytes, [&reading.before, body], &reading.tag) {
+                let is_keyed = reading.algorithm != Algorithm::PlainSha256;
                 self.proof = Some(([causes, of_body].concat(), key.label.clone().filter(|_| is_keyed)));
                 return ControlFlow::Break(());
             }

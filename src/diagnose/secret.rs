@@ -34,13 +34,13 @@ fn hex_decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// A key to try, and the accidents that would have happened to the secret.
-pub(super) struct Key {
+pub(super) struct TriedKey {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) causes: Vec<Cause>,
     pub(super) label: Option<Arc<str>>,
 }
 
-impl Key {
+impl TriedKey {
     pub(super) fn new(secret: &Secret, other: Option<&str>) -> Self {
         Self {
             bytes: Zeroizing::new(secret.as_bytes().to_vec()),

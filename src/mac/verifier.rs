@@ -7,7 +7,7 @@ use crate::mac::Signature;
 use crate::mac::{Mac, WipedStack, on_wiped_stack};
 use crate::mac::{Secret, Secrets};
 
-struct Key {
+struct KeyedSecret {
     mac: Mac,
     label: Option<Arc<str>>,
     /// Whether this is the key of `Secrets::reject_all`. It is computed with like any other, so that a refusal takes
@@ -15,9 +15,9 @@ struct Key {
     refuses: bool,
 }
 
-impl Key {
+impl KeyedSecret {
     /// Compares the tag that the key made of a body. This is the only place that reads a computed tag.
-    fn judge(&self, position: usize, tag: [u8; 32], signature: &Signature) -> Option<MatchedSecret> {
+    fn matched(&self, position: usize, tag: [u8; 32], signature: &Signature) -> Option<MatchedSecret> {
         let matches = signature.matches(&tag);
         #[cfg(countersign_memcheck)]
         let matches = crate::mac::memcheck::made_public(matches);
@@ -44,7 +44,7 @@ impl Key {
 /// ```
 #[derive(Clone)]
 pub struct Verifier {
-    keys: Arc<[Key]>,
+    keys: Arc<[KeyedSecret]>,
 }
 
 impl Verifier {
@@ -56,13 +56,13 @@ impl Verifier {
     }
 
     fn keyed(secrets: &Secrets, stack: &WipedStack) -> Self {
-        let key = |secret: &Secret, refuses| Key {
+        let key = |secret: &Secret, refuses| KeyedSecret {
             mac: secret.to_mac(stack),
             label: secret.label().cloned(),
             refuses,
         };
         // Collected into their final place: a `Vec` that became the `Arc` would leave copies in freed memory.
-        let keys: Arc<[Key]> = secrets.iter().map(|secret| key(secret, false)).collect();
+        let keys: Arc<[KeyedSecret]> = secrets.iter().map(|secret| key(secret, false)).collect();
         if keys.is_empty() {
             return Self { keys: std::iter::once(key(&Secret::reject_all(), true)).collect() };
         }
@@ -76,7 +76,7 @@ impl Verifier {
     /// [`SignatureMismatch`] if no secret made it.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, SignatureMismatch> {
         let mut keys = self.keys.iter().enumerate();
-        keys.find_map(|(position, key)| key.judge(position, key.mac.tag_with(body), signature))
+        keys.find_map(|(position, key)| key.matched(position, key.mac.tag_with(body), signature))
             .ok_or(SignatureMismatch)
     }
 
@@ -122,7 +122,7 @@ impl fmt::Debug for Verifier {
 /// passed to [`update`](Verification::update), and no others.
 #[must_use = "nothing is verified before `finish`"]
 pub struct Verification {
-    keys: Arc<[Key]>,
+    keys: Arc<[KeyedSecret]>,
     /// One for each key. They are boxed because a move would leave a copy behind that is not wiped, and a future
     /// may be moved often. (Their number is known, so collecting them allocates once, in the right size.)
     macs: Box<[Mac]>,
@@ -143,9 +143,9 @@ impl Verification {
     /// [`SignatureMismatch`] if no secret made the signature.
     pub fn finish(self) -> Result<MatchedSecret, SignatureMismatch> {
         // Borrowed: moving out of a box frees its memory without overwriting it.
-        let mut judged = self.keys.iter().zip(&self.macs).enumerate();
-        judged
-            .find_map(|(position, (key, mac))| key.judge(position, mac.clone().finish(), &self.signature))
+        let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
+        keyed
+            .find_map(|(position, (key, mac))| key.matched(position, mac.clone().finish(), &self.signature))
             .ok_or(SignatureMismatch)
     }
 }
