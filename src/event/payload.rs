@@ -100,7 +100,8 @@ impl Default for Extra {
 ///   a whole in `extra`.
 /// - A payload may contain itself, in a `Vec` or a `Box`. The outermost 16 payloads in one another are read as their
 ///   types, so that no body overflows the stack. Deeper, a payload without required fields is kept as a whole in its
-///   `extra`, and one with required fields is an error. An optional field with more than 127 levels of arrays and
+///   `extra`. One with required fields has nowhere to keep what is not read, so a chain of more than 16 of them is
+///   [`InvalidEvent`](crate::Error::InvalidEvent). An optional field with more than 127 levels of arrays and
 ///   objects is kept in `extra` too.
 ///
 /// `required { … }` stands before `optional { … }`, and either may be left out; no field may be

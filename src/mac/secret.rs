@@ -230,7 +230,7 @@ fn is_placeholder(text: &str) -> bool {
         let name = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
         name.is_some_and(|name| name.bytes().all(is_of_a_name))
     });
-    is_bracketed || longest_run(text) >= 16 || PHRASES.iter().any(|phrase| has_phrase(text, phrase))
+    is_bracketed || longest_run(text) >= 16 || has_phrase(text)
 }
 
 /// How often a character comes after itself.
@@ -243,12 +243,49 @@ fn longest_run(text: &str) -> usize {
     longest
 }
 
-/// Whether the words stand in it, in any case and with any separators.
-fn has_phrase(text: &str, phrase: &str) -> bool {
-    let text = text.as_bytes();
-    (0..text.len()).any(|start| {
-        let letters = text[start..].iter().filter(|byte| !b" _-.".contains(byte));
-        letters.take(phrase.len()).map(u8::to_ascii_lowercase).eq(phrase.bytes())
+/// The letters of all [`PHRASES`] in one row, of which each has a bit.
+struct Row {
+    /// The first letter of each phrase.
+    firsts: u128,
+    /// The last letter of each phrase.
+    lasts: u128,
+    /// Where each letter of the alphabet stands.
+    places: [u128; 26],
+}
+
+const ROW: Row = {
+    let mut row = Row { firsts: 0, lasts: 0, places: [0; 26] };
+    // A row that is too long does not compile.
+    let (mut bit, mut number) = (1_u128, 0);
+    while number < PHRASES.len() {
+        let letters = PHRASES[number].as_bytes();
+        let mut at = 0;
+        while at < letters.len() {
+            assert!(bit != 0, "all phrases have 128 letters at most");
+            row.places[(letters[at] - b'a') as usize] |= bit;
+            if at == 0 {
+                row.firsts |= bit;
+            }
+            if at == letters.len() - 1 {
+                row.lasts |= bit;
+            }
+            bit <<= 1;
+            at += 1;
+        }
+        number += 1;
+    }
+    row
+};
+
+/// Whether one of the [`PHRASES`] stands in it, in any case and with any separators. It reads the text once,
+/// however long it is, and keeps of it only which letters of the row the last ones may be.
+fn has_phrase(text: &str) -> bool {
+    let mut reached = 0_u128;
+    text.bytes().filter(|byte| !b" _-.".contains(byte)).any(|byte| {
+        let letter = byte.to_ascii_lowercase().wrapping_sub(b'a');
+        let places = ROW.places.get(usize::from(letter)).copied().unwrap_or(0);
+        reached = (reached << 1 | ROW.firsts) & places;
+        reached & ROW.lasts != 0
     })
 }
 
@@ -362,5 +399,54 @@ impl TryFrom<Vec<Secret>> for Secrets {
             1..=Self::MAX => Ok(Self(secrets)),
             _ => Err(SecretError::TooMany),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As one finds words by hand.
+    fn has_phrase_by_search(text: &str) -> bool {
+        let letters: String = text.to_ascii_lowercase().split([' ', '_', '-', '.']).collect();
+        PHRASES.iter().any(|phrase| letters.contains(phrase))
+    }
+
+    #[test]
+    fn every_phrase_is_found_wherever_it_stands_and_however_it_is_separated() {
+        for phrase in PHRASES {
+            for text in [
+                phrase.to_owned(),
+                phrase.to_uppercase(),
+                format!("whsec_{phrase}0"),
+                format!("{}{phrase}", &phrase[..phrase.len() - 1]),
+                format!("your{phrase}"),
+                phrase.chars().flat_map(|letter| [letter, '-', '_', '.', ' ']).collect(),
+            ] {
+                assert!(has_phrase(&text), "{text}");
+            }
+            for at in 0..phrase.len() {
+                let (before, after) = phrase.split_at(at);
+                for text in
+                    [format!("{before}{}", &after[1..]), format!("{before}0{after}x"), before.to_owned()]
+                {
+                    assert_eq!(has_phrase(&text), has_phrase_by_search(&text), "{text}");
+                }
+            }
+            for other in PHRASES {
+                let text = format!("{}{other}{}", &phrase[..3], &phrase[3..]);
+                assert!(has_phrase(&text), "{text}");
+                let text = format!("{}{}", &phrase[..phrase.len() - 1], &other[1..]);
+                assert_eq!(has_phrase(&text), has_phrase_by_search(&text), "{text}");
+            }
+        }
+    }
+
+    /// It took 100 times as long for 10 times the text, where that is nearly all separators.
+    #[test]
+    fn a_long_text_is_read_once() {
+        let text = "_-".repeat(500_000) + "change" + &".".repeat(500_000) + "me";
+        assert!(has_phrase(&text));
+        assert!(!has_phrase(&text[..text.len() - 1]));
     }
 }

@@ -88,7 +88,7 @@ impl<P: Provider> Webhook<P> {
     ///
     /// For a tenant that does not exist, take [`Secrets::reject_all`]. To look the secrets up only for a request with a
     /// well-formed signature, verify with the adapters' `verify_request_with`; without an adapter, call
-    /// [`start`](Webhook::begin) of a webhook of nobody before the lookup: it checks the head alone.
+    /// [`begin`](Webhook::begin) of a webhook of nobody before the lookup: it checks the head alone.
     #[must_use]
     pub fn with_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into().into());
