@@ -98,8 +98,9 @@ impl Default for Extra {
 /// - A payload without required fields never fails: data that is not an object, or repeats a declared field, is kept
 ///   as a whole in `extra`.
 /// - A payload may contain itself, in a `Vec` or a `Box`. The outermost 16 levels of payloads are read as their
-///   types, so that no body overflows the stack. Below them, a payload without required fields is kept as a whole in
-///   its `extra`, and one with required fields is an error. An optional field with more than 127 levels of arrays and
+///   types, so no body overflows the stack. Below them, a payload without required fields is kept as a whole in its
+///   `extra`. One with required fields has nowhere to keep what is not read, so a chain of more than 16 of them is
+///   [`InvalidEvent`](crate::Error::InvalidEvent). An optional field with more than 127 levels of arrays and
 ///   objects is kept in `extra` too.
 ///
 /// `required { … }` comes before `optional { … }`, and either may be left out. No field may be called `extra`.

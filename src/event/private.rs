@@ -15,28 +15,36 @@ pub(crate) fn is_a_name_in(json: &str) -> bool {
     may_hold_one(json.as_bytes()) && has_one(json)
 }
 
-/// A quick check for most bodies: every spelling contains `$` or `\`.
+/// How many bytes of a body are looked at together.
+const BLOCK: usize = 128;
+
+/// A look for `$` and for escapes, of which few bodies have any.
+#[inline(never)]
 fn may_hold_one(json: &[u8]) -> bool {
-    let is_either = |byte: u8| byte == b'$' || byte == b'\\';
-    // A whole block without a branch, so that the compiler can use vector instructions.
-    let has_either = |block: &[u8]| block.iter().fold(false, |found, byte| found | is_either(*byte));
-    json.chunks(64).enumerate().filter(|(_, block)| has_either(block)).any(|(number, block)| {
-        let mut bytes = block.iter().enumerate();
-        bytes.any(|(at, byte)| is_either(*byte) && begins_a_spelling(&json[number * 64 + at..]))
-    })
+    let mut rest = json;
+    while let Some((block, after)) = rest.split_first_chunk() {
+        if has_dollar_or_backslash(block) && begins_one_in(rest, BLOCK) {
+            return true;
+        }
+        rest = after;
+    }
+    begins_one_in(rest, rest.len())
 }
 
-/// Whether a name begins here literally, or one of its characters is escaped here.
-fn begins_a_spelling(json: &[u8]) -> bool {
-    match json {
-        [b'\\', b'u', b'0', b'0', high, low, ..] => {
-            let digits = [*high, *low];
-            let digits = std::str::from_utf8(&digits).ok();
-            let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-            byte.is_some_and(|byte| NAMES.iter().any(|name| name.as_bytes().contains(&byte)))
-        }
-        _ => NAMES.iter().any(|name| json.starts_with(name.as_bytes())),
-    }
+/// Without a branch for each byte, so that there are vector instructions for it.
+fn has_dollar_or_backslash(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(0, |found, byte| found | u8::from(*byte == b'$') | u8::from(*byte == b'\\')) != 0
+}
+
+/// What the names begin with, `$s`, as it is and in escapes.
+const BEGINNINGS: [&[u8]; 4] = [b"$s", b"$\\u0073", b"\\u0024s", b"\\u0024\\u0073"];
+
+/// Whether a string that begins like a name has its first character in the first so many bytes.
+#[inline(never)]
+fn begins_one_in(json: &[u8], bytes: usize) -> bool {
+    let is_first = |(_, byte): &(usize, &u8)| matches!(byte, b'$' | b'\\');
+    let mut firsts = json[..bytes].iter().enumerate().filter(is_first);
+    firsts.any(|(at, _)| BEGINNINGS.iter().any(|beginning| json[at..].starts_with(beginning)))
 }
 
 fn has_one(json: &str) -> bool {

@@ -227,7 +227,7 @@ fn is_placeholder(text: &str) -> bool {
         let name = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
         name.is_some_and(|name| name.bytes().all(is_of_a_name))
     });
-    is_bracketed || longest_run(text) >= 16 || PHRASES.iter().any(|phrase| has_phrase(text, phrase))
+    is_bracketed || longest_run(text) >= 16 || has_phrase(text)
 }
 
 /// The length of the longest run of one character.
@@ -240,13 +240,14 @@ fn longest_run(text: &str) -> usize {
     longest
 }
 
-/// Whether the text contains the phrase, in any case and with any separators.
-fn has_phrase(text: &str, phrase: &str) -> bool {
-    let text = text.as_bytes();
-    (0..text.len()).any(|start| {
-        let letters = text[start..].iter().filter(|byte| !b" _-.".contains(byte));
-        letters.take(phrase.len()).map(u8::to_ascii_lowercase).eq(phrase.bytes())
-    })
+/// Whether the text contains one of the phrases, in any case and with any separators.
+fn has_phrase(text: &str) -> bool {
+    // In one allocation of the right size, which is wiped.
+    let mut letters = Zeroizing::new(String::with_capacity(text.len()));
+    letters.extend(
+        text.chars().filter(|letter| !" _-.".contains(*letter)).map(|letter| letter.to_ascii_lowercase()),
+    );
+    PHRASES.iter().any(|phrase| letters.contains(phrase))
 }
 
 impl fmt::Debug for Secret {
@@ -360,5 +361,45 @@ impl TryFrom<Vec<Secret>> for Secrets {
             1..=Self::MAX => Ok(Self(secrets)),
             _ => Err(SecretError::TooMany),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As one finds words by hand.
+    #[test]
+    fn every_phrase_is_found_wherever_it_stands_and_however_it_is_separated() {
+        for phrase in PHRASES {
+            for text in [
+                phrase.to_owned(),
+                phrase.to_uppercase(),
+                format!("whsec_{phrase}0"),
+                format!("{}{phrase}", &phrase[..phrase.len() - 1]),
+                format!("your{phrase}"),
+                phrase.chars().flat_map(|letter| [letter, '-', '_', '.', ' ']).collect(),
+            ] {
+                assert!(has_phrase(&text), "{text}");
+            }
+            for at in 0..phrase.len() {
+                let (before, after) = phrase.split_at(at);
+                for text in
+                    [format!("{before}{}", &after[1..]), format!("{before}0{after}"), before.to_owned()]
+                {
+                    // One phrase may still contain another, as a part of itself does.
+                    let other = PHRASES.iter().any(|other| other != &phrase && text.contains(other));
+                    assert!(at == 0 && text.ends_with(phrase) || has_phrase(&text) == other, "{text}");
+                }
+            }
+        }
+    }
+
+    /// It took 100 times as long for 10 times the text, where that is nearly all separators.
+    #[test]
+    fn a_long_text_is_read_once() {
+        let text = "_-".repeat(500_000) + "change" + &".".repeat(500_000) + "me";
+        assert!(has_phrase(&text));
+        assert!(!has_phrase(&text[..text.len() - 1]));
     }
 }

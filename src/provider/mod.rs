@@ -68,8 +68,27 @@ pub trait Provider: Send + Sync + 'static {
     /// `id` is ignored, and the [`IdempotencyKey`](crate::IdempotencyKey) is the body's SHA-256.
     ///
     /// Use `None` if the documentation does not promise that two events never share the value: the second
-    /// event would be answered as a duplicate, and lost. `event`, `timestamp` and `data` cannot identify an event.
-    /// The compiler checks this.
+    /// event would be answered as a duplicate, and lost. `event`, `timestamp` and `data` cannot identify an event. The
+    /// compiler checks this:
+    ///
+    /// ```compile_fail,E0080
+    /// use countersign::{Provider, Secret, UnknownEvent, Webhook};
+    ///
+    /// #[derive(Default)]
+    /// struct Acme;
+    ///
+    /// impl Provider for Acme {
+    ///     type Event = UnknownEvent;
+    ///     const NAME: &'static str = "acme";
+    ///     const EVENT_ID: Option<&'static str> = Some("event"); // with `Some("delivery_id")` it compiles
+    ///
+    ///     fn signature_header(&self) -> http::HeaderName {
+    ///         http::HeaderName::from_static("x-acme-signature")
+    ///     }
+    /// }
+    ///
+    /// let webhook = Webhook::<Acme>::new(Secret::new("your-provider-showed-this-once").unwrap());
+    /// ```
     const EVENT_ID: Option<&'static str> = Some("id");
 
     /// The header with the signature. It is called once, when the webhook is made.

@@ -4,5 +4,6 @@
 mod common;
 
 mod events;
+mod quote3d;
 mod recursion;
 mod strictness;

@@ -120,10 +120,10 @@ struct Lines(&'static str, String);
 impl Headers for Lines {
     fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8])) {
         for line in self.0.lines().chain(self.1.lines()) {
-            if let Some((other, value)) = line.split_once(": ") {
-                if name.as_str().eq_ignore_ascii_case(other) {
-                    each(value.as_bytes());
-                }
+            if let Some((other, value)) = line.split_once(": ")
+                && name.as_str().eq_ignore_ascii_case(other)
+            {
+                each(value.as_bytes());
             }
         }
     }

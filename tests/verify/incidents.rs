@@ -183,7 +183,7 @@ fn jenkins_cve_2022_43411_all_32_bytes_are_compared_and_every_mismatch_is_the_sa
     let source = include_str!("../../src/mac/signature.rs");
     assert_eq!(source.matches("ct_eq(").count(), 1);
     assert!(source.contains("words(&self.0).ct_eq(&words(tag)).into()"));
-    assert_eq!(source.matches("derive(").count(), 1, "`PartialEq` is not derived");
+    assert!(source.contains("#[derive(Clone, Copy)]\npub struct Signature("), "`PartialEq` is not derived");
 }
 
 /// Node's `timingSafeEqual` throws where lengths differ, so that code which calls it at once answers
