@@ -21,8 +21,10 @@ const SECRET: &str = "whsec_dGhlLW5ld2VzdC1zZWNyZXQtb2YtMjAyNg==";
 const HEADER: &str = "X-3QPR-Signature";
 const BODY: &[u8] = br#"{"event":"scan.created","id":"evt_1","data":{"price":12,"note":"a/b"}}"#;
 
-fn secret(text: impl Into<Vec<u8>>) -> Secret {
-    Secret::dangerously_allow_short(text).unwrap()
+/// A secret of any bytes: a sender's may begin with a byte order mark, which no text may.
+fn secret(bytes: impl Into<Vec<u8>>) -> Secret {
+    let bytes = bytes.into();
+    Secret::dangerously_allow_short(bytes.clone()).or_else(|_| Secret::from_bytes(bytes)).unwrap()
 }
 
 fn sign(body: &[u8]) -> String {
@@ -98,11 +100,11 @@ fn nothing_else_in_the_library_knows_of_it() {
             }
         }
     }
-    knowing.retain(|path| !path.starts_with("diagnose"));
+    knowing.retain(|path| !path.starts_with("diagnose") && !path.starts_with("guide"));
     let knowing: Vec<_> = knowing.iter().map(|path| path.to_str().unwrap()).collect();
-    assert_eq!(knowing, ["diagnose.rs", "lib.rs", "secret.rs"]);
+    assert_eq!(knowing, ["lib.rs", "mac/secret.rs"]);
     // In the secrets, one method.
-    let secret = std::fs::read_to_string(format!("{src}/secret.rs")).unwrap();
+    let secret = std::fs::read_to_string(format!("{src}/mac/secret.rs")).unwrap();
     assert_eq!(secret.matches("diagnos").count(), 1);
 }
 
