@@ -15,9 +15,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{
-    Delivery, Error, Event, Provider, Secret, Secrets, Signature, Verifier, Webhook,
-};
+use countersign::{Delivery, Error, Event, Provider, Secret, Secrets, Signature, Verifier, Webhook};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
@@ -242,8 +240,7 @@ pub fn envelope(body: &[u8]) {
             assert_eq!(delivery.body(), body);
             assert!(delivery.idempotency_key().as_str().len() <= 255);
             let _ = (delivery.timestamp(), delivery.event().is_ok(), format!("{delivery:?}"));
-            let stale =
-                webhook.clone().with_max_age(Duration::MAX).with_clock(|| SystemTime::UNIX_EPOCH);
+            let stale = webhook.clone().with_max_age(Duration::MAX).with_clock(|| SystemTime::UNIX_EPOCH);
             let dated = delivery.timestamp().is_some();
             assert_eq!(stale.verify(&headers, body).is_ok(), dated);
             same_answer::<ThreeQpr>(&Ok(delivery.clone()), &Ok(delivery.into_owned()));

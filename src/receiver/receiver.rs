@@ -50,8 +50,8 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
 /// # let headers = webhook.signed_headers(body);
 /// let receiver = Receiver::new(webhook, MemoryStore::new())
-///     .with_lease_duration(Duration::from_secs(30))
-///     .with_retention(Duration::from_secs(7 * 86_400));
+///     .with_lease_duration(Duration::from_secs(30))?
+///     .with_retention(Duration::from_secs(7 * 86_400))?;
 ///
 /// let handler = async |delivery: countersign::Delivery<'_, _>| {
 ///     println!("{:?}", delivery.event()?);
