@@ -15,10 +15,10 @@ use countersign::store::{Claim, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_redis::RedisStore;
 use countersign_redis::redis::{self, Client, Script};
+use countersign_sqlx::sqlx;
 use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use countersign_sqlx::sqlx::{self, postgres::PgPoolOptions};
 use countersign_sqlx::{PostgresStore, SqliteStore};
 use servers::Server;
 
@@ -82,8 +82,8 @@ async fn throughput<S: IdempotencyStore + Clone + 'static>(store: &S, at_once: u
 
 async fn postgres() {
     let Some(server) = Server::postgres() else { return };
-    let store =
-        PostgresStore::new(PgPoolOptions::new().max_connections(32).connect(&server.url()).await.unwrap());
+    let pool = PostgresStore::pool_options().max_connections(32);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
     store.migrate().await.unwrap();
     sqlx::raw_sql("CREATE TABLE bare (LIKE countersign_keys INCLUDING ALL)")
         .execute(store.pool())
@@ -111,8 +111,8 @@ async fn sqlite() {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
-    let store =
-        SqliteStore::new(SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap());
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    let store = SqliteStore::connect_with(pool, options).await.unwrap();
     store.migrate().await.unwrap();
     let bare = include_str!("../stores/sqlx/src/sqlite.sql").replace("countersign_keys", "bare");
     sqlx::raw_sql(sqlx::AssertSqlSafe(bare)).execute(store.pool()).await.unwrap();

@@ -32,7 +32,7 @@ use countersign::{Delivery, IdempotencyStore, MemoryStore, Outcome, Provider, Re
 use countersign_redis::RedisStore;
 use countersign_redis::redis::Client;
 use countersign_redis::redis::aio::ConnectionManagerConfig;
-use countersign_sqlx::sqlx::{self, postgres::PgPoolOptions};
+use countersign_sqlx::sqlx;
 use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore};
 use lexopt::{Arg, ValueExt};
 use tokio::net::TcpListener;
@@ -263,9 +263,7 @@ async fn main() -> Result<()> {
         tokio::spawn(store.clone().purge_every(HOUR, not_purged));
         serve(store, options).await
     } else if address.starts_with("postgres://") || address.starts_with("postgresql://") {
-        let store = PostgresStore::new(
-            PgPoolOptions::new().acquire_timeout(Duration::from_secs(3)).connect(&address).await?,
-        );
+        let store = PostgresStore::connect(&address).await?;
         store.migrate().await?;
         // Instances that start at once make the table in turn.
         let mut transaction = store.pool().begin().await?;

@@ -1,4 +1,4 @@
-//! What can be asked of the program.
+//! The command line.
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
@@ -13,15 +13,15 @@ use crate::verify::VerifyArgs;
 #[command(name = "countersign", version, arg_required_else_help = true)]
 #[command(after_help = "\
 Start with:
-  countersign listen                                  and open the page that it prints
+  countersign listen                                  and open the page that it names
   countersign send localhost:4400/webhooks/quote3d --provider quote3d
 
-Secrets come from the environment, or from --secret-file or --env-file, and never from an argument:
+Secrets come from the environment, from --secret-file or from --env-file, and never from an argument:
   QUOTE3D_WEBHOOK_SECRET, NOWTOPRINT_WEBHOOK_SECRET, THREEQPR_WEBHOOK_SECRET,
-  and each with _PREVIOUS for the one that is being rotated out.
+  and each with _PREVIOUS for the secret that is being rotated out.
 
-Exit codes: 0 as it should be, 1 rejected, 2 wrong usage (what to do is said), 3 nobody answers,
-130 interrupted, 141 nobody reads the output. NO_COLOR is heeded.")]
+Exit codes: 0 as expected, 1 rejected, 2 wrong usage (the message says what to do), 3 no answer,
+130 interrupted, 141 output closed. NO_COLOR turns colours off.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

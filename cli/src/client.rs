@@ -1,8 +1,8 @@
-//! A small HTTP client: one connection for each request, no redirect followed, and a time-out on the whole.
+//! A small HTTP client: one connection per request, no redirects, and a time limit on the whole exchange.
 //!
-//! It is hyper's connection itself, since what the pooling clients add (pools, redirects, decoding) would
-//! hide what a test of a receiver wants to see. TLS is rustls with ring, which needs no C compiler beyond
-//! cc, and the roots of this machine, so that a company's own authority is trusted as anywhere else.
+//! It uses hyper's connection directly: a client with pools, redirects and decoding would hide what a test of a
+//! receiver must show. TLS is rustls with ring, which needs no C compiler beyond cc. It trusts this machine's
+//! certificate authorities, and so a company's own.
 
 use std::fmt;
 use std::io;
@@ -24,22 +24,22 @@ use tokio_rustls::TlsConnector;
 
 use crate::failure::Failure;
 
-/// As much as is kept of an answer's body.
+/// The longest part of an answer's body that is kept, in bytes.
 const LONGEST_ANSWER: usize = 64 << 10;
 
-/// Where requests go: checked once, and nothing in it that is secret.
+/// Where requests go. It is checked once, and contains no secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     uri: Uri,
     host: String,
     port: u16,
     tls: bool,
-    /// Where it must not lead: this program's own listener.
+    /// The address of this program's own listener, to which it must not lead.
     own: Option<SocketAddr>,
 }
 
 impl Target {
-    /// Reads a URL. Without a scheme it is `http` on this machine and elsewhere.
+    /// Reads a URL. A URL without a scheme is `http`, on any host.
     pub(crate) fn parse(url: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
             let url = url.split('?').next().unwrap_or_default();
@@ -54,13 +54,13 @@ impl Target {
         };
         let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
         if authority.as_str().contains('@') {
-            let why = "a URL with a user or a password in it is not taken: every user of this machine can read arguments with `ps`";
+            let why = "a URL must not contain a user or a password: every user of this machine can read arguments with `ps`";
             return Err(Failure::usage(why));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            // One that is no number, or too great, reads as none.
+            // A port that is not a number, or is too great, reads as none.
             None if authority.as_str() != authority.host() => {
                 return Err(wrong("has no port from 1 to 65535"));
             }
@@ -73,12 +73,12 @@ impl Target {
         Ok(Self { uri, host, port, tls, own: None })
     }
 
-    /// Whether it names a path or a query, or only a server.
+    /// Whether it names a path or a query.
     pub(crate) fn has_path(&self) -> bool {
         self.uri.path() != "/" || self.uri.query().is_some()
     }
 
-    /// As it is shown: a query may hold a credential.
+    /// The URL to show: a query may contain a credential.
     pub(crate) fn without_query(&self) -> String {
         let url = self.uri.to_string();
         match url.split_once('?') {
@@ -87,13 +87,13 @@ impl Target {
         }
     }
 
-    /// Whether it is this port of this machine.
+    /// Whether it names this port of this machine.
     pub(crate) fn is_on_this_machine(&self, port: u16) -> bool {
         let is_loopback = self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         self.port == port && (is_loopback || self.host == "localhost")
     }
 
-    /// The same, but never at this listener's own address, whatever name leads there.
+    /// The same target, which refuses to connect to this listener's own address, whatever its name.
     pub(crate) fn other_than(self, own: SocketAddr) -> Self {
         Self { own: Some(own), ..self }
     }
@@ -102,7 +102,7 @@ impl Target {
     pub(crate) fn at(&self, path_and_query: &str) -> Result<Self, Failure> {
         let mut parts = self.uri.clone().into_parts();
         parts.path_and_query = path_and_query.parse().ok();
-        let uri = Uri::from_parts(parts).map_err(|_| Failure::usage("the path cannot stand in a URL"))?;
+        let uri = Uri::from_parts(parts).map_err(|_| Failure::usage("the path is not valid in a URL"))?;
         Ok(Self { uri, ..self.clone() })
     }
 }
@@ -117,9 +117,9 @@ impl fmt::Display for Target {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// Its beginning, if it is long.
+    /// The beginning, if the body is long.
     pub(crate) body: Bytes,
-    /// From before the connection was made to the last byte that was read.
+    /// The time from before connecting to the last byte that was read.
     pub(crate) took: Duration,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct Unreachable {
     pub(crate) took: Duration,
 }
 
-/// Posts a body, and waits at most so long for the answer.
+/// Posts a body, and waits for the answer, at most for `timeout`.
 pub(crate) async fn post(
     target: &Target,
     headers: HeaderMap,
@@ -161,9 +161,11 @@ async fn exchange(target: &Target, headers: HeaderMap, body: Bytes) -> Result<Ex
         && let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr())
         && leads_to(own, local.ip(), peer)
     {
-        return Err("it is this listener itself, which would pass it on to itself without end".to_owned());
+        return Err(
+            "the target is this listener itself, which would forward to itself without end".to_owned()
+        );
     }
-    // Else the body waits for the acknowledgement of the head.
+    // Without this, the body waits for the acknowledgement of the head.
     let _ = stream.set_nodelay(true);
     if !target.tls {
         return speak(stream, target, headers, body).await;
@@ -177,11 +179,11 @@ async fn exchange(target: &Target, headers: HeaderMap, body: Bytes) -> Result<Ex
     speak(stream, target, headers, body).await
 }
 
-/// Whether a connection has a listener of this machine, at this address, at its other end.
+/// Whether the other end of a connection is the listener at this address of this machine.
 fn leads_to(own: SocketAddr, local: IpAddr, peer: SocketAddr) -> bool {
     let (bound, local, ip) = (own.ip().to_canonical(), local.to_canonical(), peer.ip().to_canonical());
     let is_bound = match bound {
-        // At every address of this machine: of IPv4 alone, or of both.
+        // The listener has every address of this machine: those of IPv4, or of both versions.
         IpAddr::V4(bound) if bound.is_unspecified() => ip.is_ipv4() && (ip == local || ip.is_loopback()),
         IpAddr::V6(bound) if bound.is_unspecified() => ip == local || ip.is_loopback(),
         bound => ip == bound,
@@ -189,14 +191,14 @@ fn leads_to(own: SocketAddr, local: IpAddr, peer: SocketAddr) -> bool {
     is_bound && peer.port() == own.port()
 }
 
-/// Made once, and only where it is needed: reading the roots takes a while.
+/// Made once, and only if needed, because reading the roots takes a while.
 static TLS: LazyLock<Result<Arc<rustls::ClientConfig>, String>> = LazyLock::new(|| {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         return Err(
-            "this machine has no certificate authorities (ca-certificates on Debian, or SSL_CERT_FILE)"
+            "this machine has no certificate authorities: install ca-certificates, or set SSL_CERT_FILE"
                 .into(),
         );
     }
@@ -217,7 +219,7 @@ where
         .handshake(TokioIo::new(Unheeded { stream, is_unheeded: false }))
         .await
         .map_err(broken)?;
-    // It ends with the sender, or with its server.
+    // The task ends with the sender, or with the server.
     let connection = tokio::spawn(connection);
     let path = target.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::new(Full::new(body));
@@ -242,9 +244,8 @@ where
     Ok((head.status, head.headers, kept.freeze()))
 }
 
-/// A connection whose server may hang up on the request and still be heard: one that refuses a body for its
-/// length answers before it has read it. What nobody reads any more is written to nowhere, and only reading
-/// tells that the connection is broken.
+/// A connection that still reads the answer after the server has stopped reading the request. A server that refuses a
+/// body for its length answers early. Further writes are discarded, and only a read reports a broken connection.
 struct Unheeded<S> {
     stream: S,
     is_unheeded: bool,

@@ -9,14 +9,13 @@ use crate::terminal::is_hidden;
 /// The longest body that is an argument of curl.
 const LONGEST_ARGUMENT: usize = 64 << 10;
 
-/// The command. Every byte of the body arrives, and of what a shell or curl could take for something else,
-/// nothing is left.
+/// Writes the command. It delivers every byte of the body, and leaves nothing for the shell or curl to interpret.
 pub(crate) fn command<'a>(
     url: &str,
     headers: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     body: &[u8],
 ) -> String {
-    // `-g`, since curl takes brackets and braces of a URL for patterns.
+    // `-g`, because curl reads brackets and braces in a URL as patterns.
     let mut lines = vec![format!("curl -g -sS -X POST {}", quoted(url))];
     let mut typed = false;
     for (name, value) in headers {
@@ -24,12 +23,12 @@ pub(crate) fn command<'a>(
         lines.push(format!("-H {}", argument(&field(name, value))));
     }
     if !typed {
-        // Else curl names a type of its own.
+        // Without this, curl adds a type of its own.
         lines.push("-H 'content-type:'".to_owned());
     }
-    // Linux takes no argument of 128 KiB or more; what a shell prints itself is none.
+    // Linux refuses arguments of 128 KiB or more. The text of the shell's own `printf` is not such an argument.
     let is_long = body.len() > LONGEST_ARGUMENT;
-    // `--data-raw`, since `--data` takes a body that begins with `@` for the name of a file.
+    // `--data-raw`, because `--data` reads a body that begins with `@` as the name of a file.
     let before = match std::str::from_utf8(body) {
         Ok(text) if text.chars().all(|character| character == '\n' || !is_hidden(character)) => {
             if is_long {
@@ -48,7 +47,7 @@ pub(crate) fn command<'a>(
     before + &lines.join(" \\\n  ")
 }
 
-/// A header as curl's `-H` takes it; one without a value is written with a `;`.
+/// A header as curl's `-H` reads it: an empty value is written as `;`.
 pub(crate) fn field(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
     match value.as_bytes() {
         [] => format!("{name};").into_bytes(),
@@ -56,7 +55,7 @@ pub(crate) fn field(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
     }
 }
 
-/// A header as one word of a shell. If it is not text, or a character of it is not shown, the shell decodes it.
+/// A header as one word of a shell. The shell decodes it from base64 if it is not text, or has a hidden character.
 fn argument(field: &[u8]) -> String {
     match std::str::from_utf8(field) {
         Ok(text) if !text.contains(is_hidden) => quoted(text),
@@ -64,7 +63,7 @@ fn argument(field: &[u8]) -> String {
     }
 }
 
-/// One word of a shell: within single quotes nothing but a single quote means anything.
+/// One word of a shell. Within single quotes, only a single quote has a meaning.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

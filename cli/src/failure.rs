@@ -1,4 +1,4 @@
-//! How a command ends: an exit code that scripts can use, and for people what to do.
+//! How a command fails: an exit code for scripts, and a message that tells people what to do.
 
 use std::fmt;
 use std::io;
@@ -6,23 +6,23 @@ use std::process::ExitCode;
 
 use crate::terminal;
 
-/// What was judged is not as it should be: refused, or a forged delivery that was not.
+/// The verdict was not as expected: a delivery was refused, or a forged one was accepted.
 pub(crate) const REJECTED: u8 = 1;
-/// The command was called wrongly, or what it needs (a secret, a file) is not there or not readable.
+/// The usage was wrong, or a secret or a file was missing or unreadable.
 pub(crate) const USAGE: u8 = 2;
-/// Nobody answered: no connection, a broken one, or no answer in time.
+/// No answer came: no connection, a broken one, or no answer in time.
 pub(crate) const UNREACHABLE: u8 = 3;
-/// What a shell reports of a program that Ctrl-C has ended.
+/// The exit code that a shell reports for a program ended by Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
-/// What a shell reports of a program that wrote into a closed pipe.
+/// The exit code that a shell reports for a program that wrote to a closed pipe.
 const BROKEN_PIPE: u8 = 141;
 
 /// Why a command could not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// With what is wrong, and what to do about it.
+    /// Says what is wrong, and what to do about it.
     Usage(String),
-    /// Whoever read the output has enough of it.
+    /// The reader closed the output.
     BrokenPipe,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error of writing the output, which is the only way commands meet one without a word of their own.
+/// An I/O error without a message of its own comes from writing the output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {

@@ -1,4 +1,4 @@
-//! Deliveries that a receiver has to refuse, each forged in one way that happens.
+//! Deliveries that a receiver must refuse, each forged in one known way.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,19 +32,19 @@ pub(crate) enum Forgery {
     Base64,
     /// The right signature without `sha256=`
     NoPrefix,
-    /// The right signature, called `sha1=`
+    /// The right signature with the prefix `sha1=`
     WrongPrefix,
     /// The right signature without its last digit
     Truncated,
-    /// Rightly signed, but not JSON
+    /// Correctly signed, but not JSON
     NotJson,
-    /// Rightly signed, but its data lacks a documented field (quote.completed, quote.received)
+    /// Correctly signed, but its data lacks a documented field (quote.completed, quote.received)
     InvalidEvent,
-    /// Rightly signed, the event header names another event (Quote3D)
+    /// Correctly signed, but the event header names another event (Quote3D)
     LyingEvent,
-    /// Rightly signed, without the event header (Quote3D)
+    /// Correctly signed, without the event header (Quote3D)
     MissingEvent,
-    /// Rightly signed, the event header twice (Quote3D)
+    /// Correctly signed, with the event header twice (Quote3D)
     DuplicateEvent,
     /// Each of them in turn
     All,
@@ -55,7 +55,7 @@ impl Forgery {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// What a receiver that is made with this crate answers, status and code.
+    /// The status and code that a receiver built with this crate answers.
     pub(crate) fn expected(self) -> (u16, &'static str) {
         match self {
             Self::WrongSecret | Self::FlippedByte | Self::Reserialized | Self::NewlineBody => {
@@ -75,7 +75,7 @@ impl Forgery {
         }
     }
 
-    /// All those that this delivery can be forged in.
+    /// The forgeries of this kind that the delivery allows.
     pub(crate) fn each(self, provider: ProviderName, event: &str) -> Result<Vec<Self>, Failure> {
         if self == Self::All {
             let each = Self::value_variants().iter().copied();
@@ -86,12 +86,12 @@ impl Forgery {
         }
         let why = match self {
             Self::InvalidEvent => {
-                "it takes an event with a documented payload: quote3d's quote.completed or nowtoprint's quote.received"
+                "it needs an event with a documented payload: quote3d's quote.completed or nowtoprint's quote.received"
                     .to_owned()
             }
             _ => format!("{provider} has no event header"),
         };
-        Err(Failure::usage(format!("--forge {} cannot be done here: {why}", self.name())))
+        Err(Failure::usage(format!("--forge {} is not possible here: {why}", self.name())))
     }
 
     fn fits(self, provider: ProviderName, event: &str) -> bool {
@@ -119,7 +119,7 @@ impl Forgery {
                 request.set(header, &[signature(&other, &body)]);
             }
             Self::FlippedByte => {
-                // A digit, if there is one, so that it stays JSON: another price, say.
+                // A changed digit, such as another price, keeps the body JSON.
                 let digit = body.iter().rposition(u8::is_ascii_digit);
                 let mut flipped = body;
                 if let Some(byte) = flipped.get_mut(digit.unwrap_or(0)) {
@@ -159,14 +159,14 @@ impl Forgery {
                 let twice: Vec<_> = event.into_iter().flat_map(|event| [event.clone(), event]).collect();
                 set_event(&mut request, event_header, &twice);
             }
-            Self::All => return Err(Failure::usage("--forge all is many deliveries")),
+            Self::All => return Err(Failure::usage("--forge all stands for many deliveries")),
         }
         Ok(request)
     }
 }
 
 impl Request {
-    /// Gives a header these values, in place of those that it has.
+    /// Replaces all values of a header with these.
     fn set(&mut self, name: &HeaderName, values: &[HeaderValue]) {
         self.headers.retain(|(present, _)| present != name);
         self.headers.extend(values.iter().map(|value| (name.clone(), value.clone())));
@@ -201,17 +201,17 @@ fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(pair).collect()
 }
 
-/// The same JSON, laid out in another way.
+/// Lays the same JSON out in another way.
 fn reserialized(body: &[u8]) -> Result<Vec<u8>, Failure> {
     let text = layout::json(body).ok_or_else(|| {
-        Failure::usage("the body is not JSON, so it cannot be written again\n  Take another --forge, such as flipped-byte.")
+        Failure::usage("the body is not JSON, so it cannot be written again\n  Give another --forge, such as flipped-byte.")
     })?;
     let (compact, pretty) = (layout::compact(text), layout::pretty(text));
     let is_new = |other: &str| other.as_bytes() != body;
     let other = match () {
         () if is_new(&compact) => compact,
         () if is_new(&pretty) => pretty,
-        // Such as `{}`, which has one layout.
+        // A body such as `{}` has one layout.
         () => format!(" {text}"),
     };
     Ok(other.into_bytes())

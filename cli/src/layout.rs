@@ -1,8 +1,8 @@
-//! JSON laid out anew, as text: numbers keep their digits, objects their order and their repeated fields.
+//! Lays JSON text out again. Numbers keep their digits, and objects keep their order and repeated fields.
 
 use serde::de::IgnoredAny;
 
-/// Deeper than that, a line is not indented any further: nesting must not cost more than the text is long.
+/// The deepest level that is indented. Beyond it, nesting would cost more than the text is long.
 const DEEPEST: usize = 32;
 
 /// The text, if it is JSON.
@@ -12,17 +12,17 @@ pub(crate) fn json(bytes: &[u8]) -> Option<&str> {
     Some(text)
 }
 
-/// JSON without white space between its parts.
+/// Removes the white space between the parts.
 pub(crate) fn compact(json: &str) -> String {
     parts(json).collect()
 }
 
-/// JSON with a field or an item on each line.
+/// Writes each field or item on a line.
 pub(crate) fn pretty(json: &str) -> String {
     pretty_up_to(json, usize::MAX)
 }
 
-/// As [`pretty`], and no further than the part with which it is longer than so many bytes.
+/// Like [`pretty`], but stops after the part with which the text exceeds this many bytes.
 pub(crate) fn pretty_up_to(json: &str, limit: usize) -> String {
     let mut text = String::with_capacity(json.len().min(limit).saturating_mul(2));
     let mut depth = 0_usize;
@@ -58,7 +58,7 @@ pub(crate) fn pretty_up_to(json: &str, limit: usize) -> String {
     text
 }
 
-/// What JSON consists of: punctuation, strings, and all else between them, without white space.
+/// The parts of JSON: punctuation, strings, and everything between them except white space.
 fn parts(json: &str) -> impl Iterator<Item = &str> {
     let mut rest = json.trim_start();
     std::iter::from_fn(move || {
@@ -78,7 +78,7 @@ fn parts(json: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The length of a string's text with its closing quote.
+/// The length of the rest of a string, including its closing quote.
 fn end_of_string(text: &[u8]) -> usize {
     let mut escaped = false;
     for (at, byte) in text.iter().enumerate() {

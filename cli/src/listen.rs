@@ -1,4 +1,4 @@
-//! `countersign listen`: a receiver on this machine that shows what comes, on a page and on the terminal.
+//! `countersign listen`: a receiver on this machine that shows deliveries on a page and on the terminal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -35,35 +35,36 @@ use intake::Intake;
 
 /// Receive deliveries on this machine, and watch them on a page
 ///
-/// Every delivery is verified, shown with the reason if it is refused, and, with --forward-to, passed on as
-/// it came: the same bytes and the same headers. What your endpoint answers is what the sender gets. Without
-/// it, the sender gets the verdict's own status.
+/// Each delivery is verified and shown, with the reason if it is refused. With --forward-to, the same bytes and
+/// headers go to your endpoint, and its answer goes back to the sender. Without it, the sender gets the status of the
+/// verdict.
 ///
-/// The page is for whoever has the address that is printed, with its key, and for browsers on this machine
-/// alone, also where --bind lets deliveries come from elsewhere. Each start has another key.
+/// The page needs the printed address with its key, which is new at each start, and a browser on this machine, even if
+/// --bind lets deliveries come from elsewhere.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   countersign listen
-  countersign listen --forward-to localhost:3000          # …/webhooks/quote3d goes to the same path there
-  countersign listen --forward-to localhost:3000/hooks    # everything goes to that path, and with its query
+  countersign listen --forward-to localhost:3000          # /webhooks/quote3d goes to the same path there
+  countersign listen --forward-to localhost:3000/hooks    # everything goes to that path
   countersign listen --json | jq 'select(.verdict == \"rejected\")'
 
-Deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr. The newest 1,000 are kept, in
-memory and of 64 MiB at most. A provider whose secret is not set is shown, and answered 503.
+Deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr. The newest 1,000 are kept in
+memory, 64 MiB at most. A provider whose secret is not set is shown, and answered 503. The reason for refusing
+a body of more than 64 KiB is found on request, at a button on the page.
 
-Exit codes: 0 ended by Ctrl-C, 2 wrong usage or no such port.")]
+Exit codes: 0 ended by Ctrl-C, 2 wrong usage or a port that is not free.")]
 pub(crate) struct ListenArgs {
-    /// Where to pass each delivery on to, such as localhost:3000
+    /// Forward each delivery to this URL, such as localhost:3000
     #[arg(long, short, value_name = "URL")]
     forward_to: Option<String>,
-    /// The port to listen on; 0 is any that is free
+    /// The port to listen on; 0 is any free one
     #[arg(long, default_value_t = 4400)]
     port: u16,
     /// The address to listen on
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
-    /// How long your endpoint may take
+    /// How long to wait for your endpoint
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     timeout: u64,
     /// NowToPrint's signature header, if it is not X-Webhook-Signature
@@ -76,16 +77,16 @@ pub(crate) struct ListenArgs {
     secrets: SecretArgs,
 }
 
-/// What the routes share.
+/// The state that the routes share.
 pub(crate) struct App {
     intake: Arc<Intake>,
     /// Where it listens.
     address: SocketAddr,
-    /// Stands in the page's address. Without it, there is nothing to see and nothing to do.
+    /// The key in the page's address. The page and its API refuse requests without it.
     key: String,
-    /// Names this process to a page that connects once more.
+    /// Identifies this process to a page that reconnects.
     instance: String,
-    /// Turns true when it is time to end.
+    /// Becomes true when the program must end.
     ending: watch::Receiver<bool>,
 }
 
@@ -93,7 +94,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
     let forward = arguments.forward_to.as_deref().map(Target::parse).transpose()?;
     let keyring = Keyring::open(&arguments.secrets)?;
     if keyring.is_one_secret() {
-        let message = "--secret-file holds one secret, and three providers are listened for\n  \
+        let message = "--secret-file holds one secret, but listen serves three providers\n  \
             Give --env-file FILE with a NAME=value line for each.";
         return Err(Failure::usage(message));
     }
@@ -110,7 +111,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!(
-            "{address} cannot be listened on: {error}\n  Give another --port; 0 is any that is free."
+            "cannot listen on {address}: {error}\n  Give another --port; 0 is any free one."
         ))
     })?;
     let address = listener.local_addr()?;
@@ -153,7 +154,7 @@ fn random() -> Result<String, Failure> {
     Ok(format!("{:016x}{:016x}", draw()?, draw()?))
 }
 
-/// The address by which this machine itself reaches it: loopback, if it listens there.
+/// The address by which this machine reaches the listener: loopback, if it listens there.
 fn near(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -163,7 +164,7 @@ fn near(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Says where it listens, and with what.
+/// Prints the addresses, and which providers are verified.
 fn announce(
     arguments: &ListenArgs,
     address: SocketAddr,
@@ -182,7 +183,7 @@ fn announce(
         Some(page) => terminal::line(&format!("watch at     {page}\n"))?,
         None => terminal::line(&format!(
             "{}\n",
-            paint(Colour::Yellow, "no page: it is shown at loopback alone, which --bind 0.0.0.0 has too")
+            paint(Colour::Yellow, "no page: it needs a loopback address; --bind 0.0.0.0 includes one")
         ))?,
     }
     for (provider, judge) in judges {
@@ -198,10 +199,10 @@ fn announce(
         ))?;
     }
     if let Some(target) = forward {
-        terminal::line(&format!("  passed on to {}", target.without_query()))?;
+        terminal::line(&format!("  forwarded to {}", target.without_query()))?;
     }
     if !address.ip().is_loopback() {
-        terminal::note("note: deliveries are taken from other machines too; the page is for this one alone");
+        terminal::note("note: other machines can send deliveries; only this machine can open the page");
     }
     Ok(terminal::line("")?)
 }
@@ -211,11 +212,11 @@ async fn ended_or_interrupted(end: watch::Sender<bool>, mut ended: watch::Receiv
         () = interrupted() => {}
         _ = ended.wait_for(|ended| *ended) => {}
     }
-    // The event streams end with it; nobody is left to tell where that fails.
+    // This ends the event streams. If it fails, they have ended.
     let _ = end.send(true);
 }
 
-/// Ctrl-C, and what a supervisor sends.
+/// Waits for Ctrl-C, or for the signal of a supervisor.
 async fn interrupted() {
     #[cfg(unix)]
     {

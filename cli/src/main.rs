@@ -1,4 +1,4 @@
-//! The companion program of countersign: deliveries to try a receiver out with, and a page to watch them on.
+//! The companion program of countersign: it sends deliveries to a receiver, and shows those that arrive on a page.
 
 use std::process::ExitCode;
 
@@ -29,7 +29,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    // Before anything could print them.
+    // First, before anything could print them.
     let result = secrets::refuse_in(&arguments).and_then(|()| run(Cli::parse().command));
     result.map_or_else(|failure| failure.report(), ExitCode::from)
 }
@@ -49,12 +49,12 @@ fn run(command: Command) -> Result<u8, Failure> {
     }
 }
 
-/// One thread will do: what takes time here is the network.
+/// One thread is enough, because the network takes the time.
 fn block_on(command: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::usage(format!("no runtime: {error}")))?;
     let result = runtime.block_on(command);
-    // A diagnosis, or a look-up of a name, that still runs is not waited for.
+    // This does not wait for a running diagnosis or look-up of a name.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! The payloads that are built in: the providers' documented ones, and an honest envelope for every other event.
+//! The built-in payloads: those that the providers document, and an envelope without data for every other event.
 
 use countersign::http::HeaderValue;
 use serde_json::Value;
@@ -9,14 +9,14 @@ use time::format_description::well_known::iso8601::{self, EncodedConfig, TimePre
 use crate::failure::Failure;
 use crate::provider::ProviderName;
 
-/// A body, and what its sender should know of it.
+/// A body, and a note about it for the user.
 #[derive(Debug)]
 pub(crate) struct Payload {
     pub(crate) body: Vec<u8>,
     pub(crate) note: Option<String>,
 }
 
-/// The event that is sent where none is named.
+/// The event that is sent if the user names none.
 pub(crate) fn default_event(provider: ProviderName) -> &'static str {
     match provider {
         ProviderName::Quote3d => "quote.completed",
@@ -25,11 +25,10 @@ pub(crate) fn default_event(provider: ProviderName) -> &'static str {
     }
 }
 
-/// The body of an event. A fresh one has an id and a timestamp of its own, so that a receiver takes it for
-/// an event that it has not seen.
+/// Writes the body of an event. A fresh one has a new id and timestamp, so a receiver has not seen its event.
 pub(crate) fn built_in(provider: ProviderName, event: &str, fresh: bool) -> Result<Payload, Failure> {
     if event.is_empty() || HeaderValue::from_str(event).is_err() {
-        return Err(Failure::usage("an event's name is not empty and has no control character"));
+        return Err(Failure::usage("an event's name must be visible ASCII, and not empty"));
     }
     Ok(match documented(provider, event) {
         Some((text, note)) => {
@@ -40,7 +39,7 @@ pub(crate) fn built_in(provider: ProviderName, event: &str, fresh: bool) -> Resu
     })
 }
 
-/// A payload of the provider's own pages, and what is to be said of it.
+/// A payload from the provider's own pages, and a note about it.
 fn documented(provider: ProviderName, event: &str) -> Option<(&'static str, Option<&'static str>)> {
     match (provider, event) {
         (ProviderName::Quote3d, "quote.completed") => {
@@ -51,13 +50,13 @@ fn documented(provider: ProviderName, event: &str) -> Option<(&'static str, Opti
         }
         (ProviderName::ThreeQpr, "scan.created") => Some((
             include_str!("payload/threeqpr_scan_created.json"),
-            Some("3QPR documents no event's data: this is the example scan of its API, in an envelope"),
+            Some("3QPR documents no event's data: this is the example scan from its API, in an envelope"),
         )),
         _ => None,
     }
 }
 
-/// The envelope alone, with data that claims nothing.
+/// Writes the envelope with empty data.
 fn minimal(provider: ProviderName, event: &str) -> Payload {
     let mut fields = Vec::new();
     if provider != ProviderName::Quote3d {
@@ -71,16 +70,18 @@ fn minimal(provider: ProviderName, event: &str) -> Payload {
     let body = format!("{{\n  {}\n}}\n", fields.join(",\n  "));
     let note = if provider.events().contains(&event) {
         format!(
-            "{provider} documents no payload of {event}: its `data` is empty here (--data FILE sends yours)"
+            "{provider} documents no payload for {event}: its `data` is empty here (--data FILE sends yours)"
         )
     } else {
         let named = provider.events().join(", ");
-        format!("{provider}'s pages name no event {event} (but {named}): its `data` is empty here")
+        format!(
+            "{provider}'s pages do not name the event {event} (they name {named}): its `data` is empty here"
+        )
     };
     Payload { body: body.into_bytes(), note: Some(note) }
 }
 
-/// With another id and another time, and else as it is to the letter.
+/// Replaces the id and the timestamp, and keeps every other byte.
 fn freshened(body: &'static str) -> String {
     let envelope: Value = serde_json::from_str(body).expect("a built-in payload is JSON");
     let fresh = [("id", fresh_id()), ("timestamp", now())];
@@ -95,7 +96,7 @@ fn fresh_id() -> String {
     format!("evt_test_{random:016x}")
 }
 
-/// As the providers write it: RFC 3339 with milliseconds, in UTC.
+/// The time as the providers write it: RFC 3339 with milliseconds, in UTC.
 fn now() -> String {
     const FORMAT: EncodedConfig = iso8601::Config::DEFAULT
         .set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZeroU8::new(3) })
@@ -150,10 +151,10 @@ mod tests {
         let body: Value = serde_json::from_slice(&payload.body).unwrap();
         assert_eq!((&body["data"], body.get("id")), (&serde_json::json!({}), None));
         assert!(body["timestamp"].as_str().unwrap().ends_with('Z'), "{body}");
-        assert!(payload.note.unwrap().contains("documents no payload of file.uploaded"));
+        assert!(payload.note.unwrap().contains("documents no payload for file.uploaded"));
 
         let payload = built_in(ProviderName::ThreeQpr, "scan.deleted", false).unwrap();
-        assert!(payload.note.unwrap().contains("name no event scan.deleted"));
+        assert!(payload.note.unwrap().contains("do not name the event scan.deleted"));
         let body: Value = serde_json::from_slice(&payload.body).unwrap();
         assert!(body["id"].is_string() && body.get("timestamp").is_none(), "{body}");
 

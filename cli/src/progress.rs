@@ -1,4 +1,4 @@
-//! A bar on standard error for what takes long, where that is a terminal.
+//! A progress bar on standard error, if that is a terminal.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 
-/// With fewer, they are done before a bar could be read.
+/// The fewest deliveries that have a bar. Fewer are done before one could be read.
 const MANY: usize = 20;
 
 pub(crate) struct Progress(ProgressBar);
@@ -17,12 +17,12 @@ impl Progress {
         if quiet || count < MANY {
             return Self(ProgressBar::hidden());
         }
-        // On standard error, and only if that is a terminal.
+        // A bar draws on standard error, and only on a terminal.
         let bar = ProgressBar::new(count as u64);
         Self(bar.with_style(style("{bar:30} {pos} of {len} answered, {eta} left")))
     }
 
-    /// A wait, with the words for what is waited for.
+    /// A bar for a wait, with a text that says what for.
     pub(crate) fn of_wait(wait: Duration, what: &str, quiet: bool) -> Self {
         if quiet || wait < Duration::from_secs(1) {
             return Self(ProgressBar::hidden());
@@ -31,7 +31,7 @@ impl Progress {
         Self(bar.with_style(style("{bar:30} {msg}")).with_message(what.to_owned()))
     }
 
-    /// Writes to standard output while the bar is out of the way.
+    /// Hides the bar while something is written to standard output.
     pub(crate) fn around(&self, write: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
         self.0.suspend(write)
     }
@@ -54,7 +54,7 @@ impl Progress {
     }
 }
 
-/// The bar goes away when it is done: what it told is in the output.
+/// The bar disappears when it is done, because the output says the same.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
@@ -62,5 +62,5 @@ impl Drop for Progress {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is one of ours").progress_chars("━╸ ")
+    ProgressStyle::with_template(template).expect("the template is valid").progress_chars("━╸ ")
 }

@@ -1,4 +1,4 @@
-//! The three providers, and what a command needs of each.
+//! The three providers, and what the commands need to know about each.
 
 use std::fmt;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl ProviderName {
         format!("{}_PREVIOUS", self.variable())
     }
 
-    /// The events that the provider's pages name; others may come.
+    /// The events that the provider's pages name. Others may arrive.
     pub(crate) fn events(self) -> &'static [&'static str] {
         match self {
             Self::Quote3d => &[
@@ -88,7 +88,7 @@ impl ProviderName {
         }
     }
 
-    /// When the provider tries again, counted from the first try; nothing where its pages do not say.
+    /// The times of the provider's retries, in seconds after the first try, if its pages state them.
     pub(crate) fn retries(self) -> Option<&'static [u64]> {
         match self {
             Self::ThreeQpr => Some(&[5, 35, 155, 755, 4355]),
@@ -96,7 +96,7 @@ impl ProviderName {
         }
     }
 
-    /// What the provider's pages say of retries.
+    /// What the provider's pages say about retries.
     pub(crate) fn about_retries(self) -> &'static str {
         match self {
             Self::Quote3d => "Quote3D \"may retry\", and documents no schedule",
@@ -107,7 +107,7 @@ impl ProviderName {
         }
     }
 
-    /// How long the provider waits for an answer, if its pages say.
+    /// How long the provider waits for an answer, if its pages state it.
     pub(crate) fn patience(self) -> Option<Duration> {
         match self {
             Self::ThreeQpr => Some(Duration::from_secs(5)),
@@ -116,7 +116,7 @@ impl ProviderName {
     }
 }
 
-/// As the providers write themselves.
+/// The name as the provider writes it.
 impl fmt::Display for ProviderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

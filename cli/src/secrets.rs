@@ -1,5 +1,5 @@
-//! Where secrets come from: the environment or a file. Never an argument, which every user of the machine
-//! can read with `ps`, and which stays in the shell's history.
+//! Reads secrets from the environment or a file. They never come from an argument, which every user of the machine can
+//! read with `ps`, and which stays in the shell's history.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -14,17 +14,17 @@ use crate::provider::ProviderName;
 
 #[derive(Args, Debug, Default)]
 pub(crate) struct SecretArgs {
-    /// Read the secret from this file: all of it but a newline at its end
+    /// Read the secret from this file, without the newline at its end
     #[arg(long, value_name = "FILE", conflicts_with = "env_file")]
     secret_file: Option<PathBuf>,
-    /// Read NAME=value lines from this file; they go before the environment
+    /// Read NAME=value lines from this file; they override the environment
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
 
-/// Where the secrets are looked up.
+/// The secrets that the user gave.
 pub(crate) struct Keyring {
-    /// One secret for whichever provider is asked for.
+    /// One secret, used for every provider.
     file: Option<Secret>,
     variables: HashMap<String, Zeroizing<String>>,
 }
@@ -36,7 +36,7 @@ impl Keyring {
         Ok(Self { file, variables })
     }
 
-    /// Whether there is a single secret, whichever provider is asked for.
+    /// Whether every provider has the same single secret.
     pub(crate) fn is_one_secret(&self) -> bool {
         self.file.is_some()
     }
@@ -54,7 +54,7 @@ impl Keyring {
         }
     }
 
-    /// As [`secrets`](Keyring::secrets), and nothing where the provider has none.
+    /// Like [`secrets`](Keyring::secrets), but `None` if the provider has no secret.
     pub(crate) fn secrets_if_set(&self, provider: ProviderName) -> Result<Option<Secrets>, Failure> {
         if !self.is_one_secret() && self.lookup(provider.variable())?.is_none() {
             return Ok(None);
@@ -62,7 +62,7 @@ impl Keyring {
         self.secrets(provider).map(Some)
     }
 
-    /// The secrets of the other providers, as far as there are any.
+    /// The secrets of the other providers that have any.
     pub(crate) fn others(&self, provider: ProviderName) -> Vec<(ProviderName, Secrets)> {
         if self.file.is_some() {
             return Vec::new();
@@ -78,7 +78,7 @@ impl Keyring {
         let variable = provider.variable();
         self.lookup(variable)?.ok_or_else(|| {
             Failure::usage(format!(
-                "{variable} is not set\n  Put {provider}'s signing secret into it, or give --secret-file FILE or --env-file FILE.",
+                "{variable} is not set\n  Set it to {provider}'s signing secret, or give --secret-file FILE or --env-file FILE.",
             ))
         })
     }
@@ -87,17 +87,17 @@ impl Keyring {
         let variable = provider.previous_variable();
         if self.file.is_some() {
             return Err(Failure::usage(format!(
-                "--previous-secret is read from {variable}, and --secret-file holds one secret only\n  Give the environment variables or --env-file FILE instead.",
+                "--previous-secret needs {variable}, but --secret-file holds one secret only\n  Set the environment variables, or give --env-file FILE.",
             )));
         }
         self.lookup(&variable)?.ok_or_else(|| {
             Failure::usage(format!(
-                "{variable} is not set\n  Put the secret into it that is being rotated out."
+                "{variable} is not set\n  Set it to the secret that is being rotated out."
             ))
         })
     }
 
-    /// The secret in a variable, unless that is unset or empty.
+    /// The secret in a variable, if that is set and not empty.
     fn lookup(&self, variable: &str) -> Result<Option<Secret>, Failure> {
         let secret = if let Some(value) = self.variables.get(variable).filter(|value| !value.is_empty()) {
             Secret::new(value.as_str()).map_err(|error| format!("{variable}: {error}"))
@@ -118,12 +118,12 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
 
 fn secret_of_file(path: &Path) -> Result<Secret, Failure> {
     let text = read(path)?;
-    // An editor ends the last line; what else there is counts, and is refused where it is white space.
+    // An editor adds the last line end. All other white space counts, and is refused.
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.contains('\n') {
         let message =
-            "has more than one line, so it is no secret\n  For NAME=value lines, give --env-file FILE.";
+            "has more than one line, so it is not a secret\n  For NAME=value lines, give --env-file FILE.";
         return Err(Failure::usage(format!("{} {message}", path.display())));
     }
     Secret::new(line)
@@ -131,8 +131,8 @@ fn secret_of_file(path: &Path) -> Result<Secret, Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
-/// `NAME=value` lines: with `export ` before them or not, the value in quotes or not, `#` for a comment on a
-/// line of its own. Nothing in a value is replaced, so that a secret may hold `$` and `\`.
+/// Reads `NAME=value` lines. `export ` before a name and quotes around a value are optional, and `#` begins a comment
+/// on a line of its own. Nothing in a value is replaced, so a secret may contain `$` and `\`.
 fn variables_of_file(path: &Path) -> Result<HashMap<String, Zeroizing<String>>, Failure> {
     let text = read(path)?;
     let mut variables = HashMap::new();
@@ -143,13 +143,13 @@ fn variables_of_file(path: &Path) -> Result<HashMap<String, Zeroizing<String>>, 
         }
         let line = line.strip_prefix("export ").unwrap_or(line);
         let Some((name, value)) = line.split_once('=') else {
-            // Without the line itself, which may be a secret.
+            // The message does not quote the line, which may be a secret.
             return Err(Failure::usage(format!("{}, line {}: not NAME=value", path.display(), at + 1)));
         };
         let value = value.trim();
         let value = match value.chars().next().filter(|first| matches!(first, '"' | '\'')) {
             None => value,
-            // A comment after the quote, or none that ends it, would else be a part of the secret.
+            // Otherwise a comment after the quote, or a missing quote, would become part of the secret.
             Some(quote) => {
                 value[1..].strip_suffix(quote).filter(|value| !value.contains(quote)).ok_or_else(|| {
                     let place = format!("{}, line {}", path.display(), at + 1);
@@ -164,11 +164,11 @@ fn variables_of_file(path: &Path) -> Result<HashMap<String, Zeroizing<String>>, 
     Ok(variables)
 }
 
-/// Refuses arguments that are, or look like, a secret, before anything could print them.
+/// Refuses arguments that are, or look like, a secret, before anything can print them.
 pub(crate) fn refuse_in(arguments: &[OsString]) -> Result<(), Failure> {
     const WHY: &str = "every user of this machine can read arguments with `ps`, and the shell remembers them\n  \
-        Put the secret into an environment variable, or give --secret-file FILE or --env-file FILE.\n  \
-        If it was a real one, rotate it.";
+        Set an environment variable, or give --secret-file FILE or --env-file FILE.\n  \
+        If the secret was real, rotate it.";
     let values: Vec<_> = ProviderName::ALL
         .into_iter()
         .flat_map(|provider| [provider.variable().to_owned(), provider.previous_variable()])

@@ -1,4 +1,4 @@
-//! `countersign send`: deliveries to a receiver, as the provider sends them or as a forger would.
+//! `countersign send`: sends deliveries to a receiver, as the provider or as a forger.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::terminal::{self, Colour, milliseconds, paint};
 
 /// Send a signed delivery to a receiver, and show what it answers
 ///
-/// The providers' documented payloads are built in; of every other event an envelope without data is sent,
-/// and said to be one. Redirects are not followed.
+/// The payloads that the providers document are built in. For every other event, an envelope with empty data is sent,
+/// and a note says so. Redirects are not followed.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -34,42 +34,42 @@ Examples:
   countersign send localhost:3000/webhooks/quote3d -p quote3d --forge all        # all refused?
   countersign send localhost:3000/webhooks/3qpr -p 3qpr --retry-like-provider --time-scale 60
 
-Exit codes: 0 as it should be (answered 2xx; with --forge, refused with 4xx), 1 not so, 2 wrong usage,
-3 no answer, 130 interrupted. Of several at once, 409 for one in flight is as it should be beside a 2xx.")]
+Exit codes: 0 as expected (answered 2xx; with --forge, refused with 4xx), 1 not as expected, 2 wrong usage,
+3 no answer, 130 interrupted. With several at once, a 409 (in flight) beside a 2xx is as expected.")]
 pub(crate) struct SendArgs {
-    /// Where to: http:// unless it says https://
+    /// The receiver's URL; http:// if it has no scheme
     url: String,
-    /// Whose delivery it is
+    /// The provider to send as
     #[arg(long, short)]
     provider: ProviderName,
-    /// The event [default: one with a payload that is documented]
+    /// The event [default: one with a documented payload]
     #[arg(long, short, conflicts_with = "data")]
     event: Option<String>,
-    /// Send this file's bytes instead; - is standard input
+    /// Send the bytes of this file instead; - is standard input
     #[arg(long, short, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// With an id and a time of its own, so that it is an event which the receiver has not seen
+    /// Use a new id and time, for an event that the receiver has not seen
     #[arg(long, conflicts_with = "data")]
     fresh: bool,
-    /// Send it so many times
+    /// Send it this many times
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     duplicate: Option<u32>,
-    /// So many at once; without --duplicate, so many in all
+    /// Send this many at once; without --duplicate, this many in all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     concurrent: Option<u32>,
-    /// Forge it, which the receiver should refuse
+    /// Forge it: the receiver should refuse it
     #[arg(long, value_name = "KIND")]
     forge: Option<Forgery>,
-    /// Try again until it is answered with 2xx, at the times that the provider documents
+    /// Retry at the times that the provider documents, until the answer is 2xx
     #[arg(long, conflicts_with_all = ["duplicate", "concurrent", "forge", "retry_at"])]
     retry_like_provider: bool,
-    /// Try again so many seconds after the first try, a year at most
+    /// Retry this many seconds after the first try, a year at most
     #[arg(long, value_name = "SECONDS,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(..=31_536_000), conflicts_with_all = ["duplicate", "concurrent", "forge"])]
     retry_at: Vec<u64>,
-    /// So many times as fast: 60 makes a minute's wait a second
+    /// Shorten each wait by this factor: 60 turns a minute into a second
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
     time_scale: f64,
-    /// How long to wait for an answer [default: 5 for 3qpr, as it documents, else 30]
+    /// How long to wait for an answer [default: 5 for 3qpr, as it documents, and 30 for others]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     timeout: Option<u64>,
     #[command(flatten)]
@@ -88,7 +88,7 @@ fn factor(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A delivery that is to be sent.
+/// A delivery to send.
 struct Planned {
     number: usize,
     forgery: Option<Forgery>,
@@ -136,13 +136,13 @@ pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
     Ok(summary.exit_code(arguments.forge.is_some(), !retries.is_empty()))
 }
 
-/// When to try again, counted from the first try.
+/// The times of the retries, counted from the first try.
 fn retries(arguments: &SendArgs) -> Result<Vec<Duration>, Failure> {
     let seconds = if arguments.retry_like_provider {
         let provider = arguments.provider;
         let schedule = provider.retries().ok_or_else(|| {
             Failure::usage(format!(
-                "{}, so there is nothing to be like\n  Give times of your own, as --retry-at 5,35,155.",
+                "{}\n  Give times of your own, such as --retry-at 5,35,155.",
                 provider.about_retries(),
             ))
         })?;
@@ -153,18 +153,18 @@ fn retries(arguments: &SendArgs) -> Result<Vec<Duration>, Failure> {
     };
     if !seconds.is_sorted() {
         return Err(Failure::usage(
-            "the times of --retry-at are counted from the first try, so they increase",
+            "the times of --retry-at must increase, because they are counted from the first try",
         ));
     }
     Ok(seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect())
 }
 
-/// All that is to be sent, but for retries.
+/// All deliveries to send, without the retries.
 fn plan(arguments: &SendArgs, signer: &Signer, body: Vec<u8>) -> Result<Vec<Planned>, Failure> {
     let requests = match arguments.forge {
         None => vec![(None, signer.sign(body)?)],
         Some(forgery) => {
-            // The others can forge a body that names no event.
+            // The other kinds can forge a body that names no event.
             let event = if forgery == Forgery::InvalidEvent {
                 event_of(&body)?
             } else {
@@ -186,7 +186,7 @@ struct Sending {
     timeout: Duration,
     json: bool,
     time_scale: f64,
-    /// Whether there are so many that only the odd ones are shown.
+    /// Whether only the unexpected answers are shown, because there are many.
     brief: bool,
 }
 
@@ -218,7 +218,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Until it is accepted, or the schedule is at its end.
+    /// Sends until an answer accepts it, or the schedule ends.
     async fn with_retries(
         &self,
         planned: &Planned,
@@ -236,8 +236,8 @@ impl Sending {
             let Some(after) = due.next().filter(|_| outcome != Outcome::Accepted) else { return Ok(()) };
             let scaled = Duration::try_from_secs_f64(after.as_secs_f64() / self.time_scale).ok();
             let until = scaled.and_then(|scaled| started.checked_add(scaled));
-            let until =
-                until.ok_or_else(|| Failure::usage("a retry is too far away for this machine's clock"))?;
+            let until = until
+                .ok_or_else(|| Failure::usage("a retry is too far in the future for this machine's clock"))?;
             let wait = until.saturating_duration_since(tokio::time::Instant::now());
             let what = format!("try {} comes {} s after the first", number + 1, after.as_secs());
             Progress::of_wait(wait, &what, self.json).wait_until(until).await;
@@ -311,7 +311,7 @@ fn to_text(number: usize, forgery: Option<Forgery>, result: &Result<Answer, Unre
         format!("{:.1} ms", milliseconds(answer.took)),
     );
     if forgery.is_some() && outcome == Outcome::Accepted {
-        text += &paint(Colour::Red, "  ACCEPTED, though it is forged");
+        text += &paint(Colour::Red, "  ACCEPTED, although it is forged");
     }
     if let Some(location) = answer.headers.get(header::LOCATION) {
         let location = String::from_utf8_lossy(location.as_bytes());

@@ -1,4 +1,4 @@
-//! `countersign sign`: the headers that a provider would send with a body.
+//! `countersign sign`: prints the headers that a provider would send with a body.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use crate::terminal;
 
 /// Sign a body as its provider would, and print the headers
 ///
-/// The body is read from standard input, to the last byte: a newline at its end is signed as well. Where the
-/// provider has an event header (Quote3D), the event is taken from the body.
+/// The body is read from standard input, to the last byte: a newline at its end is signed as well. If the provider
+/// has an event header (Quote3D), its value comes from the body.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -25,18 +25,18 @@ Examples:
   countersign sign --provider quote3d --curl http://localhost:3000/webhooks/quote3d < delivery.json
   printf %s '{\"event\":\"order.shipped\",\"id\":\"evt_1\",\"data\":{}}' | countersign sign --provider nowtoprint")]
 pub(crate) struct SignArgs {
-    /// Whose delivery it is
+    /// The provider to sign as
     #[arg(long, short)]
     provider: ProviderName,
     /// Read the body from this file instead
     #[arg(long, short, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Print a curl command that sends it there, to be pasted into a shell
+    /// Print a curl command that sends the body to this URL, for a POSIX shell
     #[arg(long, value_name = "URL")]
     curl: Option<String>,
     #[command(flatten)]
     signing: SigningArgs,
-    /// Print a JSON object, which `countersign verify --lines` reads
+    /// Print a JSON object that `countersign verify --lines` reads
     #[arg(long, conflicts_with = "curl")]
     json: bool,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
         lines.filter(is_shown).map(|lines| lines.join("\n")).ok_or_else(|| {
             Failure::usage(
                 "the body's `event` has a character that a terminal does not show\n  \
-                 Give --json or --curl URL, which escape it.",
+                 Give --json or --curl URL, which escape such characters.",
             )
         })?
     };
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// A file, or standard input to its end.
+/// Reads a file, or standard input to its end.
 pub(crate) fn body(file: Option<&std::path::Path>) -> Result<Vec<u8>, Failure> {
     if let Some(path) = file.filter(|path| path.as_os_str() != "-") {
         return std::fs::read(path)
@@ -87,7 +87,7 @@ pub(crate) fn body(file: Option<&std::path::Path>) -> Result<Vec<u8>, Failure> {
     }
     let mut stdin = std::io::stdin().lock();
     if stdin.is_terminal() {
-        terminal::note("reading the body from the terminal: end it with Ctrl-D");
+        terminal::note("reading the body from the terminal: press Ctrl-D at its end");
     }
     let mut body = Vec::new();
     stdin

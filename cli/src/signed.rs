@@ -1,4 +1,4 @@
-//! A delivery as its provider would send it.
+//! Signs a delivery as its provider does.
 
 use bytes::Bytes;
 use clap::Args;
@@ -11,28 +11,28 @@ use crate::json;
 use crate::provider::ProviderName;
 use crate::secrets::Keyring;
 
-/// Headers in the order in which they are sent; one may occur more than once.
+/// Headers in the order in which they are sent. A name may occur more than once.
 pub(crate) type HeaderList = Vec<(HeaderName, HeaderValue)>;
 
-/// What is sent to a receiver.
+/// A request to a receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) headers: HeaderList,
-    /// Cheap to clone, however often it is sent.
+    /// Cheap to clone for each sending.
     pub(crate) body: Bytes,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SigningArgs {
-    /// Sign with the secret in …_PREVIOUS, as during a rotation
+    /// Sign with the secret in …_PREVIOUS, as a provider may during a rotation
     #[arg(long)]
     previous_secret: bool,
-    /// The header of the signature, if it is not the provider's own
+    /// The signature header, if it is not the provider's own
     #[arg(long, value_name = "NAME")]
     signature_header: Option<HeaderName>,
 }
 
-/// Who signs, and in which header.
+/// Signs as one provider, with one secret.
 pub(crate) struct Signer {
     pub(crate) provider: ProviderName,
     pub(crate) secret: Secret,
@@ -52,7 +52,7 @@ impl Signer {
         Ok(Self { provider, secret, signature_header })
     }
 
-    /// Signs a body; the event's name, where a header tells it, is the body's own.
+    /// Signs a body. The event header, if the provider has one, repeats the body's event.
     pub(crate) fn sign(&self, body: Vec<u8>) -> Result<Request, Failure> {
         let event = match self.provider.event_header() {
             Some(name) => Some((name, event_of(&body)?)),
@@ -61,7 +61,7 @@ impl Signer {
         let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         if let Some((name, event)) = event {
             let value = HeaderValue::from_bytes(event.as_bytes());
-            let value = value.map_err(|_| Failure::usage("the body's `event` cannot stand in a header"))?;
+            let value = value.map_err(|_| Failure::usage("the body's `event` is not valid in a header"))?;
             headers.push((name, value));
         }
         headers.push((self.signature_header.clone(), signature(&self.secret, &body)));

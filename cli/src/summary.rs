@@ -1,4 +1,4 @@
-//! What came of all that was sent.
+//! The result of everything that was sent.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::failure::{Failure, REJECTED, UNREACHABLE};
 use crate::json;
 use crate::terminal;
 
-/// What came of one.
+/// The result of one sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
@@ -20,7 +20,7 @@ pub(crate) enum Outcome {
     InFlight,
     /// 4xx.
     Refused,
-    /// Anything else: neither taken nor refused.
+    /// Any other status: neither accepted nor refused.
     Failed,
     Unreachable,
 }
@@ -40,7 +40,7 @@ impl Outcome {
 #[derive(Default, Debug)]
 pub(crate) struct Summary {
     outcomes: Vec<Outcome>,
-    /// How long the answers took.
+    /// The times that the answers took.
     times: Vec<Duration>,
 }
 
@@ -54,7 +54,7 @@ impl Summary {
         self.outcomes.iter().filter(|counted| **counted == outcome).count()
     }
 
-    /// Of what was sent again until it was accepted, only the last try counts.
+    /// Only the last try counts for a delivery that was retried.
     pub(crate) fn exit_code(&self, forged: bool, retried: bool) -> u8 {
         let counted = match self.outcomes.last() {
             Some(last) if retried => std::slice::from_ref(last),
@@ -66,7 +66,7 @@ impl Summary {
         let good = |outcome: &Outcome| match outcome {
             Outcome::Accepted => !forged,
             Outcome::Refused => forged,
-            // One delivery of an event is handled, the others are told to come again.
+            // One delivery of an event is handled, and the others are told to retry.
             Outcome::InFlight => !forged && counted.contains(&Outcome::Accepted),
             Outcome::Failed | Outcome::Unreachable => false,
         };
@@ -100,7 +100,7 @@ impl Summary {
                 counts.map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
             let mut line = format!("{} sent: {}", self.outcomes.len(), counts.join(", "));
             if let (Some(median), Some(slowest)) = (median, slowest) {
-                line += &format!("; {median:.1} ms in the middle, {slowest:.1} ms the slowest");
+                line += &format!("; median {median:.1} ms, slowest {slowest:.1} ms");
             }
             terminal::line(&line)?;
         }
@@ -110,19 +110,17 @@ impl Summary {
         Ok(())
     }
 
-    /// What to do next, where that is not plain.
+    /// What to do next, if that is not obvious.
     fn advice(&self, forged: bool) -> Option<&'static str> {
         let any = |outcome| self.outcomes.contains(&outcome);
         if forged && any(Outcome::Accepted) {
-            Some(
-                "whoever knows the URL can forge deliveries: verify the raw body before anything is done with it",
-            )
+            Some("anyone who knows the URL can forge deliveries: verify the raw body before you use it")
         } else if any(Outcome::Unreachable) {
             Some("is the receiver running, and is the port right?")
         } else if !forged && any(Outcome::Refused) {
-            Some("`countersign listen --forward-to URL` shows why: send there instead")
+            Some("`countersign listen --forward-to URL` shows the reason: send to the listener instead")
         } else if any(Outcome::Failed) {
-            Some("the receiver's log knows more: it answered neither 2xx nor 4xx")
+            Some("the receiver answered neither 2xx nor 4xx: see its log")
         } else {
             None
         }

@@ -1,10 +1,10 @@
-//! What is shown on a terminal: colour where it is wanted, and no control character of a stranger.
+//! Writes to the terminal: with colour if wanted, and without control characters from the network.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-/// Writes a line to standard error. Nobody is left to be told where that fails.
+/// Writes a line to standard error. A failure cannot be reported anywhere.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -16,8 +16,7 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Text from the network, with every character made visible that a terminal would obey, or that would
-/// reorder what is read.
+/// Escapes each character that a terminal would obey or not show, or that reorders the text.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -32,19 +31,19 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
-/// As [`visible`], on one line: whoever wrote the text begins no line of its own.
+/// Like [`visible`], on one line, so the text cannot begin a line of its own.
 pub(crate) fn visible_line(text: &str) -> String {
     visible(text).replace('\n', "\\u{a}")
 }
 
-/// Control characters, and those that change direction or take no room.
+/// Whether a character is a control character, changes the direction, or has no width.
 pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The beginning of a text, in characters, and how much was left out.
+/// The first `limit` characters of a text, and how many bytes are left out.
 pub(crate) fn cut(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((at, _)) => format!("{}… ({} bytes more)", &text[..at], text.len() - at),
@@ -52,7 +51,7 @@ pub(crate) fn cut(text: &str, limit: usize) -> String {
     }
 }
 
-/// A time in milliseconds, with the one decimal that is shown.
+/// A time in milliseconds, rounded to one decimal.
 pub(crate) fn milliseconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 10_000.0).round() / 10.0
 }
@@ -65,7 +64,7 @@ pub(crate) enum Colour {
     Dim,
 }
 
-/// Colours text for standard output if that is a terminal, and `NO_COLOR` is not set.
+/// Colours text for standard output, if that is a terminal and `NO_COLOR` is not set.
 pub(crate) fn paint(colour: Colour, text: &str) -> String {
     let wanted =
         io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -1,4 +1,4 @@
-//! What is to be said of a delivery: accepted and how it reads, or refused and why.
+//! The verdict on a delivery: accepted with its event, or refused with the reason.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -14,10 +14,10 @@ use serde::{Serialize, Serializer};
 use crate::provider::ProviderName;
 use crate::terminal::{Colour, paint, visible, visible_line};
 
-/// Headers as they were captured: each occurrence by its name and its bytes.
+/// Captured headers: the name and the bytes of each occurrence.
 pub(crate) type Captured = Vec<(String, Vec<u8>)>;
 
-/// The verdict, in the form of the library's example `inspect`, and what a diagnosis adds to it.
+/// The verdict in the form of the library's example `inspect`, with what a diagnosis adds.
 #[derive(Serialize, Clone, Debug)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub(crate) enum Verdict {
@@ -33,7 +33,7 @@ pub(crate) struct Accepted {
     pub(crate) id: Option<String>,
     pub(crate) idempotency_key: String,
     pub(crate) secret: usize,
-    /// Where that secret came from.
+    /// The source of that secret.
     pub(crate) secret_label: Option<String>,
     pub(crate) timestamp: Option<String>,
     #[serde(serialize_with = "on_one_line")]
@@ -49,16 +49,16 @@ pub(crate) struct Rejected {
     pub(crate) reasons: Reasons,
 }
 
-/// What a diagnosis has found, in the library's words.
+/// What a diagnosis found, in the library's words.
 #[derive(Serialize, Clone, Debug, Default)]
 pub(crate) struct Reasons {
-    /// Whether there is a cause, in a sentence.
+    /// One sentence about whether there is a cause.
     pub(crate) finding: Option<String>,
-    /// What together kept it from being verified.
+    /// The causes that together kept the delivery from verifying.
     pub(crate) causes: Vec<Cause>,
-    /// What is striking where no cause is known.
+    /// The suspicions, if no cause is known.
     pub(crate) hints: Vec<Hint>,
-    /// How many bytes were hashed to find out.
+    /// The number of bytes that were hashed to find out.
     #[serde(skip)]
     pub(crate) hashed_bytes: u64,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Hint {
     pub(crate) message: String,
 }
 
-/// Writes JSON without the newlines that only lay it out: one within a string is an escape.
+/// Writes JSON without its line ends. Those inside strings are escapes, and stay.
 fn on_one_line<S: Serializer>(json: &Json, serializer: S) -> Result<S::Ok, S::Error> {
     let line = json.as_str().replace(['\n', '\r'], "");
     let json: Json = serde_json::from_str(&line).map_err(serde::ser::Error::custom)?;
@@ -88,13 +88,13 @@ impl Verdict {
         matches!(self, Self::Accepted(_))
     }
 
-    /// For people, with a line for everything that is known.
+    /// The text for people, with a line for each fact.
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
         match self {
             Self::Accepted(accepted) => {
                 let variant = if accepted.variant == "Unknown" {
-                    "an event that this version has no type for".to_owned()
+                    "an event without a type in this version".to_owned()
                 } else {
                     format!("typed as {}", accepted.variant)
                 };
@@ -137,17 +137,17 @@ fn field(text: &mut String, name: &str, value: &str) {
     let _ = write!(text, "\n  {}  {}", paint(Colour::Dim, &format!("{name:<15}")), visible_line(value));
 }
 
-/// A provider's webhook, whichever provider it is.
+/// The webhook of any provider.
 pub(crate) trait Judge: Send + Sync {
-    /// The verdict of the library, which takes no time.
+    /// The verdict of the library, which is quick.
     fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict;
 
-    /// Why the signature does not match, which may take seconds.
+    /// The reasons why the signature does not match, which may take seconds.
     fn reasons(&self, headers: &Captured, body: &[u8]) -> Reasons;
 }
 
 impl Verdict {
-    /// Whether a diagnosis may find out more.
+    /// Whether a diagnosis may find a reason.
     pub(crate) fn can_be_diagnosed(&self) -> bool {
         matches!(self, Self::Rejected(rejected) if rejected.status == 401)
     }
@@ -159,13 +159,13 @@ impl Verdict {
     }
 }
 
-/// What a judge is made of beside the secrets.
+/// The settings of a judge, beside the secrets.
 #[derive(Default, Clone)]
 pub(crate) struct Terms {
-    /// Where NowToPrint's signature stands, if not where this crate looks for it.
+    /// NowToPrint's signature header, if it is not this crate's default.
     pub(crate) signature_header: Option<HeaderName>,
     pub(crate) max_age: Option<std::time::Duration>,
-    /// Secrets of other providers, which a diagnosis tries as well.
+    /// The secrets of other providers, which a diagnosis also tries.
     pub(crate) others: Vec<(ProviderName, Secrets)>,
 }
 
@@ -199,8 +199,8 @@ struct Bench<P> {
 
 impl<P: Provider> Judge for Bench<P> {
     fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {
-        let values = self.webhook.header_values(headers.iter().map(|(name, value)| (name, &value[..])));
-        let delivery = self.webhook.verify_values_at(&values, body, now);
+        let webhook = self.webhook.clone().with_clock(move || now);
+        let delivery = webhook.verify(headers, body);
         match delivery.and_then(|delivery| accepted(&delivery)) {
             Ok(accepted) => Verdict::Accepted(accepted),
             Err(error) => Verdict::Rejected(Rejected {
@@ -236,7 +236,7 @@ impl<P: Provider> Judge for Bench<P> {
     }
 }
 
-/// The data of an event alone, as the event writes it.
+/// The data of an event, as the event writes it.
 struct Data<'a, E>(&'a E);
 
 impl<E: Event> Serialize for Data<'_, E> {
@@ -256,6 +256,6 @@ fn accepted<P: Provider>(delivery: &Delivery<'_, P>) -> Result<Accepted, Error> 
         secret: delivery.matched_secret().position(),
         secret_label: delivery.matched_secret().label().map(str::to_owned),
         timestamp: delivery.timestamp_text().map(str::to_owned),
-        data: data.expect("an event is written as JSON"),
+        data: data.expect("an event can be written as JSON"),
     })
 }

@@ -1,4 +1,4 @@
-//! `countersign verify`: the verdict on captured deliveries, and why.
+//! `countersign verify`: the verdict on captured deliveries, and the reason.
 
 use std::io::{self, BufRead};
 use std::path::PathBuf;
@@ -25,33 +25,32 @@ use crate::verdict::{Captured, Judge, Terms, Verdict, judge};
 
 /// Verify a captured delivery, and say why it does not verify
 ///
-/// Give the headers as curl writes them, and the body's bytes exactly as they came: from a file, or on
-/// standard input. A body that was copied from a log or printed anew is another body, which the diagnosis
-/// will often tell.
+/// Give the headers as curl writes them, and the exact bytes of the body, in a file or on standard input. A body that
+/// was copied from a log or printed again has other bytes, and the diagnosis often says which.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   countersign verify --provider 3qpr -H 'X-3QPR-Signature: sha256=…' --body delivery.json
   countersign verify --provider quote3d -H @headers.txt < delivery.json
   countersign sign --provider 3qpr --json < delivery.json | countersign verify --lines
-Each of the --lines is {\"provider\":…,\"headers\":[[name,value],…],\"body\":…}, where body_base64 may stand for
-body; secrets (an array), max_age_s and now may be given, else the secrets are those of the environment.
+Each of the --lines is {\"provider\":…,\"headers\":[[name,value],…],\"body\":…}. It may have body_base64 instead of
+body, and also secrets (an array), max_age_s and now. Without secrets, those of the environment are used.
 
-Exit codes: 0 all accepted, 1 any rejected, 2 a line that cannot be read, or wrong usage.")]
+Exit codes: 0 all accepted, 1 any rejected, 2 wrong usage or an unreadable line.")]
 pub(crate) struct VerifyArgs {
-    /// Whose delivery it is
+    /// The provider that sent the delivery
     #[arg(long, short, required_unless_present = "lines")]
     provider: Option<ProviderName>,
-    /// A header as it was received; give each one. @FILE reads one a line
+    /// A header as it was received, for each one; @FILE reads one per line
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
     /// Read the body from this file instead of standard input
     #[arg(long, short, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// Read deliveries from standard input instead, a JSON object a line
+    /// Read deliveries from standard input, one JSON object per line
     #[arg(long, conflicts_with_all = ["provider", "headers", "body"])]
     lines: bool,
-    /// Refuse what is older than this, as the receiver does that sets a maximum age
+    /// Refuse a delivery that is older than this, like a receiver with a maximum age
     #[arg(long, value_name = "SECONDS", conflicts_with = "lines")]
     max_age: Option<u64>,
     /// NowToPrint's signature header, if it is not X-Webhook-Signature
@@ -81,7 +80,7 @@ pub(crate) fn run(arguments: &VerifyArgs) -> Result<u8, Failure> {
     Ok(if verdict.is_accepted() { 0 } else { REJECTED })
 }
 
-/// A judge with the secrets of the environment, and those of the other providers for the diagnosis.
+/// Makes a judge with the user's secrets. The diagnosis also tries those of the other providers.
 fn of_keyring(
     arguments: &VerifyArgs,
     keyring: &Keyring,
@@ -101,26 +100,28 @@ fn print(arguments: &VerifyArgs, verdict: &Verdict) -> Result<(), Failure> {
     Ok(terminal::line(&text)?)
 }
 
-/// A header as curl takes it: `Name: value`, `Name;` for an empty one, or `@FILE` with one a line.
+/// Reads a header as curl does: `Name: value`, `Name;` for an empty one, or `@FILE` with one per line.
 fn read_header(argument: &str, headers: &mut Captured) -> Result<(), Failure> {
     if let Some(path) = argument.strip_prefix('@') {
         let text =
             std::fs::read(path).map_err(|error| Failure::usage(format!("{path} cannot be read: {error}")))?;
         for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let line = line.trim_ascii();
-            // What a capture has before and after the headers.
+            // A capture has a request line before the headers, and an empty line after them.
             if line.is_empty() || (at == 0 && line.starts_with(b"POST ")) {
                 continue;
             }
             headers.push(field(line).ok_or_else(|| {
-                Failure::usage(format!("{path}, line {}: not a header as `Name: value`", at + 1))
+                Failure::usage(format!("{path}, line {}: not a header like `Name: value`", at + 1))
             })?);
         }
         return Ok(());
     }
-    // Without the argument itself, which may hold a credential.
+    // The message does not quote the argument, which may contain a credential.
     let not_one = || {
-        Failure::usage("a -H is not a header\n  Give each as -H 'Name: value', or all of them as -H @FILE.")
+        Failure::usage(
+            "an argument of -H is not a header\n  Give each one as -H 'Name: value', or all of them as -H @FILE.",
+        )
     };
     headers.push(field(argument.as_bytes()).ok_or_else(not_one)?);
     Ok(())
@@ -133,15 +134,15 @@ fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
     };
     let name = std::str::from_utf8(name).ok()?;
     HeaderName::try_from(name).ok()?;
-    // As a server does: white space around the value is no part of it.
+    // Like a server: white space around a value is not part of it.
     Some((name.to_owned(), value.trim_ascii().to_vec()))
 }
 
-/// A captured delivery, in the form of the library's example `inspect`.
+/// A captured delivery in the form of the library's example `inspect`.
 #[derive(Deserialize)]
 struct Line {
     provider: String,
-    /// Any JSON, so that a message about another type does not quote it.
+    /// Any JSON, so an error about its type does not quote it.
     secrets: Option<Value>,
     headers: Vec<(String, String)>,
     body: Option<String>,
@@ -174,11 +175,11 @@ fn lines(arguments: &VerifyArgs, keyring: &Keyring) -> Result<u8, Failure> {
     }
 }
 
-/// The verdict on a line, or what makes it unreadable.
+/// The verdict on a line, or the reason why it is unreadable.
 fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Verdict, String> {
     let line: Line = json::object(line)?;
     let provider = ProviderName::of_slug(&line.provider)
-        .ok_or_else(|| format!("no provider is called {:?}", line.provider))?;
+        .ok_or_else(|| format!("unknown provider {:?}", line.provider))?;
     let judge = match line.secrets {
         Some(secrets) => {
             let secrets = serde_json::from_value::<Vec<String>>(secrets)

@@ -1,4 +1,4 @@
-//! The bodies that may have been signed, if what arrived had an accident on the way.
+//! The bodies that may have been signed, before an accident changed them.
 
 use std::ops::ControlFlow;
 
@@ -9,19 +9,19 @@ use super::json::rewrite;
 use super::secret::base64_decoded;
 use super::style::styles_of;
 
-/// The longest body that is looked at, in bytes: the limit of [`Webhook`](crate::Webhook), unless told.
+/// The longest body that is searched, in bytes: the default limit of [`Webhook`](crate::Webhook).
 pub(super) const MAX_LEN: usize = 1 << 20;
-/// The longest body that is made of one so long, in bytes. Escapes triple a text at the most; what indents
-/// could square it.
+/// The longest body that is made from one of this length, in bytes. Escapes make a text at most three times as long,
+/// but indenting could square its length.
 fn max_variant_len(len: usize) -> usize {
     (1024 + 8 * len).min(4 * MAX_LEN)
 }
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// A way to undo an accident; none where it cannot have happened.
+/// Undoes an accident. Returns `None` if the accident cannot have happened.
 type Undo = fn(&[u8]) -> Option<Vec<u8>>;
 
-/// What was wrapped around the body last is undone first.
+/// The outermost wrapping of the body comes first.
 static UNWRAP: [(Cause, Undo); 9] = [
     (Cause::BodyBase64, |body| {
         let text: Vec<_> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -45,7 +45,7 @@ static UNWRAP: [(Cause, Undo); 9] = [
     (Cause::BodySignedLossy, |body| Some(String::from_utf8_lossy(body).into_owned().into())),
 ];
 
-/// The bytes from 0x80 to 0x9f, as browsers read them: what is no character stays a control.
+/// The bytes from 0x80 to 0x9f, as browsers read them: an unassigned byte stays a control character.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
     '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
@@ -74,7 +74,7 @@ static APPEND: [(Cause, Undo); 11] = [
     (Cause::BodyNewlineLost, |body| Some(around(b"", body, b"\r\n"))),
     (Cause::BodyBomLost, |body| Some(around(BOM, body, b""))),
     (Cause::BodyCrlfLost, |body| {
-        // Those that are CRLF already stay so.
+        // Line ends that are CRLF already stay so.
         let unix = replaced(body, b"\r\n", b"\n");
         replaced(unix.as_deref().unwrap_or(body), b"\n", b"\r\n")
     }),
@@ -106,7 +106,7 @@ fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// All that a form escapes, but for the space, which becomes a plus.
+/// Every character that a form escapes, except the space, which becomes a plus.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
 const FORM_OF_PYTHON: &AsciiSet = &FORM.remove(b'~');
 
@@ -116,7 +116,7 @@ fn form_encoded(body: &[u8], set: &'static AsciiSet) -> Option<Vec<u8>> {
     Some(format!("payload={value}").into())
 }
 
-/// The value of the one field, or the whole, or the one field's name.
+/// Decodes the value of the only field, the name of the only field, or the whole.
 fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     let value = match body.iter().position(|byte| *byte == b'=') {
@@ -128,20 +128,20 @@ fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
     Some(percent_decode(&value).collect())
 }
 
-/// What a body may have been, for [`visit_each`].
+/// Takes a body that may have been signed, with its accidents.
 pub(super) type Visit<'v> = dyn FnMut(&[u8], &[Cause]) -> ControlFlow<()> + 'v;
 
-/// Gives every body that becomes this one by exactly so many accidents, at most one of each stage,
-/// with their causes. One at a time, so that of a long body a few copies are in memory.
+/// Visits every body that becomes this one by exactly this number of accidents, at most one from each stage. Only a
+/// few copies of a long body are in memory at a time.
 pub(super) fn visit_each(body: &[u8], accidents: usize, visit: &mut Visit<'_>) -> ControlFlow<()> {
     Stage::Unwrap.descend(body, accidents, &[], visit)?;
     if accidents == 1 { visit_each_lost_byte(body, visit) } else { ControlFlow::Continue(()) }
 }
 
-/// The longest body of which a lost byte is looked for, in bytes: it takes 128 hashes with each key.
+/// The longest body in which a lost byte is searched, in bytes: the search takes 128 hashes with each key.
 const MAX_LEN_WITH_LOSS: usize = 1 << 16;
 
-/// A byte that was no UTF-8 has become U+FFFD, of which there is one: it is one of those beyond ASCII.
+/// Undoes the replacement of a byte that was not UTF-8, if U+FFFD occurs once. The byte was not ASCII.
 fn visit_each_lost_byte(body: &[u8], visit: &mut Visit<'_>) -> ControlFlow<()> {
     let pieces = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_LEN_WITH_LOSS);
     let Some((before, after)) = pieces.and_then(|text| text.split_once('\u{fffd}')) else {
@@ -182,7 +182,7 @@ impl Stage {
             Self::Done if accidents == 0 => return visit(body, causes),
             Self::Done => return ControlFlow::Continue(()),
         };
-        // What happened to the ends is simpler than that the text was written again.
+        // An accident at the ends is a simpler explanation than rewritten text.
         let is_meant = |cause: &Cause| accidents > 0 && !causes.iter().any(|done| is_opposite(done, cause));
         for (cause, undo) in table.iter().filter(|(cause, _)| is_meant(cause)) {
             if let Some(before) = undo(body).filter(|before| is_new(before, body)) {
@@ -194,7 +194,7 @@ impl Stage {
     }
 }
 
-/// Whether one accident takes back the other, so that both together are none.
+/// Whether one accident reverses the other.
 fn is_opposite(done: &Cause, cause: &Cause) -> bool {
     match done {
         Cause::BodyFormEncoded => matches!(cause, Cause::BodyFormDecoded),

@@ -1,24 +1,24 @@
-//! The known accidents. One table gives each its code, what happened, and the cure.
+//! The known accidents: a table of their codes, accounts and cures.
 
 use std::fmt;
 
-/// Declares [`Cause`]. Each row is a variant, its code, what happened, and the cure. What happened may name the
-/// variant's field in braces.
+/// Declares [`Cause`]. Each row is a variant, its code, the account of what happened, and the cure. The account may
+/// name the variant's field in braces.
 macro_rules! causes {
     ($(
         $(#[$attribute:meta])*
         $variant:ident $({ $(#[$about:meta])* $field:ident: $type:ty $(,)? })?, $code:literal:
-        $happened:literal => $cure:expr;
+        $account:literal => $cure:expr;
     )+) => {
         /// An accident that was proven: with it undone, the signature verifies.
         ///
-        /// Each variant is listed with its [`code`](Cause::code) and its text. "Your secret" is the one that was
-        /// given to the [`Diagnoser`](super::Diagnoser).
+        /// The text of each variant is its [`code`](Cause::code), and what happened. "Your secret" is one that the
+        /// [`Diagnoser`](super::Diagnoser) was given.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Cause {
             $(
-                #[doc = concat!("`", $code, "`: ", $happened, ".")]
+                #[doc = concat!("`", $code, "`: ", $account, ".")]
                 $(#[$attribute])*
                 $variant $({ $(#[$about])* $field: $type })?,
             )+
@@ -46,7 +46,7 @@ macro_rules! causes {
         impl fmt::Display for Cause {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Self::$variant { $($field,)? .. } => write!(f, $happened),)+
+                    $(Self::$variant { $($field,)? .. } => write!(f, $account),)+
                 }
             }
         }
@@ -57,40 +57,40 @@ const RAW: &str = "give the verifier the body's raw bytes, as they were read fro
                    them afterwards: look for a body parser, or a `JSON.stringify`, in front of it";
 const ENDS: &str = "compare and store the body as bytes, not as text: something in front of the verifier (a \
                     shell, an editor, a template) changes its ends";
-const ONE_HEADER: &str = "let the proxy pass on one signature header, and find out what adds the other";
+const ONE_HEADER: &str = "have the proxy pass on one signature header, and find out what adds the other";
 const AS_SHOWN: &str = "do not decode the secret: use it as the provider shows it";
 const DECODED: &str = "decode the secret, and make the `Secret` from the bytes";
 
 causes! {
     SignatureUpperCase, "signature_upper_case":
         "the signature is in upper-case hex"
-        => "let the sender, or the proxy in between, keep the value in lower case";
+        => "have the sender, or the proxy in between, keep the value in lower case";
     SignaturePrefixMissing, "signature_prefix_missing":
         "the signature lacks its prefix `sha256=`"
         => "pass the header on as it came, and do not split it; if the sender leaves the prefix out, it uses \
             another scheme";
     SignaturePrefixOther, "signature_prefix_other":
         "the signature has another prefix than `sha256=`"
-        => "let the sender write `sha256=`, in lower case, before the tag";
+        => "have the sender write `sha256=`, in lower case, before the tag";
     SignatureBase64, "signature_base64":
         "the signature is in base64"
-        => "let the sender write the tag in lower-case hex";
+        => "have the sender write the tag in lower-case hex";
     SignatureSha1, "signature_sha1":
         "the signature is an HMAC-SHA1"
         => "read the sender's header for SHA-256 (GitHub's is x-hub-signature-256); SHA-1 is not accepted";
     SignatureSha512, "signature_sha512":
         "the signature is an HMAC-SHA512"
-        => "let the sender sign with HMAC-SHA256";
+        => "have the sender sign with HMAC-SHA256";
     SignatureWithoutSecret, "signature_without_secret":
         "the signature is a plain SHA-256 of the body, made without any secret"
-        => "do not accept it, because anybody can make it: let the sender compute an HMAC-SHA256 with the \
+        => "do not accept it, because anybody can make it: have the sender compute an HMAC-SHA256 with the \
             secret as its key";
     SignaturePadded, "signature_padded":
         "there is white space around the signature"
-        => "let the sender, or the proxy in between, keep the value as it is";
+        => "have the sender, or the proxy in between, keep the value as it is";
     SignatureQuoted, "signature_quoted":
         "there are quotes around the signature"
-        => "let the sender, or the proxy in between, leave the quotes out";
+        => "have the sender, or the proxy in between, leave the quotes out";
     SignatureJoined, "signature_joined":
         "several signatures were joined with commas, and one of them is right"
         => ONE_HEADER;
@@ -103,7 +103,7 @@ causes! {
         name: String,
     }, "signature_in_other_header":
         "the signature is in the header {name}"
-        => "configure the provider that uses this header, or let the proxy keep the header's name";
+        => "configure the provider that uses this header, or have the proxy keep the header's name";
     SignatureOfStripe, "signature_of_stripe":
         "the signature is in Stripe's form, which covers a time and the body"
         => "verify this endpoint with the provider's own library; the scheme here signs the body alone";
@@ -171,7 +171,7 @@ causes! {
         => "give the verifier the body's raw bytes: something read them as text";
     BodySignedLossy, "body_signed_lossy":
         "the signed body has the character U+FFFD where this body has bytes that are not UTF-8"
-        => "let the sender sign the bytes that it sends, and send UTF-8";
+        => "have the sender sign the bytes that it sends, and send UTF-8";
     BodyNewlineAdded, "body_newline_added":
         "a line end was added to the body"
         => ENDS;

@@ -1,4 +1,4 @@
-//! What came of it.
+//! The result of a diagnosis.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use super::body;
 use super::cause::Cause;
 use super::hash::Work;
 
-/// What is striking about a delivery of which nothing was proven: a suspicion, no more.
+/// A suspicion about a delivery for which no cause was proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {
-    /// The signature verifies, but the delivery is refused all the same. Never as `stale`: how old a delivery
-    /// may be is the webhook's setting, and how old it was then is not known.
+    /// The signature verifies, but the delivery is refused for another reason. The reason is never `stale`: the
+    /// diagnoser knows neither the webhook's maximum age nor when the delivery arrived.
     #[non_exhaustive]
     RefusedAfterwards {
         /// The [`code`](crate::Error::code) of the error.
@@ -22,9 +22,9 @@ pub enum Hint {
     NoSecret,
     /// There is no signature header.
     SignatureMissing,
-    /// The signature header is no `sha256=` and 64 hex digits, and nothing that is known instead.
+    /// The signature header is neither `sha256=` with 64 hex digits, nor any other known form.
     SignatureMalformed,
-    /// There is another header that looks like a signature's.
+    /// Another header looks like a signature header.
     #[non_exhaustive]
     OtherSignatureHeader {
         /// The header, in lower case.
@@ -34,19 +34,19 @@ pub enum Hint {
     BodyEmpty,
     /// The body is `[object Object]`.
     BodyStringified,
-    /// The body has the character U+FFFD, which replaces bytes that are lost.
+    /// The body has the character U+FFFD, which replaces lost bytes.
     BodyLossy,
-    /// The body's length is not what its Content-Length header says.
+    /// The body's length differs from its Content-Length header.
     BodyLengthDiffers,
     /// There is a Content-Encoding header.
     BodyCompressed,
     /// All names in the body are in alphabetical order.
     BodyKeysSorted,
-    /// The body is too long to be looked into.
+    /// The body is too long to search.
     BodyTooLong,
-    /// There are more other secrets than are tried.
+    /// There are more other secrets than the limit.
     TooManyOthers,
-    /// There was more to try than the limits allow.
+    /// The search reached a limit.
     Unfinished,
 }
 
@@ -65,19 +65,19 @@ impl Hint {
             Self::NoSecret => ("no_secret", "there is no secret to try"),
             Self::SignatureMissing => (
                 "signature_missing",
-                "the signature header is missing: a proxy may have dropped it, or the provider's settings have \
-                 no secret",
+                "the signature header is missing: a proxy may have dropped it, or the provider may have no secret \
+                 configured",
             ),
             Self::SignatureMalformed => {
-                ("signature_malformed", "the signature header holds nothing that looks like a signature")
+                ("signature_malformed", "the signature header does not look like a signature")
             }
             Self::OtherSignatureHeader { .. } => (
                 "other_signature_header",
-                "another header looks like a signature's, so it may be another provider's delivery:",
+                "the delivery may be another provider's, because another header looks like a signature header:",
             ),
             Self::BodyEmpty => (
                 "body_empty",
-                "the body is empty: a body parser may have read it before (it can be read once)",
+                "the body is empty: a body parser may have read it first (it can be read once)",
             ),
             Self::BodyStringified => (
                 "body_stringified",
@@ -85,27 +85,31 @@ impl Hint {
             ),
             Self::BodyLossy => (
                 "body_lossy",
-                "the body has the character U+FFFD, which stands for bytes that were no UTF-8 and are lost: \
-                 something may have read it as text. That cannot be undone: give the verifier the raw bytes",
+                "the body has the character U+FFFD, which replaces lost bytes that were not UTF-8: something may \
+                 have read it as text. This cannot be undone: give the verifier the raw bytes",
             ),
             Self::BodyLengthDiffers => (
                 "body_length_differs",
-                "the body is not as long as its Content-Length says: something may have changed it, or cut it off",
+                "the body's length differs from its Content-Length: something may have changed it, or cut it off",
             ),
             Self::BodyCompressed => (
                 "body_compressed",
-                "there is a Content-Encoding: what was signed may be the compressed body, or the other way round",
+                "there is a Content-Encoding: the signature may cover the compressed body and this may be the \
+                 decompressed one, or the other way round",
             ),
             Self::BodyKeysSorted => (
                 "body_keys_sorted",
                 "the names in the body are in alphabetical order: something may have sorted them when it wrote \
-                 the body again. That cannot be undone: give the verifier the raw bytes",
+                 the body again. This cannot be undone: give the verifier the raw bytes",
             ),
-            Self::BodyTooLong => ("body_too_long", "the body is over 1 MiB, and was not looked into"),
-            Self::TooManyOthers => ("too_many_others", "there are more other secrets than are tried"),
+            Self::BodyTooLong => ("body_too_long", "the body is longer than 1 MiB, so it was not searched"),
+            Self::TooManyOthers => (
+                "too_many_others",
+                "there are more than eight sets of other secrets, and the rest were not tried",
+            ),
             Self::Unfinished => (
                 "unfinished",
-                "not every combination was tried, since the body is long or the secrets are many",
+                "not every combination was tried, because the body is long or there are many secrets",
             ),
         }
     }
@@ -122,10 +126,10 @@ impl fmt::Display for Hint {
     }
 }
 
-/// What a [`Diagnoser`](super::Diagnoser) found. For operators: not for whoever sent the delivery.
+/// What a [`Diagnoser`](super::Diagnoser) found. Show it to operators, and never to the sender.
 ///
-/// It holds no secret, no tag and nothing of the body; a header's name, and the names that you gave.
-/// Displayed, it is a few lines of text. It is no response, and converts to none:
+/// A diagnosis contains no secret, no tag and no part of the body. It may contain the name of a header, and the names
+/// that you gave. It is displayed as a few lines of text. It cannot be converted to a response:
 ///
 /// ```compile_fail,E0277
 /// # fn is_a_response<T: Into<http::Response<Vec<u8>>>>() {}
@@ -145,17 +149,17 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// The most hashes that one diagnosis takes.
+    /// The most hashes that one diagnosis computes.
     pub const MAX_HASHES: u64 = Work::MAX_HASHES;
 
     /// The most bytes that one diagnosis of a body within [`MAX_BODY_LEN`](Self::MAX_BODY_LEN) hashes: 512 MiB.
     pub const MAX_HASHED_BYTES: u64 = Work::MAX_BYTES;
 
-    /// The longest body that is looked into, in bytes: 1 MiB. Of a longer one it is only said whether its
+    /// The longest body that is searched, in bytes: 1 MiB. For a longer one, the diagnosis only says whether its
     /// signature verifies.
     pub const MAX_BODY_LEN: usize = body::MAX_LEN;
 
-    /// How many sets of other secrets are tried.
+    /// The most sets of other secrets that are tried.
     pub const MAX_OTHERS: usize = 8;
 
     /// Whether the signature verifies as it is.
@@ -164,14 +168,14 @@ impl Diagnosis {
         self.is_verified
     }
 
-    /// What together would have made the signature verify, proven by its doing so: of the signature,
-    /// then of the secret, then of the body. Empty if it verifies as it is, or for no known cause.
+    /// The causes: the signature verifies once all of them are undone. Those of the signature come first, then those
+    /// of the secret, then those of the body. Empty if the signature verifies as it is, or if no cause is known.
     #[must_use]
     pub fn causes(&self) -> &[Cause] {
         &self.causes
     }
 
-    /// What is striking, if no cause was proven.
+    /// The suspicions, if no cause was proven.
     #[must_use]
     pub fn hints(&self) -> &[Hint] {
         &self.hints
@@ -187,26 +191,26 @@ impl Diagnosis {
         }
     }
 
-    /// The label of the secret with which it verifies, or would have, if it has one.
+    /// The label of the secret that verifies the signature, or would have, if that secret has one.
     #[must_use]
     pub fn secret_label(&self) -> Option<&str> {
         self.secret_label.as_deref()
     }
 
-    /// Whether something was tried in vain, and nothing is striking.
+    /// Whether a search found no cause, and no hint explains it.
     fn leaves_no_more_to_say(&self) -> bool {
         let is_of_limits = |hint: &Hint| matches!(hint, Hint::TooManyOthers | Hint::Unfinished);
         self.work.hashes > 0 && self.hints.iter().all(is_of_limits)
     }
 
-    /// How many hashes it took: at most [`MAX_HASHES`](Self::MAX_HASHES).
+    /// The number of hashes that were computed: at most [`MAX_HASHES`](Self::MAX_HASHES).
     #[must_use]
     pub fn hashes(&self) -> u64 {
         self.work.hashes
     }
 
-    /// How many bytes were hashed: at most [`MAX_HASHED_BYTES`](Self::MAX_HASHED_BYTES) or, of a body longer
-    /// than [`MAX_BODY_LEN`](Self::MAX_BODY_LEN), its length for each secret of the webhook.
+    /// The number of bytes that were hashed: at most [`MAX_HASHED_BYTES`](Self::MAX_HASHED_BYTES), or, for a body
+    /// longer than [`MAX_BODY_LEN`](Self::MAX_BODY_LEN), its length for each secret of the webhook.
     #[must_use]
     pub fn hashed_bytes(&self) -> u64 {
         self.work.bytes

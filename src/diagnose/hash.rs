@@ -1,4 +1,4 @@
-//! The hashes, and how many of them there may be.
+//! The hashes, and the limit of their number.
 
 use hmac::digest::{FixedOutput, Update};
 use hmac::{Hmac, KeyInit};
@@ -15,11 +15,11 @@ pub(super) enum Algorithm {
     Sha256,
     Sha1,
     Sha512,
-    /// Of the body alone, without a key.
+    /// The body alone, without a key.
     PlainSha256,
 }
 
-/// What was hashed so far, and what may be.
+/// The work so far, and its limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Work {
     pub(super) hashes: u64,
@@ -30,7 +30,7 @@ impl Work {
     pub(super) const MAX_HASHES: u64 = 1 << 16;
     pub(super) const MAX_BYTES: u64 = 1 << 29;
 
-    /// Counts a hash of so many bytes, unless that is beyond the limit.
+    /// Counts a hash of this many bytes. Returns false, and counts nothing, beyond the limit.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
         let spent = Self { hashes: self.hashes + 1, bytes: self.bytes + bytes as u64 };
         let is_within = spent.hashes <= Self::MAX_HASHES && spent.bytes <= Self::MAX_BYTES;
@@ -41,7 +41,7 @@ impl Work {
     }
 }
 
-/// Whether the key makes this tag of a message, in a time that does not depend on how much of it is right.
+/// Whether the key makes this tag for the message. The time does not depend on how much of the tag is right.
 pub(super) fn makes(
     stack: &WipedStack,
     algorithm: Algorithm,
@@ -58,7 +58,7 @@ pub(super) fn makes(
         }
         Algorithm::Sha1 => keyed::<Hmac<Sha1>>(key, message),
         Algorithm::Sha512 => keyed::<Hmac<Sha512>>(key, message),
-        // Of a body alone, in front of which nothing is signed.
+        // Nothing is signed before the body here.
         Algorithm::PlainSha256 => Zeroizing::new(sha256(message[1]).to_vec()),
     };
     computed.ct_eq(tag).into()

@@ -1,23 +1,23 @@
-//! What the headers claim: tags, of what, and made how.
+//! What the headers claim: which tags, how they were made, and what they cover.
 
 use super::cause::Cause;
 use super::hash::Algorithm;
 use super::secret::base64_decoded;
 
-/// Of the headers' values, how many are looked at, and how long each may be, in bytes.
+/// The most values that are read, and the greatest length of each, in bytes.
 const MAX_VALUES: usize = 4;
 const MAX_VALUE_LEN: usize = 2048;
-/// How many parts a joined value is split into.
+/// The most parts that a joined value is split into.
 const MAX_PARTS: usize = 4;
 /// The longest name of a header that is shown, in bytes.
 const MAX_NAME_LEN: usize = 64;
 
-/// The headers that have to do with signatures.
+/// The headers that concern signatures.
 #[derive(Default)]
 pub(super) struct Found<'a> {
     /// The values of the provider's own header.
     pub(super) own: Vec<&'a [u8]>,
-    /// Other headers that look as if they held a signature, by their names in lower case.
+    /// Other headers that look like a signature header, with their names in lower case.
     pub(super) other: Vec<(String, &'a [u8])>,
     /// The id and the time of Standard Webhooks.
     id: Option<&'a [u8]>,
@@ -53,7 +53,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Everything that the values can be read as.
+    /// Every way in which the values can be read.
     pub(super) fn claims(&self) -> Vec<Claim> {
         let mut claims = Claims(Vec::new());
         let repeated = (self.own.len() > 1).then_some(Cause::SignatureRepeated);
@@ -81,7 +81,7 @@ impl<'a> Found<'a> {
         claims.0
     }
 
-    /// `v1,` and base64, several with spaces between.
+    /// Reads values of `v1,` and base64, separated by spaces.
     fn standard_webhooks(&self, value: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
         let id = self.id.filter(|id| is_id(id))?;
         let timestamp = self.timestamp.filter(|timestamp| is_time(timestamp))?;
@@ -92,9 +92,9 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What stands in front of the body is whoever sent it's to choose. Were it any text, a genuine body could
-/// be cut at a period, its first part be called a time, and its signature be explained by a scheme that is
-/// not its own. No body that is JSON begins with these.
+/// The sender chooses what stands before the body. If it could be any text, an attacker could cut a genuine body at a
+/// period and call its first part a time, and its signature would seem to belong to another scheme. A JSON object begins
+/// with neither.
 fn is_time(value: &[u8]) -> bool {
     (1..=20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit)
 }
@@ -104,7 +104,7 @@ fn is_id(value: &[u8]) -> bool {
     (1..=256).contains(&value.len()) && value.iter().all(is_allowed)
 }
 
-/// `t=` and a time, `v1=` and a tag in hex.
+/// Reads `t=` with a time, and `v1=` with a tag in hex.
 fn stripes(value: &[u8]) -> Option<(&[u8], Vec<Vec<u8>>)> {
     let parts = || value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let time = parts().find_map(|part| part.strip_prefix(b"t=")).filter(|time| is_time(time))?;
@@ -113,10 +113,10 @@ fn stripes(value: &[u8]) -> Option<(&[u8], Vec<Vec<u8>>)> {
     (!tags.is_empty()).then_some((time, tags))
 }
 
-/// A tag, and what would have happened to it for it to be right.
+/// A tag, and the accidents that it would have had.
 pub(super) struct Claim {
     pub(super) algorithm: Algorithm,
-    /// What was signed in front of the body.
+    /// The signed bytes before the body.
     pub(super) before: Vec<u8>,
     pub(super) tag: Vec<u8>,
     pub(super) causes: Vec<Cause>,
@@ -125,7 +125,7 @@ pub(super) struct Claim {
 struct Claims(Vec<Claim>);
 
 impl Claims {
-    /// The tags of a scheme that signs more than the body.
+    /// Adds the tags of a scheme that signs more than the body.
     fn of_message(&mut self, causes: &[Cause], scheme: Cause, before: &[u8], tags: Vec<Vec<u8>>) {
         for tag in tags.into_iter().filter(|tag| tag.len() == 32) {
             let causes = [causes, std::slice::from_ref(&scheme)].concat();
@@ -178,7 +178,7 @@ impl Claims {
     }
 }
 
-/// A value without the white space and the quotes around it.
+/// Removes the white space and the quotes around a value.
 fn bare<'a>(value: &'a [u8], causes: &mut Vec<Cause>) -> &'a [u8] {
     let mut add = |cause: Cause| {
         if !causes.contains(&cause) {
@@ -201,7 +201,7 @@ fn bare<'a>(value: &'a [u8], causes: &mut Vec<Cause>) -> &'a [u8] {
     bare
 }
 
-/// A short name and `=` or `:` at the front, and the rest.
+/// Splits off a short name with its `=`, `:` or `,`.
 fn split_prefix(value: &[u8]) -> (Option<&[u8]>, &[u8]) {
     const MAX_PREFIX_LEN: usize = 16;
     let at = value.iter().take(MAX_PREFIX_LEN).position(|byte| matches!(byte, b'=' | b':' | b','));

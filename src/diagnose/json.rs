@@ -1,10 +1,10 @@
-//! JSON text written again, token by token: order, repeated fields and numbers stay as they are.
+//! Writes JSON text again in another style, token by token. The order of fields and repeated fields stay.
 
 use super::cause::JsonLayout;
 use super::style::{Escapes, Numbers, SPECIAL_IN_DOT_NET, Slashes, Style};
 use super::tokens::{WHITE, document, tokens};
 
-/// The text in this style; none if it is no JSON object or array, or would be longer than `limit`.
+/// Writes the text in this style. Returns `None` if it is not a JSON object or array, or would exceed `limit` bytes.
 pub(super) fn rewrite(body: &[u8], style: Style, limit: usize) -> Option<Vec<u8>> {
     let text = document(body)?;
     let mut writer = Writer { style, out: Vec::with_capacity(text.len() * 5 / 4), depth: 0, number: 0 };
@@ -123,7 +123,7 @@ impl Writer {
         self.out.extend_from_slice(rest.as_bytes());
     }
 
-    /// Whether a character that begins with this byte has to be looked at.
+    /// Whether a character that begins with this byte may have to change.
     fn may_change(&self, byte: u8) -> bool {
         let Style { escapes, slashes, .. } = self.style;
         if (escapes, slashes) == (Escapes::Keep, Slashes::Keep) {
@@ -176,14 +176,14 @@ impl Writer {
             self.out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             return length;
         }
-        // With what it escapes, which may be a backslash or a quote.
+        // Includes the escaped character, which may be a backslash or a quote.
         let length = 1 + text[1..].chars().next().map_or(0, char::len_utf8);
         self.out.extend_from_slice(&text.as_bytes()[..length]);
         length
     }
 }
 
-/// The character of a `\u` escape, or of two that are a pair, unless JSON needs it to be escaped.
+/// Decodes a `\u` escape, or a pair of them, unless JSON requires the escape.
 fn unescaped(text: &str) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;

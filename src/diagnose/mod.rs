@@ -1,4 +1,4 @@
-//! For operators, with the feature `diagnose`: what would have made a delivery verify, by a [`Diagnoser`].
+//! A [`Diagnoser`] tells operators what would have made a delivery verify (feature `diagnose`).
 
 mod body;
 mod cause;
@@ -28,11 +28,12 @@ use crate::mac::{WipedStack, on_wiped_stack};
 use crate::provider::Provider;
 use crate::webhook::Webhook;
 
-/// Says why a delivery was refused as unsigned: given the headers, the body and the secrets that failed, it
-/// tries what is known to happen on the way, and names what **would have** verified, and the cure.
+/// Finds out why a signature did not match. It takes the headers, the body and the secrets that failed, undoes the
+/// accidents that are known to happen, and names those without which the delivery **would have** verified, with the
+/// cure.
 ///
-/// It is for operators, in a log or a program: what it finds is not for whoever sent the delivery, who must
-/// learn no more than 401. It never accepts a delivery.
+/// A diagnosis is for operators, in a log or a program. The sender must learn no more than 401. A diagnoser never
+/// accepts a delivery.
 ///
 /// ```
 /// use countersign::{Secret, Signature, diagnose::Diagnoser, provider::ThreeQpr};
@@ -51,17 +52,17 @@ use crate::webhook::Webhook;
 ///
 /// | | |
 /// |---|---|
-/// | accidents together | three, of which two of the body |
-/// | hashes | 65,536 ([`MAX_HASHES`](Diagnosis::MAX_HASHES)), whatever it is given |
-/// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); where the search ends for that, [`Hint::Unfinished`] says so |
-/// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnosis::MAX_BODY_LEN)); of a longer one it is only said whether it verifies, for a hash of all of it with each of the webhook's secrets |
+/// | accidents together | three, at most two of them in the body |
+/// | hashes | 65,536 ([`MAX_HASHES`](Diagnosis::MAX_HASHES)) |
+/// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); [`Hint::Unfinished`] says that the search reached a limit |
+/// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnosis::MAX_BODY_LEN)); a longer body is hashed once with each of the webhook's secrets, to say whether it verifies |
 /// | other secrets | eight sets ([`MAX_OTHERS`](Diagnosis::MAX_OTHERS)) |
-/// | headers | four values of the signature's, and four of others that look like a signature's, of 2 KiB each |
+/// | headers | four values of the signature header, and four of other headers that look like one, each of 2 KiB |
 ///
-/// For JSON of 1 MiB with 8 secrets and 64 others, that is enough to try each accident alone.
+/// These limits suffice to try each accident alone on JSON of 1 MiB, with 8 secrets and 64 others.
 ///
-/// What cannot be undone is not found: sorted names, bytes that were replaced (but one), numbers beyond lost zeros. Of
-/// the first two there is a [`Hint`].
+/// A diagnoser cannot undo sorted names, more than one replaced byte, or changes to numbers other than lost zeros. A
+/// [`Hint`] reports the first two.
 pub struct Diagnoser<P> {
     webhook: Webhook<P>,
     secrets: Secrets,
@@ -70,7 +71,7 @@ pub struct Diagnoser<P> {
 }
 
 impl<P: Provider + Default> Diagnoser<P> {
-    /// For a provider that needs no settings, with the secrets that its webhook has.
+    /// Creates a diagnoser for a provider that needs no settings, with the secrets of its webhook.
     #[must_use]
     pub fn new(secrets: impl Into<Secrets>) -> Self {
         Self::for_provider(P::default(), secrets)
@@ -78,7 +79,7 @@ impl<P: Provider + Default> Diagnoser<P> {
 }
 
 impl<P: Provider> Diagnoser<P> {
-    /// For a provider with settings, with the secrets that its webhook has.
+    /// Creates a diagnoser for a provider with settings, with the secrets of its webhook.
     #[must_use]
     pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
         let secrets = secrets.into();
@@ -86,9 +87,8 @@ impl<P: Provider> Diagnoser<P> {
         Self { webhook, secrets, others: Vec::new(), are_too_many: false }
     }
 
-    /// Adds other secrets to try, such as another provider's, another environment's or an old one's, by a name
-    /// that is safe to show. Beyond [`MAX_OTHERS`](Diagnosis::MAX_OTHERS) they are not tried, and a
-    /// [`Hint`] says so.
+    /// Adds other secrets to try, such as those of another provider or environment, or old ones, under a name that
+    /// is safe to show. Sets beyond [`MAX_OTHERS`](Diagnosis::MAX_OTHERS) are not tried, and a [`Hint`] says so.
     #[must_use]
     pub fn with_other(mut self, name: impl Into<String>, secrets: impl Into<Secrets>) -> Self {
         if self.others.len() < Diagnosis::MAX_OTHERS {
@@ -101,14 +101,14 @@ impl<P: Provider> Diagnoser<P> {
 
     /// Looks for what would have made the signature verify.
     ///
-    /// The headers are all that came, every occurrence of each, with names in any case; the body is what
-    /// the verifier was given. It may take seconds for a long body: keep it off the way of requests.
+    /// Pass every header that arrived, each occurrence of it, with its name in any case, and the body that the
+    /// verifier was given. A long body may take seconds, so do not diagnose while a request waits.
     ///
     /// ```
     /// # use countersign::{Secret, diagnose::Diagnoser, provider::ThreeQpr};
     /// # let diagnoser = Diagnoser::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
     /// # let (headers, body) = (http::HeaderMap::new(), b"{}");
-    /// // Of a `HeaderMap`:
+    /// // From a `HeaderMap`:
     /// let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
     /// let diagnosis = diagnoser.diagnose(headers, body);
     /// # assert_eq!(diagnosis.hints()[0].code(), "signature_missing");
@@ -128,7 +128,7 @@ impl<P: Provider> Diagnoser<P> {
         for (name, value) in headers {
             found.add(self.webhook.signature_header().as_str(), name.as_ref(), value);
         }
-        // By the very rule that a webhook goes by, but without its log: nobody was answered.
+        // The webhook's own rule, without its log: no delivery was answered.
         if let Ok(matched) = self.webhook.matched(headers, body) {
             return self.of_verified(matched, headers, body);
         }
@@ -205,7 +205,7 @@ impl<P: Provider> Diagnoser<P> {
     }
 }
 
-/// Redacted: names alone.
+/// Shows names only.
 impl<P: Provider> fmt::Debug for Diagnoser<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let others = self.others.iter().map(|(name, _)| name);
@@ -218,7 +218,7 @@ impl<P: Provider> fmt::Debug for Diagnoser<P> {
     }
 }
 
-/// A key and a claim to be tried together, with what happened to both.
+/// A key and a claim to try together, with the accidents of both.
 struct Pair<'s> {
     key: &'s Key,
     claim: &'s Claim,
@@ -228,7 +228,7 @@ struct Pair<'s> {
 impl<'s> Pair<'s> {
     fn all(keys: &'s [Key], claims: &'s [Claim]) -> Vec<Self> {
         let with = |claim: &'s Claim| {
-            // A hash without a key needs but one.
+            // A hash without a key is the same with each.
             let keys =
                 if claim.algorithm == Algorithm::PlainSha256 { &keys[..keys.len().min(1)] } else { keys };
             keys.iter().map(move |key| Self {
@@ -241,8 +241,8 @@ impl<'s> Pair<'s> {
     }
 }
 
-/// What happened to the secret. Standard Webhooks decode it themselves, which is no accident, and a plain
-/// hash has none.
+/// The accidents of the secret. Standard Webhooks decode it by their own rule, which is not an accident, and a plain
+/// hash has no secret.
 fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
     let is_theirs = claim.causes.contains(&Cause::SignatureOfStandardWebhooks);
     let is_accident = |cause: &&Cause| match cause {
@@ -257,19 +257,19 @@ fn causes_of(key: &Key, claim: &Claim) -> Vec<Cause> {
 struct Search<'s> {
     stack: &'s WipedStack,
     pairs: Vec<Pair<'s>>,
-    /// Each body that was tried, by its hash, and how many accidents it took; of it, and of all.
+    /// The hash of each body that was tried, with its own number of accidents, and with that of all.
     tried: HashMap<u64, (usize, usize)>,
     work: Work,
     proof: Option<(Vec<Cause>, Option<Arc<str>>)>,
 }
 
-/// How many accidents together are looked for.
+/// The most accidents that are tried together.
 const MAX_ACCIDENTS: usize = 3;
-/// How many of them of the body.
+/// The most of them in the body.
 const MAX_BODY_ACCIDENTS: usize = 2;
 
 impl Search<'_> {
-    /// Breaks off with a proof, or at the limit.
+    /// Breaks when it has a proof, or reaches a limit.
     fn run(&mut self, body: &[u8]) -> ControlFlow<()> {
         for accidents in 1..=MAX_ACCIDENTS {
             for of_body in 0..=accidents.min(MAX_BODY_ACCIDENTS) {
@@ -287,7 +287,7 @@ impl Search<'_> {
         ControlFlow::Continue(())
     }
 
-    /// Whether fewer accidents lead to the same body, or as many in another way.
+    /// Whether this body was tried before, with fewer accidents or with as many.
     fn is_tried(&mut self, body: &[u8], accidents: (usize, usize)) -> bool {
         let mut hasher = DefaultHasher::new();
         hasher.write(body);
@@ -299,7 +299,7 @@ impl Search<'_> {
         }
     }
 
-    /// Tries a body with every key and claim that have so many accidents together.
+    /// Tries a body with every pair that has this many accidents.
     fn try_body(&mut self, body: &[u8], of_body: &[Cause], accidents: usize) -> ControlFlow<()> {
         for Pair { key, claim, causes } in self.pairs.iter().filter(|pair| pair.causes.len() == accidents) {
             if !self.work.spend(claim.before.len() + body.len()) {

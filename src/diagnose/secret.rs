@@ -1,4 +1,4 @@
-//! The keys that may have been signed with instead of a secret.
+//! The keys that the provider may have signed with, instead of the secret.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// What base64 of either alphabet stands for, with or without its padding.
+/// Decodes base64 of either alphabet, with or without padding.
 pub(super) fn base64_decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    // It may be a secret: in place, and wiped also where decoding fails half-way.
+    // The text may be a secret, so the buffer is wiped also when decoding fails half-way.
     let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
     let decoded =
         STANDARD.decode_slice(text, &mut bytes).or_else(|_| URL_SAFE.decode_slice(text, &mut bytes));
@@ -26,14 +26,14 @@ pub(super) fn base64_decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(bytes)
 }
 
-/// What hex stands for, decoded in place for the same reason.
+/// Decodes hex, into a wiped buffer for the same reason.
 fn hex_decoded(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; text.len() / 2]);
     hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
 }
 
-/// A key to try, and what would have happened to the secret for it to be the right one.
+/// A key to try, and the accidents that would have happened to the secret.
 pub(super) struct Key {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) causes: Vec<Cause>,
@@ -54,7 +54,7 @@ impl Key {
         Self { bytes, causes, label: self.label.clone() }
     }
 
-    /// The key itself, then one for each accident, then the pairs of accidents that occur.
+    /// Lists the key itself, then one key for each accident, then those for pairs of accidents.
     pub(super) fn with_variants(self) -> Vec<Self> {
         let singles = self.variants();
         let pairs = singles.iter().filter(|key| {
@@ -108,7 +108,7 @@ fn around(before: &str, secret: &[u8], after: &str) -> Zeroizing<Vec<u8>> {
     wiped([before.as_bytes(), secret, after.as_bytes()].concat())
 }
 
-/// To be wiped, also where it is dropped because nothing is tried with it.
+/// Bytes that are wiped when they are dropped.
 fn wiped(bytes: impl Into<Vec<u8>>) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(bytes.into())
 }

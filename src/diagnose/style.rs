@@ -1,16 +1,16 @@
-//! The ways in which JSON text may have been written again.
+//! The styles in which JSON text may have been written.
 
 use super::cause::{Cause, JsonLayout};
 use super::tokens::count_numbers;
 
-/// The longest body of which some of the numbers are changed, in bytes, and how many are.
+/// The longest body in which only some numbers are changed, in bytes, and the most numbers.
 const MAX_LEN_WITH_NUMBERS: usize = 1 << 16;
 const MAX_NUMBERS: usize = 4;
 
-/// What .NET escapes of ASCII, beside what JSON has to.
+/// The ASCII characters that .NET escapes beyond JSON's own rules.
 pub(super) const SPECIAL_IN_DOT_NET: &[u8] = b"&'+<>`\x7f";
 
-/// What to change of a text. By default, nothing.
+/// The changes to make to a text. The default changes nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
     pub(super) layout: Option<JsonLayout>,
@@ -23,16 +23,16 @@ pub(super) struct Style {
 pub(super) enum Escapes {
     #[default]
     Keep,
-    /// `é` as `\u00e9`, as Python and PHP write.
+    /// Writes `é` as `\u00e9`, like Python and PHP.
     Ascii,
-    /// `é` as `\u00E9`, as Java's Jackson writes on request.
+    /// Writes `é` as `\u00E9`, like Java's Jackson on request.
     AsciiUpper,
-    /// As `AsciiUpper`, and what is special in HTML as well, with the quote as `\u0022`: as .NET's
-    /// `System.Text.Json` writes unless told.
+    /// Like `AsciiUpper`, and escapes the characters that are special in HTML, and the quote as `\u0022`: the default
+    /// of .NET's `System.Text.Json`.
     DotNet,
-    /// `<`, `>`, `&` and two line ends, as Go writes.
+    /// Escapes `<`, `>`, `&` and two line ends, like Go.
     Html,
-    /// None but those that JSON needs.
+    /// Keeps only the escapes that JSON requires.
     Unescape,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Slashes {
     Unescape,
 }
 
-/// Which numbers get back the zeros that they may have lost.
+/// The numbers that get back the zeros that they may have lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Numbers {
     #[default]
@@ -55,14 +55,14 @@ pub(super) enum Numbers {
     FractionsTwoPlaces,
     /// Every integer becomes `1.00`, and every `1.5` becomes `1.50`.
     TwoPlaces,
-    /// As `IntegersOnePlace`, for those of the first numbers whose bit is set.
+    /// Like `IntegersOnePlace`, for each of the first numbers whose bit is set.
     OnePlaceOf(u8),
-    /// As `TwoPlaces`, for those of the first numbers whose bit is set.
+    /// Like `TwoPlaces`, for each of the first numbers whose bit is set.
     TwoPlacesOf(u8),
 }
 
 impl Escapes {
-    /// Whether there is something in the body to be changed.
+    /// Whether the body has something to change.
     fn apply(self, body: &[u8]) -> bool {
         match self {
             Self::Keep => true,
@@ -93,7 +93,7 @@ const LAYOUTS: [Option<JsonLayout>; 6] = [
     Some(JsonLayout::Tabs),
 ];
 
-/// What is done to strings; PHP does both unless told.
+/// The changes to strings. PHP makes both by default.
 const STRINGS: [(Escapes, Slashes); 10] = [
     (Escapes::Keep, Slashes::Keep),
     (Escapes::Ascii, Slashes::Keep),
@@ -107,16 +107,16 @@ const STRINGS: [(Escapes, Slashes); 10] = [
     (Escapes::Unescape, Slashes::Unescape),
 ];
 
-/// What is done to numbers, beside anything else.
+/// The changes to numbers, beside any other change.
 const NUMBERS: [Numbers; 4] =
     [Numbers::Keep, Numbers::IntegersOnePlace, Numbers::FractionsTwoPlaces, Numbers::TwoPlaces];
 
-/// The styles that change something of the body, and how many accidents each counts as: two at the most,
-/// since it is mostly one program that does all of it.
+/// The styles that change the body, and the number of accidents that each counts as. That is at most two, because one
+/// program usually makes all changes.
 pub(super) fn styles_of(body: &[u8]) -> impl Iterator<Item = (Style, usize)> {
     let count = count_numbers(body, MAX_NUMBERS);
     let all = NUMBERS.into_iter().filter(move |numbers| count > 0 || *numbers == Numbers::Keep);
-    // Without other changes of the text, since they are many.
+    // These are many, so they are not combined with other changes.
     let of = if body.len() <= MAX_LEN_WITH_NUMBERS { 1..1_u8 << count } else { 0..0 };
     let some = of.flat_map(|of| [Numbers::OnePlaceOf(of), Numbers::TwoPlacesOf(of)]);
     let strings: Vec<_> =
@@ -136,7 +136,7 @@ pub(super) fn styles_of(body: &[u8]) -> impl Iterator<Item = (Style, usize)> {
 }
 
 impl Style {
-    /// What happened to a text that was in this style.
+    /// The accidents of a text that was in this style.
     pub(super) fn causes(self) -> impl Iterator<Item = Cause> {
         let escapes = match self.escapes {
             Escapes::Keep => None,

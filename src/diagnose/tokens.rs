@@ -1,12 +1,12 @@
-//! JSON text as tokens, and what can be told from them alone.
+//! JSON text as tokens, and two facts that need only tokens.
 
-/// How many numbers there are, up to `limit`.
+/// Counts the numbers, up to `limit`.
 pub(super) fn count_numbers(body: &[u8], limit: usize) -> usize {
     let is_number = |token: &str| matches!(token.as_bytes()[0], b'-' | b'0'..=b'9');
     document(body).map_or(0, |text| tokens(text).filter(|(token, _)| is_number(token)).take(limit).count())
 }
 
-/// Whether the names of each object are in alphabetical order, and enough of them follow another to be no chance.
+/// Whether the names of each object are in alphabetical order, and are too many for that to be chance.
 pub(super) fn are_names_sorted(body: &[u8]) -> bool {
     const ENOUGH: usize = 3;
     let Some(text) = document(body) else { return false };
@@ -31,12 +31,12 @@ pub(super) fn are_names_sorted(body: &[u8]) -> bool {
 
 pub(super) const WHITE: [char; 4] = [' ', '\n', '\r', '\t'];
 
-/// The text of an object or an array, as far as its first character tells.
+/// The body as text, if its first character begins an object or an array.
 pub(super) fn document(body: &[u8]) -> Option<&str> {
     std::str::from_utf8(body).ok().filter(|text| text.trim_start_matches(WHITE).starts_with(['{', '[']))
 }
 
-/// The tokens of a text, each with what comes after it. White space is a token, and what is no JSON is too.
+/// The tokens of a text, each with the rest after it. White space is a token, and so is a run that is not JSON.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -25,7 +25,7 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 ///
 /// **What it promises.** A delivery is acknowledged with a 2xx only if the handler has succeeded and
 /// the store has recorded it. Among deliveries of one event at the same time, one is handled.
-/// A forged delivery never reaches the store.
+/// A forged delivery never reaches the store. A completion that fails is tried once more at once.
 ///
 /// **What it cannot promise.** A handler that is killed between its work and the mark in the store runs
 /// again. Make the handler's effect a durable enqueue, or make it repeatable by passing
@@ -50,8 +50,8 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
 /// # let headers = webhook.signed_headers(body);
 /// let receiver = Receiver::new(webhook, MemoryStore::new())
-///     .with_lease_duration(Duration::from_secs(30))
-///     .with_retention(Duration::from_secs(7 * 86_400));
+///     .with_lease_duration(Duration::from_secs(30))?
+///     .with_retention(Duration::from_secs(7 * 86_400))?;
 ///
 /// let handler = async |delivery: countersign::Delivery<'_, _>| {
 ///     println!("{:?}", delivery.event()?);
@@ -255,7 +255,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
             if let Err(outcome) = self.run(&lease, handler(delivery)).await {
                 return outcome;
             }
-            match self.store.complete(&lease, self.retention).await {
+            match self.complete(&lease).await {
                 Ok(fenced) => self.outcome(fenced),
                 Err(error) => unavailable(error),
             }
@@ -320,6 +320,16 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
             Ok(Claim::InFlight { retry_after }) => Err(Outcome::InFlight { retry_after }),
             Ok(Claim::Done) => Err(Outcome::Duplicate),
             Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Marks the key done, and tries a second time if that fails: the handler has already run, and a delivery
+    /// that is not acknowledged would run it again. The usual reason is a broken connection. Repeating a
+    /// completion is safe, whether the first one was applied or not.
+    async fn complete(&self, lease: &Lease) -> Result<LeaseStatus, S::Error> {
+        match self.store.complete(lease, self.retention).await {
+            Err(_) => self.store.complete(lease, self.retention).await,
+            completed => completed,
         }
     }
 

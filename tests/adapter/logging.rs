@@ -276,7 +276,7 @@ async fn every_refusal_is_one_event_with_its_code_and_nothing_of_the_sender() {
     let quote3d = webhook::<Quote3d>().with_body_limit(QUOTE3D.len());
     let right = &quote3d.sign(QUOTE3D.as_bytes()).to_string();
     // The parser's error quotes it.
-    let confidential = r#"{"event":"quote.completed","id":421111111111111}"#;
+    let confidential = r#"{"event":"quote.completed","timestamp":421111111111111}"#;
     let (name, event) = ("x-webhook-signature", ("x-webhook-event", "quote.completed"));
     let cases: [(HeaderMap, &str, &str); 7] = [
         (headers(&[event]), QUOTE3D, "missing_signature"),
@@ -359,14 +359,22 @@ async fn a_refusal_names_the_tenant_unless_it_is_only_what_a_stranger_called_it(
     }
 }
 
-#[test]
-fn a_secret_that_cannot_be_had_and_a_body_that_breaks_off_are_told_where_they_are_found() {
+/// Errors that an application makes are logged where a request ends with them, and not where they are made.
+#[tokio::test]
+async fn a_secret_that_cannot_be_loaded_is_told_once_with_its_cause() {
     let log = Log::start();
-    let _ = Error::secret_unavailable(std::io::Error::other("no database"));
+    let unavailable = || Error::secret_unavailable(std::io::Error::other("no database"));
+    let _ = (unavailable(), Error::incomplete_body("reset"));
+    assert!(log.take().is_empty());
+
+    let webhook = Webhook::<ThreeQpr>::new(Secrets::reject_all());
+    let mut request = http::Request::new(THREEQPR.to_owned());
+    *request.headers_mut() = signed(&webhook, THREEQPR.as_bytes());
+    let refused = webhook.verify_request_with(request, async || Err(unavailable())).await;
+    assert_eq!(refused.unwrap_err().code(), "secret_unavailable");
     let logged = log.one();
     assert!(logged.is(Level::WARN, "secret_unavailable") && logged.fields["message"].contains("no database"));
-    let _ = Error::incomplete_body("reset");
-    assert!(log.one().is(Level::WARN, "incomplete_body"));
+    assert_eq!(logged.fields["provider"], "3qpr");
 }
 
 /// That the search for what must not be logged finds it.

@@ -23,6 +23,7 @@ enum Kind {
     Redis,
     /// A node of a cluster, with the port on which the nodes talk to each other.
     RedisNode(u16),
+    PgBouncer,
 }
 
 /// PostgreSQL refuses to run as root: then it runs as this user, whom Debian's package makes.
@@ -68,6 +69,26 @@ impl Server {
         Some(nodes)
     }
 
+    /// PgBouncer in front of a PostgreSQL server, in this mode (`session` or `transaction`), with so many
+    /// connections to it; none where it is not installed, but under CI that is a failure.
+    pub fn pgbouncer(postgres: &Self, mode: &str, connections: usize) -> Option<Self> {
+        let Some(_) = pgbouncer_program() else { return missing("PgBouncer") };
+        let server = Self::new(Kind::PgBouncer);
+        let path = server.directory.path();
+        let config = format!(
+            "[databases]\npostgres = host=127.0.0.1 port={} user=postgres\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\nauth_type = any\n\
+             pool_mode = {mode}\ndefault_pool_size = {connections}\n\
+             ignore_startup_parameters = extra_float_digits\n",
+            postgres.port, server.port
+        );
+        std::fs::write(path.join("pgbouncer.ini"), config).unwrap();
+        if is_root() {
+            run(Command::new("chown").arg("-R").arg(POSTGRES_USER).arg(path));
+        }
+        Some(server.started())
+    }
+
     fn knows_the_cluster(&self) -> bool {
         let info = self.redis_cli(&["cluster", "info"]);
         ["cluster_state:ok", "cluster_slots_assigned:16384"].iter().all(|line| info.contains(line))
@@ -89,7 +110,9 @@ impl Server {
     /// Where it is, for its client.
     pub fn url(&self) -> String {
         match self.kind {
-            Kind::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
+            Kind::Postgres | Kind::PgBouncer => {
+                format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+            }
             Kind::Redis | Kind::RedisNode(_) => format!("redis://127.0.0.1:{}", self.port),
         }
     }
@@ -123,6 +146,11 @@ impl Server {
                 command.current_dir(path);
                 command
             }
+            Kind::PgBouncer => {
+                let mut command = as_postgres(&pgbouncer_program().unwrap());
+                command.arg(path.join("pgbouncer.ini"));
+                command
+            }
         };
         self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let start = Instant::now();
@@ -140,7 +168,9 @@ impl Server {
                     ready.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]).stdout(Stdio::null());
                 ready.status().unwrap().success()
             }
-            Kind::Redis | Kind::RedisNode(_) => TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
+            Kind::Redis | Kind::RedisNode(_) | Kind::PgBouncer => {
+                TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            }
         }
     }
 
@@ -191,6 +221,13 @@ fn postgres_program(name: &str) -> Option<PathBuf> {
     let mut folders: Vec<_> = versions.flatten().map(|version| version.path().join("bin")).collect();
     folders.extend(std::env::split_paths(&std::env::var_os("PATH")?));
     folders.into_iter().map(|folder| folder.join(name)).find(|program| program.exists())
+}
+
+/// PgBouncer, which Debian keeps off the path of users.
+fn pgbouncer_program() -> Option<PathBuf> {
+    let mut folders = vec![PathBuf::from("/usr/sbin")];
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH")?));
+    folders.into_iter().map(|folder| folder.join("pgbouncer")).find(|program| program.exists())
 }
 
 fn as_postgres(program: &Path) -> Command {

@@ -17,7 +17,7 @@ use countersign::store::Claim;
 use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_redis::RedisStore;
 use countersign_redis::redis::Client;
-use countersign_sqlx::sqlx::{self, PgPool};
+use countersign_sqlx::sqlx;
 use countersign_sqlx::{PostgresStore, SqliteStore};
 use tempfile::TempDir;
 
@@ -112,7 +112,7 @@ async fn in_sqlite_a_delivery_whose_sender_has_hung_up_is_done_before_the_progra
 async fn in_postgres_a_delivery_whose_sender_has_hung_up_is_done_before_the_program_ends() {
     let Some(server) = Server::postgres() else { return };
     Program::start(&[&WORK[..], &[&server.url()]].concat()).hang_up_and_terminate();
-    let store = PostgresStore::new(PgPool::connect(&server.url()).await.unwrap());
+    let store = PostgresStore::connect(&server.url()).await.unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(EFFECTS).fetch_one(store.pool()).await.unwrap(), 1);
     assert!(is_done(store).await);
 }

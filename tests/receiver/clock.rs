@@ -332,7 +332,7 @@ const PURGED: &str = "COUNTERSIGN_PURGED";
 #[tokio::test]
 async fn purger() {
     let Ok(url) = std::env::var(PURGED) else { return };
-    let store = PostgresStore::new(PgPool::connect(&url).await.unwrap());
+    let store = PostgresStore::connect(&url).await.unwrap();
     println!("the time is {} and it purged {} keys", now(), store.purge().await.unwrap());
 }
 

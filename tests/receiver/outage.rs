@@ -1,4 +1,4 @@
-//! A store's server that is stopped and started again under load.
+//! A store's server that is stopped and started again under load, and one whose connections are cut.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,12 +10,16 @@ use crate::common::{signed, webhook};
 use countersign::provider::ThreeQpr;
 use countersign::{Error, IdempotencyStore, Outcome, Receiver};
 use countersign_redis::RedisStore;
-use countersign_redis::redis::Client;
 use countersign_redis::redis::aio::ConnectionManagerConfig;
+use countersign_redis::redis::{self, Client};
 use countersign_sqlx::PostgresStore;
 use countersign_sqlx::sqlx::postgres::PgPoolOptions;
+use countersign_sqlx::sqlx::{self, Connection, PgConnection};
 
 const EVENTS: usize = 600;
+/// How often all connections are cut, and the time between, in which the pool opens others.
+const CUTS: usize = 40;
+const BETWEEN_CUTS: Duration = Duration::from_millis(200);
 const WORKERS: usize = 16;
 /// How many events are acknowledged before the server is stopped.
 const BEFORE: usize = 200;
@@ -23,6 +27,7 @@ const OUTAGE: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(1);
 
 struct Run<S> {
+    events: AtomicUsize,
     receiver: Receiver<ThreeQpr, S>,
     /// How often each event took effect.
     effects: Mutex<HashMap<usize, usize>>,
@@ -35,8 +40,9 @@ struct Run<S> {
 }
 
 impl<S: IdempotencyStore + 'static> Run<S> {
-    fn new(store: S) -> Arc<Self> {
+    fn new(store: S, events: usize) -> Arc<Self> {
         Arc::new(Self {
+            events: events.into(),
             receiver: Receiver::new(webhook(), store).with_lease_duration(LEASE).unwrap(),
             effects: Mutex::default(),
             next: AtomicUsize::new(0),
@@ -61,7 +67,7 @@ impl<S: IdempotencyStore + 'static> Run<S> {
     async fn work(&self) {
         loop {
             let event = self.next.fetch_add(1, Ordering::SeqCst);
-            if event >= EVENTS {
+            if event >= self.events.load(Ordering::SeqCst) {
                 return;
             }
             loop {
@@ -80,14 +86,40 @@ impl<S: IdempotencyStore + 'static> Run<S> {
         }
     }
 
-    /// The whole load, with an outage in it.
-    async fn suffer(self: &Arc<Self>, server: &mut Server) {
-        let workers: Vec<_> = (0..WORKERS)
+    fn spawn_workers(self: &Arc<Self>) -> Vec<tokio::task::JoinHandle<()>> {
+        (0..WORKERS)
             .map(|_| {
                 let run = Arc::clone(self);
                 tokio::spawn(async move { run.work().await })
             })
-            .collect();
+            .collect()
+    }
+
+    /// As much load as there is while all connections are cut again and again.
+    async fn be_cut(self: &Arc<Self>, mut cut: impl AsyncFnMut() -> usize) {
+        let workers = self.spawn_workers();
+        let mut cuts = 0;
+        for _ in 0..CUTS {
+            tokio::time::sleep(BETWEEN_CUTS).await;
+            cuts += cut().await;
+        }
+        let events = self.next.load(Ordering::SeqCst);
+        self.events.store(events, Ordering::SeqCst);
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        assert!(cuts >= CUTS, "{cuts} connections were cut");
+        let (lost, doubled) = self.lost_and_doubled();
+        println!("{events} events, {cuts} connections cut, {lost} lost, {doubled} doubled");
+        assert_eq!(lost, 0);
+        // Thirty and more if a completion were tried once. The connection of the second try may be one that
+        // is just being cut as well.
+        assert!(doubled <= CUTS / 8, "{doubled}");
+    }
+
+    /// The whole load, with an outage in it.
+    async fn suffer(self: &Arc<Self>, server: &mut Server) {
+        let workers = self.spawn_workers();
         while self.acknowledged.load(Ordering::SeqCst) < BEFORE {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -108,7 +140,8 @@ impl<S: IdempotencyStore + 'static> Run<S> {
     /// How many events took effect never, and how many more than once.
     fn lost_and_doubled(&self) -> (usize, usize) {
         let effects = self.effects.lock().unwrap();
-        let lost = (0..EVENTS).filter(|event| !effects.contains_key(event)).count();
+        let lost =
+            (0..self.events.load(Ordering::SeqCst)).filter(|event| !effects.contains_key(event)).count();
         (lost, effects.values().filter(|count| **count > 1).count())
     }
 
@@ -125,9 +158,9 @@ impl<S: IdempotencyStore + 'static> Run<S> {
 async fn an_outage_of_postgres_loses_nothing_and_acknowledges_nothing_meanwhile() {
     let Some(mut server) = Server::postgres() else { return };
     let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_millis(300));
-    let store = PostgresStore::new(pool.connect(&server.url()).await.unwrap());
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
     store.migrate().await.unwrap();
-    let run = Run::new(store);
+    let run = Run::new(store, EVENTS);
     run.suffer(&mut server).await;
     run.report("PostgreSQL");
     let (lost, doubled) = run.lost_and_doubled();
@@ -142,11 +175,43 @@ async fn an_outage_of_postgres_loses_nothing_and_acknowledges_nothing_meanwhile(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_to_postgres_that_are_cut_lose_no_event_and_repeat_next_to_none() {
+    let Some(server) = Server::postgres() else { return };
+    let pool = PostgresStore::pool_options().max_connections(16);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut cutter = PgConnection::connect(&server.url()).await.unwrap();
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let cut = async || {
+        let cut: i64 = sqlx::query_scalar(cut).fetch_one(&mut cutter).await.unwrap();
+        usize::try_from(cut).unwrap()
+    };
+    Run::new(store, usize::MAX).be_cut(cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_redis_that_are_cut_lose_no_event_and_repeat_next_to_none() {
+    let Some(server) = Server::redis() else { return };
+    let config = ConnectionManagerConfig::new().set_number_of_retries(1);
+    let client = Client::open(server.url()).unwrap();
+    let store = RedisStore::new(client.get_connection_manager_with_config(config).await.unwrap());
+    let mut cutter = client.get_multiplexed_async_connection().await.unwrap();
+    let cut = async || {
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+        kill.query_async(&mut cutter).await.unwrap()
+    };
+    Run::new(store, usize::MAX).be_cut(cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_redis_loses_no_event_but_what_redis_forgot_is_handled_again() {
     let Some(mut server) = Server::redis() else { return };
     let config = ConnectionManagerConfig::new().set_number_of_retries(1);
     let client = Client::open(server.url()).unwrap();
-    let run = Run::new(RedisStore::new(client.get_connection_manager_with_config(config).await.unwrap()));
+    let store = RedisStore::new(client.get_connection_manager_with_config(config).await.unwrap());
+    let run = Run::new(store, EVENTS);
     run.suffer(&mut server).await;
     run.report("Redis");
     let (lost, doubled) = run.lost_and_doubled();

@@ -52,6 +52,9 @@ struct Faulty {
     fail_complete: bool,
     fail_release: bool,
     fail_renew: bool,
+    /// So many completions fail: before they are applied, or after, as when the answer is lost.
+    cut_completions: AtomicUsize,
+    cut_after: bool,
     /// How long a renewal takes.
     renewing: Option<(HandClock, Duration)>,
     /// What the renewals asked for.
@@ -95,7 +98,13 @@ impl IdempotencyStore for Faulty {
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> io::Result<LeaseStatus> {
         self.call(self.fail_complete)?;
-        self.store.complete(lease, retention).await.map_err(io::Error::other)
+        let cut = |left: usize| left.checked_sub(1);
+        let cut = self.cut_completions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, cut).is_ok();
+        if cut && !self.cut_after {
+            return Err(io::Error::other("the connection was cut"));
+        }
+        let fenced = self.store.complete(lease, retention).await.map_err(io::Error::other);
+        if cut { Err(io::Error::other("the answer was lost")) } else { fenced }
     }
 
     async fn release(&self, lease: &Lease) -> io::Result<LeaseStatus> {
@@ -254,6 +263,23 @@ async fn a_store_that_fails_is_503_and_nothing_is_acknowledged() {
     let outcome = receive(&store, async |_| Err(io::Error::other("no disk"))).await;
     assert_eq!(answer(&outcome), (500, "handler_failed", None));
     assert_eq!(outcome.error().unwrap().to_string(), "no disk");
+}
+
+#[tokio::test]
+async fn a_completion_that_fails_is_tried_once_more_so_that_the_effect_is_not_repeated() {
+    for cut_after in [false, true] {
+        let faulty = |times| Faulty { cut_completions: times, cut_after, ..Faulty::default() };
+        let store = receiver(faulty(AtomicUsize::new(1)));
+        assert_eq!(answer(&receive(&store, async |_| Ok(())).await), (200, "handled", None));
+        // A claim and two completions.
+        assert_eq!(store.store().calls.load(Ordering::Relaxed), 3);
+        assert_eq!(receive(&store, unreached).await.code(), "duplicate");
+
+        // Once more, and not for ever.
+        let store = receiver(faulty(AtomicUsize::new(2)));
+        assert_eq!(answer(&receive(&store, async |_| Ok(())).await), (503, "store_unavailable", None));
+        assert_eq!(store.store().calls.load(Ordering::Relaxed), 3);
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{NEWEST, OLDER, THREEQPR, rotating, signed, webhook};
 use countersign::provider::{Quote3d, ThreeQpr};
-use countersign::{Headers, Json, MemoryStore, Number, Receiver, Secret, Secrets, Signature, Verifier};
+use countersign::{Json, MemoryStore, Number, Receiver, Secret, Secrets, Signature, Verifier};
 
 #[track_caller]
 fn shows(value: &dyn Debug, expected: &str) {
@@ -28,12 +28,18 @@ fn of_secrets_and_signatures_debug_shows_the_labels() {
     shows(&matched, "MatchedSecret { position: 0, label: None }");
 }
 
+/// A stranger chose the values of the headers.
 #[test]
-fn of_headers_debug_shows_how_often_they_occur() {
-    let values = Headers::new().with_event(b"quote.completed").with_event(b"quote.failed");
-    shows(&values, "Headers { signature: Never, event: Repeated, content_length: None }");
-    let values = Headers::new().with_signature(b"sha256=").with_content_length(7);
-    shows(&values, "Headers { signature: Once, event: Never, content_length: Some(7) }");
+fn of_a_partial_delivery_debug_shows_no_header_and_nothing_that_has_come() {
+    let webhook = webhook::<Quote3d>();
+    let signature = webhook.sign(b"{}").to_string();
+    for events in [&[][..], &["quote.completed"], &["quote.completed", "quote.failed"]] {
+        let mut headers = vec![("x-webhook-signature", &*signature), ("content-length", "7")];
+        headers.extend(events.iter().map(|event| ("x-webhook-event", *event)));
+        let mut partial = webhook.begin(&headers).unwrap();
+        partial.update(b"{}").unwrap();
+        shows(&partial, &format!("PartialDelivery {{ webhook: {webhook:?}, .. }}"));
+    }
 }
 
 #[test]
@@ -41,7 +47,7 @@ fn of_a_webhook_debug_shows_its_settings() {
     let settings = concat!(
         r#"Webhook { provider: "3qpr", signature_header: "x-3qpr-signature", event_header: None, "#,
         r#"verifier: Verifier { labels: [None, Some("2025")], .. }, tenant: Some("acme"), "#,
-        r#"max_age: Some(300s), body_limit: 1024 }"#,
+        r#"max_age: Some(300s), body_limit: 1024, .. }"#,
     );
     let webhook = rotating::<ThreeQpr>()
         .with_tenant("acme")
@@ -58,13 +64,14 @@ async fn of_a_receiver_and_its_store_debug_shows_their_settings() {
     shows(&store, "MemoryStore { len: 0, capacity: 1, .. }");
     let receiver = Receiver::new(webhook::<Quote3d>(), store)
         .with_lease_duration(Duration::from_secs(30))
-        .with_retention(Duration::from_secs(3600))
-        .with_renewal(Duration::from_secs(600), |_| std::future::ready(()));
+        .and_then(|receiver| receiver.with_retention(Duration::from_secs(3600)))
+        .and_then(|receiver| receiver.with_renewal(Duration::from_secs(600), |_| std::future::ready(())))
+        .unwrap();
     let expected = concat!(
         r#"Receiver { webhook: Webhook { provider: "quote3d", signature_header: "x-webhook-signature", "#,
         r#"event_header: Some("x-webhook-event"), verifier: Verifier { labels: [None], .. }, tenant: None, "#,
-        r#"max_age: None, body_limit: 1048576 }, store: MemoryStore { len: 0, capacity: 1, .. }, "#,
-        r#"lease: 30s, retention: 3600s, renewal: Some(Renewal { ceiling: 600s, .. }) }"#,
+        r#"max_age: None, body_limit: 1048576, .. }, store: MemoryStore { len: 0, capacity: 1, .. }, "#,
+        r#"lease_duration: 30s, retention: 3600s, renewal: Some(Renewal { ceiling: 600s, .. }) }"#,
     );
     shows(&receiver, expected);
 }

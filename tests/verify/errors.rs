@@ -5,7 +5,8 @@ use std::error::Error as _;
 use countersign::provider::NowToPrint;
 use countersign::store::MemoryStoreError;
 use countersign::{
-    Error, MemoryStore, Outcome, PolicyError, Provider, Receiver, Secret, SecretError, Webhook,
+    Error, MalformedSignature, MemoryStore, Outcome, PolicyError, Provider, Receiver, Secret, SecretError,
+    Signature, SignatureMismatch, Verifier, Webhook,
 };
 use http::HeaderMap;
 
@@ -63,10 +64,56 @@ fn errors_of_a_delivery() {
 }
 
 #[test]
+fn errors_of_a_signature_are_those_of_a_delivery() {
+    let malformed: MalformedSignature = Signature::parse(b"sha256=").unwrap_err();
+    let signature = Signature::sign(&Secret::new(crate::common::NEWEST).unwrap(), b"{}");
+    let verifier = Verifier::new(Secret::new(crate::common::OLDER).unwrap());
+    let mismatch: SignatureMismatch = verifier.verify(b"{}", &signature).unwrap_err();
+    let of_text = "sha256=".parse::<Signature>().unwrap_err();
+    let of_pieces = verifier.begin(signature).finish().unwrap_err();
+    assert_eq!((of_text, of_pieces), (malformed, mismatch));
+    assert!(malformed.source().is_none() && mismatch.source().is_none());
+    for (shown, debug, error, code, message) in [
+        (
+            malformed.to_string(),
+            format!("{malformed:?}"),
+            Error::from(malformed),
+            "malformed_signature",
+            "the signature is not `sha256=` and 64 lower-case hex digits",
+        ),
+        (
+            mismatch.to_string(),
+            format!("{mismatch:?}"),
+            Error::from(mismatch),
+            "signature_mismatch",
+            "the signature does not match the body",
+        ),
+    ] {
+        assert_eq!(shown, message);
+        pinned(&error, code, 401, message);
+        assert_eq!(debug, format!("{error:?}"));
+    }
+}
+
+#[test]
+fn errors_that_you_make() {
+    let error = Error::incomplete_body("the connection broke");
+    pinned(&error, "incomplete_body", 400, "the body did not arrive whole");
+    assert_eq!(error.source().unwrap().to_string(), "the connection broke");
+    let error = Error::secret_unavailable("the database is away");
+    pinned(&error, "secret_unavailable", 503, "the signing secrets could not be loaded");
+    assert_eq!(error.source().unwrap().to_string(), "the database is away");
+    let headers = signed(&webhook::<NowToPrint>(), b"{}");
+    let mut partial = webhook::<NowToPrint>().with_body_limit(1).begin(&headers).unwrap();
+    let error = partial.update(b"{}").unwrap_err();
+    pinned(&error, "body_too_large", 413, "the body is longer than 1 bytes");
+}
+
+#[test]
 fn errors_of_a_secret() {
     #[track_caller]
     fn pinned(error: SecretError, code: &str, message: &str) {
-        assert_eq!((error.code(), error.status(), &*error.to_string()), (code, 500, message));
+        assert_eq!((error.code(), &*error.to_string()), (code, message));
         assert!(error.source().is_none());
     }
 
@@ -97,7 +144,7 @@ fn errors_of_a_secret() {
 
 #[test]
 fn errors_of_a_store_and_of_a_policy() {
-    let pinned = |code, status, message: String, expected| assert_eq!((code, status, &*message), expected);
+    let pinned = |code, message: String, expected| assert_eq!((code, &*message), expected);
     for (error, code, message) in [
         (PolicyError::ZeroLease, "zero_lease", "a lease must be longer than zero"),
         (PolicyError::ZeroRetention, "zero_retention", "a retention must be longer than zero"),
@@ -106,10 +153,20 @@ fn errors_of_a_store_and_of_a_policy() {
             "retention_shorter_than_lease",
             "a retention must not be shorter than the lease",
         ),
+        (
+            PolicyError::RetentionShorterThanMaxAge,
+            "retention_shorter_than_max_age",
+            "a retention must be at least twice the maximum age",
+        ),
+        (
+            PolicyError::RenewalShorterThanLease,
+            "renewal_shorter_than_lease",
+            "the ceiling of a renewal must not be shorter than the lease",
+        ),
     ] {
-        pinned(error.code(), error.status(), error.to_string(), (code, 503, message));
+        pinned(error.code(), error.to_string(), (code, message));
         let error = MemoryStoreError::from(error);
-        pinned(error.code(), error.status(), error.to_string(), (code, 503, message));
+        pinned(error.code(), error.to_string(), (code, message));
     }
 }
 

@@ -1,10 +1,12 @@
 //! A delivery that is verified while its body arrives.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, Headers, Provider, Secret, Secrets, Verifier, Webhook};
+use countersign::{Delivery, Error, Provider, Secret, Secrets, Verifier, Webhook};
 use http::HeaderMap;
 
 /// All that a delivery tells, or the error's code.
@@ -21,9 +23,9 @@ fn in_pieces<'a, P: Provider>(
     headers: &HeaderMap,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Delivery<'static, P>, Error> {
-    let mut incoming = webhook.begin(headers)?;
-    pieces.into_iter().try_for_each(|piece| incoming.update(piece))?;
-    incoming.finish()
+    let mut partial = webhook.begin(headers)?;
+    pieces.into_iter().try_for_each(|piece| partial.update(piece))?;
+    partial.finish()
 }
 
 #[test]
@@ -98,14 +100,14 @@ fn no_more_than_the_limit_is_taken_however_it_comes() {
     let mut headers = signed(&webhook, THREEQPR.as_bytes());
     for size in [1, 10, THREEQPR.len()] {
         assert!(in_pieces(&webhook, &headers, THREEQPR.as_bytes().chunks(size)).is_ok());
-        let mut incoming = webhook.begin(&headers).unwrap();
+        let mut partial = webhook.begin(&headers).unwrap();
         for piece in THREEQPR.as_bytes().chunks(size) {
-            incoming.update(piece).unwrap();
+            partial.update(piece).unwrap();
         }
         for piece in ["x", "", "x"] {
-            assert_eq!(incoming.update(piece.as_bytes()).unwrap_err().code(), "body_too_large");
+            assert_eq!(partial.update(piece.as_bytes()).unwrap_err().code(), "body_too_large");
         }
-        assert_eq!(incoming.finish().unwrap_err().code(), "body_too_large");
+        assert_eq!(partial.finish().unwrap_err().code(), "body_too_large");
     }
     // By what the sender announces, before anything has come. What is no number of bytes says nothing.
     let length = THREEQPR.len();
@@ -125,13 +127,14 @@ fn no_more_than_the_limit_is_taken_however_it_comes() {
 fn the_headers_may_be_of_another_type() {
     let webhook = webhook::<Quote3d>();
     let signature = webhook.sign(QUOTE3D.as_bytes()).to_string();
-    let values = Headers::new().with_signature(signature.as_bytes()).with_event(b"quote.completed");
-    let mut incoming = webhook.start_values(&values).unwrap();
-    incoming.update(QUOTE3D.as_bytes()).unwrap();
-    assert!(incoming.finish().is_ok());
-    assert!(webhook.start_values(&values.with_signature(b"")).is_err());
-    let too_long = values.with_content_length(webhook.body_limit() as u64 + 1);
-    assert_eq!(webhook.start_values(&too_long).unwrap_err().code(), "body_too_large");
+    let (name, event) = ("x-webhook-signature", ("x-webhook-event", "quote.completed"));
+    let mut partial = webhook.begin(&[(name, &*signature), event]).unwrap();
+    partial.update(QUOTE3D.as_bytes()).unwrap();
+    assert!(partial.finish().is_ok());
+    assert_eq!(webhook.begin(&[(name, ""), event]).unwrap_err().code(), "malformed_signature");
+    let length = &*(webhook.body_limit() + 1).to_string();
+    let too_long = [(name, &*signature), event, ("content-length", length)];
+    assert_eq!(webhook.begin(&too_long).unwrap_err().code(), "body_too_large");
 
     // Picked out of all headers, with every occurrence and in any case.
     let (name, event) = ("X-WEBHOOK-Signature", ("x-Webhook-EVENT", "quote.completed"));
@@ -144,10 +147,9 @@ fn the_headers_may_be_of_another_type() {
         (&[(name, &signature), event, event], Err("duplicate_event_header")),
     ];
     for (headers, expected) in cases {
-        let values = webhook.header_values(headers.iter().map(|(name, value)| (name, value.as_bytes())));
-        let verdict = webhook.start_values(&values).and_then(|mut incoming| {
-            incoming.update(QUOTE3D.as_bytes())?;
-            incoming.finish().map(drop)
+        let verdict = webhook.begin(headers).and_then(|mut partial| {
+            partial.update(QUOTE3D.as_bytes())?;
+            partial.finish().map(drop)
         });
         assert_eq!(verdict.map_err(|error| error.code()), expected, "{headers:?}");
     }
@@ -168,25 +170,35 @@ fn a_repeated_content_length_is_read_alike_in_both_header_types() {
         for length in lengths {
             headers.append("content-length", length.parse().unwrap());
         }
-        let pairs = headers.iter().map(|(name, value)| (name, value.as_bytes()));
-        let values = webhook.header_values(pairs);
-        for started in [webhook.begin(&headers), webhook.start_values(&values)] {
-            assert_eq!(started.map(drop).map_err(|error| error.code()), expected, "{lengths:?}");
+        let pairs: Vec<_> = headers.iter().map(|(name, value)| (name, value.as_bytes())).collect();
+        for begun in [webhook.begin(&headers), webhook.begin(&pairs)] {
+            assert_eq!(begun.map(drop).map_err(|error| error.code()), expected, "{lengths:?}");
         }
     }
 }
 
 #[test]
 fn the_time_of_the_verdict_can_be_chosen() {
-    let webhook = webhook::<Quote3d>().with_max_age(Duration::from_secs(60));
-    let headers = signed(&webhook, QUOTE3D.as_bytes());
     // `date -ud 2026-03-10T14:30:00Z +%s`
     let sent = SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_153_000);
-    for (age, expected) in [(60, Ok(())), (61, Err("stale"))] {
-        let mut incoming = webhook.begin(&headers).unwrap();
-        incoming.update(QUOTE3D.as_bytes()).unwrap();
-        let verdict = incoming.finish_at(sent + Duration::from_secs(age)).map(drop);
-        assert_eq!(verdict.map_err(|error| error.code()), expected);
+    let age = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&age);
+    let webhook = webhook::<Quote3d>()
+        .with_max_age(Duration::from_secs(60))
+        .with_clock(move || sent + Duration::from_secs(clock.load(Ordering::Relaxed)));
+    let headers = signed(&webhook, QUOTE3D.as_bytes());
+    // It is that of the end, however early or late the body began.
+    for begun in [0, 60, 61] {
+        for (ended, expected) in [(60, Ok(())), (61, Err("stale"))] {
+            age.store(begun, Ordering::Relaxed);
+            let mut partial = webhook.begin(&headers).unwrap();
+            partial.update(QUOTE3D.as_bytes()).unwrap();
+            age.store(ended, Ordering::Relaxed);
+            let verdict = partial.finish().map(drop);
+            assert_eq!(verdict.map_err(|error| error.code()), expected);
+            let verdict = webhook.verify(&headers, QUOTE3D.as_bytes()).map(drop);
+            assert_eq!(verdict.map_err(|error| error.code()), expected);
+        }
     }
 }
 
@@ -244,9 +256,9 @@ fn a_tenants_events_have_keys_of_their_own() {
 fn no_debug_shows_what_has_come() {
     let webhook = webhook::<ThreeQpr>();
     let headers = signed(&webhook, THREEQPR.as_bytes());
-    let mut incoming = webhook.begin(&headers).unwrap();
-    incoming.update(THREEQPR.as_bytes()).unwrap();
-    let debug = format!("{incoming:?}");
+    let mut partial = webhook.begin(&headers).unwrap();
+    partial.update(THREEQPR.as_bytes()).unwrap();
+    let debug = format!("{partial:?}");
     assert!(
         debug.contains("3qpr") && !debug.contains("scan.created") && !debug.contains("sha256="),
         "{debug}"

@@ -6,6 +6,7 @@ mod common;
 mod debug;
 mod environment;
 mod errors;
+mod headers;
 mod incidents;
 mod incoming;
 mod properties;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::common::{NEWEST, QUOTE3D, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Event, Headers, Json, Number, Provider, Secret, Secrets, Signature, Verifier};
+use countersign::{Event, Json, Number, Provider, Secret, Secrets, Signature, Verifier};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -123,9 +123,10 @@ fn nearly_an_envelope() -> impl Strategy<Value = Vec<u8>> {
 fn use_all<P: Provider + Default>(signature: Option<&[u8]>, event: &[u8], body: &[u8]) {
     let webhook = webhook::<P>().with_max_age(std::time::Duration::MAX);
     let valid = webhook.sign(body).to_string();
-    let values = Headers::new().with_signature(signature.unwrap_or(valid.as_bytes())).with_event(event);
+    let signature = (webhook.signature_header().as_str(), signature.unwrap_or(valid.as_bytes()));
+    let headers = [signature, ("x-webhook-event", event)];
     for time in [SystemTime::UNIX_EPOCH, SystemTime::now()] {
-        match webhook.verify_values_at(&values, body, time) {
+        match webhook.clone().with_clock(move || time).verify(&headers, body) {
             Ok(delivery) => {
                 let owned = delivery.clone().into_owned();
                 let _ = format!("{delivery:?} {owned:?} {:?}", delivery.timestamp());

@@ -1,6 +1,6 @@
 //! Published vectors: Wycheproof, RFC 4231, and GitHub's documentation.
 
-use countersign::{Secret, Signature, Verifier};
+use countersign::{Error, Secret, Signature, Verifier};
 use serde::Deserialize;
 use wycheproof::TestResult;
 use wycheproof::mac::{TestName, TestSet};
@@ -12,7 +12,8 @@ fn header(tag: &[u8]) -> String {
 /// Whether this header is accepted for this body.
 fn is_accepted(secret: &[u8], body: &[u8], header: &str) -> bool {
     let verifier = Verifier::new(Secret::dangerously_allow_short(secret).unwrap());
-    Signature::parse(header.as_bytes()).and_then(|signature| verifier.verify(body, &signature)).is_ok()
+    let verdict = |signature| verifier.verify(body, &signature).map_err(Error::from);
+    Signature::parse(header.as_bytes()).map_err(Error::from).and_then(verdict).is_ok()
 }
 
 /// A case of `tests/data/rfc4231.json`, in hex.
@@ -88,9 +89,10 @@ fn every_flipped_bit_of_a_header_and_of_a_body_is_refused() {
     for bit in 0..header.len() * 8 {
         let mut flipped = header.clone().into_bytes();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        let verdict =
-            Signature::parse(&flipped).and_then(|signature| verifier.verify(b"Hello, World!", &signature));
-        assert!(verdict.is_err(), "bit {bit}");
+        let signature = Signature::parse(&flipped);
+        let is_accepted =
+            signature.is_ok_and(|signature| verifier.verify(b"Hello, World!", &signature).is_ok());
+        assert!(!is_accepted, "bit {bit}");
     }
     for bit in 0..13 * 8 {
         let mut body = b"Hello, World!".to_vec();

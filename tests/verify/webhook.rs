@@ -1,10 +1,12 @@
 //! What a delivery has to be to be verified, and what it tells then.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::common::{NEWEST, NOWTOPRINT, OLDER, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Headers, Provider, Secret, SecretError, Secrets, Signature, Verifier, Webhook};
+use countersign::{Delivery, Error, Provider, Secret, SecretError, Secrets, Signature, Verifier, Webhook};
 use http::HeaderName;
 
 /// The code of the error, or `accepted`.
@@ -222,7 +224,7 @@ fn a_body_in_pieces_has_the_verdict_of_the_whole() {
         }
         let mut short = verifier.begin(signature);
         short.update(&body[..body.len() - 1]);
-        assert_eq!(short.finish().unwrap_err().code(), "signature_mismatch");
+        assert_eq!(Error::from(short.finish().unwrap_err()).code(), "signature_mismatch");
     }
 }
 
@@ -256,17 +258,53 @@ fn a_maximum_age_is_enforced_only_where_asked_for() {
     for (timestamp, now, expected) in cases {
         let body = body(timestamp);
         let headers = signed(&anytime, body.as_bytes());
-        assert_eq!(verdict(anytime.verify_at(&headers, body.as_bytes(), now)), "accepted", "{timestamp}");
-        assert_eq!(
-            verdict(recent.verify_at(&headers, body.as_bytes(), now)),
-            expected,
-            "{timestamp} {now:?}"
-        );
+        let verdict = |webhook: &Webhook<NowToPrint>| {
+            verdict(webhook.clone().with_clock(move || now).verify(&headers, body.as_bytes()))
+        };
+        assert_eq!(verdict(&anytime), "accepted", "{timestamp}");
+        assert_eq!(verdict(&recent), expected, "{timestamp} {now:?}");
     }
     let absent = br#"{"event":"quote.updated"}"#;
     let headers = signed(&recent, absent);
     assert_eq!(verdict(recent.verify(&headers, absent)), "stale");
     assert_eq!(verdict(anytime.verify(&headers, absent)), "accepted");
+}
+
+#[test]
+fn the_clock_is_read_once_a_verdict_and_only_for_a_maximum_age() {
+    let readings = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&readings);
+    let anytime = webhook::<NowToPrint>().with_clock(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_773_153_000)
+    });
+    let body = br#"{"event":"quote.updated","timestamp":"2026-03-10T14:30:00.000Z"}"#;
+    let headers = signed(&anytime, body);
+    assert_eq!(verdict(anytime.verify(&headers, body)), "accepted");
+    assert_eq!(readings.load(Ordering::Relaxed), 0);
+    // A clone has the same clock, and the order of the settings says nothing.
+    let recent = anytime.clone().with_max_age(Duration::ZERO);
+    assert_eq!(verdict(recent.verify(&headers, body)), "accepted");
+    assert_eq!(readings.load(Ordering::Relaxed), 1);
+    let mut partial = recent.begin(&headers).unwrap();
+    partial.update(body).unwrap();
+    assert_eq!(readings.load(Ordering::Relaxed), 1);
+    assert_eq!(verdict(partial.finish()), "accepted");
+    assert_eq!(readings.load(Ordering::Relaxed), 2);
+    // Not before the signature has matched, and not to show it.
+    assert_eq!(verdict(recent.verify(&headers, b"{}")), "signature_mismatch");
+    assert!(recent.verify_signature(&headers, body).is_ok());
+    assert!(!format!("{recent:?}").is_empty());
+    assert_eq!(readings.load(Ordering::Relaxed), 2);
+    // Without one, it is the system's, by which that day is long past.
+    let system = webhook::<NowToPrint>().with_max_age(Duration::from_secs(300));
+    let long_ago = br#"{"event":"quote.updated","timestamp":"2020-03-10T14:30:00.000Z"}"#;
+    assert_eq!(verdict(system.verify(&signed(&system, long_ago), long_ago)), "stale");
+    let now = time::OffsetDateTime::now_utc().format(&time::format_description::well_known::Rfc3339);
+    let now = format!(r#"{{"event":"quote.updated","timestamp":"{}"}}"#, now.unwrap());
+    assert_eq!(verdict(system.verify(&signed(&system, now.as_bytes()), now.as_bytes())), "accepted");
+    let stopped = system.with_clock(|| SystemTime::UNIX_EPOCH);
+    assert_eq!(verdict(stopped.verify(&signed(&stopped, now.as_bytes()), now.as_bytes())), "stale");
 }
 
 #[test]
@@ -317,10 +355,10 @@ fn header_values_as_bytes_have_the_verdict_of_a_header_map() {
         (&[signature], &[b"quote.completed\0"], "event_mismatch"),
     ];
     for (signatures, events, expected) in cases {
-        let values = signatures.iter().fold(Headers::new(), |values, value| values.with_signature(value));
-        let values = events.iter().fold(values, |values, value| values.with_event(value));
-        let result = webhook.verify_values_at(&values, body, SystemTime::UNIX_EPOCH);
-        assert_eq!(verdict(result), expected);
+        let signatures = signatures.iter().map(|value| ("x-webhook-signature", *value));
+        let events = events.iter().map(|value| ("x-webhook-event", *value));
+        let headers: Vec<_> = signatures.chain(events).collect();
+        assert_eq!(verdict(webhook.verify(&headers, body)), expected);
     }
 }
 
@@ -340,7 +378,7 @@ fn an_owned_delivery_is_the_same_delivery() {
         assert_eq!(owned.id(), delivery.id());
         assert_eq!(owned.timestamp_text(), delivery.timestamp_text());
         assert_eq!(owned.data(), delivery.data());
-        assert_eq!(owned.secret(), delivery.matched_secret());
+        assert_eq!(owned.matched_secret(), delivery.matched_secret());
         assert_eq!(owned.idempotency_key(), delivery.idempotency_key());
         assert_eq!(owned.event().unwrap(), delivery.event().unwrap());
     }
@@ -461,7 +499,7 @@ fn signed_headers_are_what_the_provider_would_send() {
     for webhook in [rotating::<Quote3d>(), webhook()] {
         let made = webhook.signed_headers(QUOTE3D.as_bytes());
         assert_eq!(made, signed(&webhook, QUOTE3D.as_bytes()));
-        assert!(webhook.verify(&made, QUOTE3D.as_bytes()).unwrap().secret().is_newest());
+        assert!(webhook.verify(&made, QUOTE3D.as_bytes()).unwrap().matched_secret().is_newest());
     }
     let made = webhook::<ThreeQpr>().signed_headers(THREEQPR.as_bytes());
     assert_eq!(made, signed(&webhook::<ThreeQpr>(), THREEQPR.as_bytes()));
@@ -490,11 +528,11 @@ fn no_debug_shows_a_secret_or_a_tag() {
         format!("{signature:?}"),
         format!("{verifier:?}"),
         format!("{:?}", verifier.begin(signature)),
-        format!("{:?}", Headers::new().with_signature(signature.to_string().as_bytes())),
+        format!("{:?}", webhook.begin(&headers).unwrap()),
         format!("{webhook:?}"),
         format!("{receiver:?}"),
         format!("{:?}", webhook.verify(&headers, body).unwrap()),
-        format!("{:?}", webhook.verify(&headers, body).unwrap().secret()),
+        format!("{:?}", webhook.verify(&headers, body).unwrap().matched_secret()),
         format!("{:?}", webhook.verify(&headers, b"{}").unwrap_err()),
         format!("{:?}", Secret::new(format!("{NEWEST}\n")).unwrap_err()),
         format!("{:#?}", (Secret::new("not-long-enough").unwrap_err(), &webhook, &receiver)),

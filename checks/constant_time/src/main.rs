@@ -182,7 +182,7 @@ fn verify_everywhere(check: &mut Check, secret: &str, right: usize) {
         Verifier::new(followed(secret)).verify(BODY, &signature).is_ok()
     });
     check.silent(&about("Verification"), accepted, || {
-        let mut verification = Verifier::new(followed(secret)).start(signature);
+        let mut verification = Verifier::new(followed(secret)).begin(signature);
         BODY.chunks(7).for_each(|piece| verification.update(piece));
         verification.finish().is_ok()
     });
@@ -206,7 +206,7 @@ fn rotation(check: &mut Check) {
             matched.ok().map(|matched| matched.position()) == position
         });
         check.silent(&format!("{name}, in pieces"), true, || {
-            let mut verification = Verifier::new(rotating()).start(signature);
+            let mut verification = Verifier::new(rotating()).begin(signature);
             BODY.chunks(64).for_each(|piece| verification.update(piece));
             verification.finish().ok().map(|matched| matched.position()) == position
         });

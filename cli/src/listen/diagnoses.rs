@@ -1,5 +1,5 @@
-//! Which refused deliveries are diagnosed, and in which order. A diagnosis may hash 512 MiB, so senders must not be
-//! able to cause many.
+//! Decides which refused deliveries are diagnosed, and in which order. A diagnosis may hash 512 MiB, so senders must
+//! not be able to cause many.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,13 @@ use crate::verdict::Reasons;
 
 /// The longest body that is diagnosed unasked, in bytes.
 const LONGEST_UNASKED: usize = 64 << 10;
-/// The most diagnoses that wait, of those unasked and of those asked for.
+/// The most diagnoses that wait: as many unasked, and as many on request.
 const MOST_WAITING: usize = 64;
 /// The most bytes that unasked diagnoses hash in each [`PERIOD`]. The last of them may exceed it by one diagnosis.
 const UNASKED_BYTES: u64 = 2 << 30;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Whether a person wants to know the reason.
+/// Whether a person asked for the diagnosis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     No,
@@ -42,7 +42,7 @@ impl fmt::Display for PutOff {
 
 type Work = Box<dyn FnOnce() -> Reasons + Send>;
 
-/// Runs one diagnosis at a time: what somebody has asked for first, then the shortest body.
+/// Runs one diagnosis at a time: first those on request, then the one with the shortest body.
 #[derive(Default)]
 pub(super) struct Diagnoses(Mutex<Queue>);
 
@@ -51,7 +51,7 @@ struct Queue {
     /// In the order of arrival.
     jobs: Vec<Job>,
     is_running: bool,
-    /// What unasked diagnoses have hashed since the period began.
+    /// The bytes that unasked diagnoses have hashed since the period began.
     hashed: u64,
     period: Option<Instant>,
 }
@@ -64,7 +64,7 @@ struct Job {
 }
 
 impl Diagnoses {
-    /// What the work finds for a body of so many bytes, when its turn has come.
+    /// Waits for a turn, and returns the reasons that the work finds for a body of `len` bytes.
     pub(super) async fn reasons(
         self: &Arc<Self>,
         asked: Asked,
@@ -89,7 +89,7 @@ impl Diagnoses {
             if asked == Asked::No {
                 self.queue().hashed += reasons.hashed_bytes;
             }
-            // Its only error is that the program is ending.
+            // This fails only if the program is ending.
             let _ = done.send(Ok(reasons));
         }
     }
@@ -101,7 +101,7 @@ impl Diagnoses {
 }
 
 impl Queue {
-    /// Takes a job in, and puts off the longest of its kind if too many wait. Returns whether a runner is needed.
+    /// Adds a job, and puts off the longest of its kind if too many wait. Returns whether a runner is needed.
     fn add(&mut self, job: Job) -> bool {
         let asked = job.asked;
         self.jobs.push(job);
@@ -114,7 +114,7 @@ impl Queue {
         !std::mem::replace(&mut self.is_running, true)
     }
 
-    /// The job whose turn it is. None if nothing waits: then the runner ends.
+    /// Takes the next job. `None` if none waits: then the runner ends.
     fn next(&mut self, now: Instant) -> Option<Job> {
         if self.period.is_none_or(|period| now.duration_since(period) >= PERIOD) {
             self.period = Some(now);
@@ -137,7 +137,7 @@ impl Queue {
 
 impl Job {
     fn put_off(self) {
-        // Its only error is that the program is ending.
+        // This fails only if the program is ending.
         let _ = self.done.send(Err(PutOff::TooMany));
     }
 }

@@ -1,4 +1,4 @@
-//! A delivery as it came, and what became of it.
+//! A delivery that is kept, with its verdict and its answer.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use crate::provider::ProviderName;
 use crate::terminal;
 use crate::verdict::Verdict;
 
-/// As much of a name as the list and the log have, in characters: a name may be as long as the body.
+/// The longest part of a name in the list and the log, in characters. A name may be as long as the body.
 pub(super) const LONGEST_NAME: usize = 200;
 
 /// One delivery.
@@ -19,7 +19,7 @@ pub(super) const LONGEST_NAME: usize = 200;
 pub(super) struct Entry {
     /// From 1, in the order of arrival.
     pub(super) number: u64,
-    /// Grows with each change of any entry.
+    /// The journal's revision of the last change to this entry.
     pub(super) revision: u64,
     pub(super) at: SystemTime,
     pub(super) provider: ProviderName,
@@ -28,37 +28,37 @@ pub(super) struct Entry {
     pub(super) body: Bytes,
     pub(super) verdict: Verdict,
     pub(super) reason: Reason,
-    /// The first delivery of the same event, if this is not it.
+    /// The first delivery of the same event, if this is a later one.
     pub(super) duplicate_of: Option<u64>,
-    /// The delivery whose bytes were sent again, if it came so.
+    /// The delivery that was sent again as this one.
     pub(super) resend_of: Option<u64>,
     pub(super) endpoint: Endpoint,
-    /// What the sender was answered.
+    /// The status that the sender got.
     pub(super) answered: Option<u16>,
 }
 
-/// How far the reason of a refusal is known.
+/// Whether the reason of a refusal is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// It is known, or there is none to look for.
+    /// It is known, or there is none to find.
     Known,
     /// A diagnosis waits for its turn, or runs.
     InDiagnosis,
-    /// It is looked for when somebody asks.
+    /// A diagnosis begins when somebody asks for it.
     OnRequest,
 }
 
-/// What the endpoint made of it.
+/// The answer of the endpoint.
 #[derive(Clone, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(super) enum Endpoint {
-    /// There is none.
+    /// There is no endpoint.
     None,
     Waiting,
     Answered {
         status: u16,
         ms: f64,
-        /// Whether the answer was longer than what is kept of it.
+        /// Whether only the beginning of the answer is kept.
         cut: bool,
         #[serde(skip)]
         body: Bytes,
@@ -70,7 +70,7 @@ pub(super) enum Endpoint {
 }
 
 impl Entry {
-    /// About as much as it takes to keep it.
+    /// The memory that it takes, approximately.
     pub(super) fn bytes(&self) -> usize {
         let headers =
             self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
@@ -81,7 +81,7 @@ impl Entry {
         let names = match &self.verdict {
             Verdict::Accepted(accepted) => {
                 let optional = [&accepted.id, &accepted.timestamp].into_iter().flatten();
-                // The key is kept twice: also to find the first delivery by.
+                // The journal has a second copy of the key, to find the first delivery.
                 optional.map(String::len).sum::<usize>()
                     + accepted.event.len()
                     + 2 * accepted.idempotency_key.len()
@@ -91,7 +91,7 @@ impl Entry {
         self.body.len() + headers + answer + names + self.path_and_query.len()
     }
 
-    /// What the list shows of a delivery.
+    /// The facts that the list shows.
     pub(super) fn summary(&self) -> Value {
         let at = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut summary = json!({

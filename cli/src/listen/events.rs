@@ -1,4 +1,4 @@
-//! What the page is told as it happens, by server-sent events.
+//! Tells the page of changes, by server-sent events.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use futures_util::{Stream, stream};
 use super::App;
 use crate::json;
 
-/// Changes within this time are told together, so that a burst costs the page one rendering.
+/// The time in which changes are collected, so a burst costs the page one rendering.
 const TOGETHER: Duration = Duration::from_millis(30);
 
-/// Every change from the last that this page has seen. An event's id is this process and the revision.
+/// Streams every change after the last one that this page has seen. An event's id names this process and a revision.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -32,7 +32,7 @@ pub(super) async fn events(
     Sse::new(changes).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 
-/// The next event, and the revision that it leads to; none when the program ends.
+/// The next event and its revision. `None` when the program ends.
 async fn next(app: &App, seen: Option<u64>) -> Option<(Event, u64)> {
     let mut ending = app.ending.clone();
     if let Some(seen) = seen {

@@ -1,5 +1,5 @@
-//! Who may ask for what. Deliveries may come from anyone; the page and its API are for whoever has the key that
-//! was printed, on this machine alone, at an address that is this listener's own.
+//! Checks each request. Anyone may send deliveries. The page and its API need the printed key, a peer on this machine,
+//! and one of this listener's own addresses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::App;
 
-/// The header with the page's key, which a page of another site cannot send unasked.
+/// The header with the page's key. A page of another site cannot send it without permission.
 const TOKEN: &str = "x-countersign-token";
 
 pub(super) async fn guard(
@@ -42,53 +42,53 @@ fn check(app: &App, peer: SocketAddr, request: &Request) -> Result<(), &'static 
     let headers = request.headers();
     let path = request.uri().path();
     let is_page = path == "/" && request.method() == Method::GET;
-    // No browser on another site has a delivery to make, or anything to read. A link to the page is fine.
+    // Pages of other sites may link to the page, but neither send deliveries nor read.
     if let Some(site) = headers.get("sec-fetch-site") {
         let from_elsewhere = site != "same-origin" && site != "none";
         let is_link = is_page && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
         if from_elsewhere && !is_link {
-            return Err("a page of another site asks for it");
+            return Err("the request comes from a page of another site");
         }
     }
     if let Some(origin) = headers.get(header::ORIGIN) {
         let host = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
         if !host.is_some_and(|host| is_own(host, app.address)) {
-            return Err("a page of another origin asks for it");
+            return Err("the request comes from a page of another origin");
         }
     }
     if path.starts_with("/webhooks/") {
         return Ok(());
     }
     if !peer.ip().to_canonical().is_loopback() {
-        return Err("the page is for this machine alone");
+        return Err("only this machine can open the page");
     }
-    // A tunnel that brings deliveries must not show them to the world.
+    // A tunnel for deliveries must not show them to the world.
     if headers.keys().any(|name| is_of_a_proxy(name.as_str())) {
-        return Err("it came by way of a proxy, which brings deliveries alone");
+        return Err("the request came through a proxy, which may only bring deliveries");
     }
-    // A name that an attacker points at this machine is not one of ours.
+    // An attacker may point another name at this machine (DNS rebinding).
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) {
         (Some(host), None) if is_own(host, app.address) => {}
-        _ => return Err("the Host is not this listener's"),
+        _ => return Err("the Host header does not name this listener"),
     }
-    // Of what is nowhere, a misdirected delivery is told where it goes.
+    // A misdirected delivery learns the right paths.
     if !path.starts_with("/api/") && (path != "/" || request.method() == Method::POST) {
         return Ok(());
     }
-    // A tunnel may add no header at all, and others work on this machine too: neither has the key. An address
-    // can be made to be visited, a header of ours cannot, so that changes need the header.
+    // A tunnel that adds no header, or another user of this machine, does not have the key. An attacker can make a
+    // browser visit an address, but not send this header, so changes need the header.
     let is_key = |given: &[u8]| bool::from(given.ct_eq(app.key.as_bytes()));
     let in_header = headers.get(TOKEN).is_some_and(|given| is_key(given.as_bytes()));
     let reads = request.method() == Method::GET;
     if in_header || (reads && key_of(request.uri().query()).is_some_and(|key| is_key(key.as_bytes()))) {
         Ok(())
     } else {
-        Err("the key is missing or another's: open the address that countersign listen has printed")
+        Err("the key is missing or wrong: open the address that countersign listen printed")
     }
 }
 
-/// Whether only what passes a request on adds such a header.
+/// Whether only proxies add such a header.
 fn is_of_a_proxy(name: &str) -> bool {
     matches!(name, "forwarded" | "via" | "x-real-ip" | "true-client-ip" | "x-client-ip" | "x-original-host")
         || ["x-forwarded-", "cf-"].iter().any(|beginning| name.starts_with(beginning))

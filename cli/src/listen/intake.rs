@@ -1,4 +1,4 @@
-//! A delivery's way: read, judged, kept, passed on, answered.
+//! Handles a delivery: reads it, judges it, keeps it, forwards it and answers it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,16 +24,16 @@ use crate::provider::ProviderName;
 use crate::terminal::milliseconds;
 use crate::verdict::{Captured, Cause, Judge, Reasons, Rejected, Verdict};
 
-/// The longest body that is taken, as by the library unless told.
+/// The longest body that is accepted, in bytes: the library's default.
 const BODY_LIMIT: usize = 1 << 20;
-/// As much of an endpoint's answer as is kept and passed back.
+/// The longest part of an endpoint's answer that is kept and passed back, in bytes.
 const ANSWER_LIMIT: usize = 16 << 10;
-/// How long a sender may take with its body.
+/// How long a sender may take to send its body.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So many bodies are held at once at most, being read or waiting for their turn; others wait unread.
+/// The most bodies that are read, or wait for their turn, at once. Others wait unread.
 const READ_AT_ONCE: usize = 256;
-/// So many deliveries are passed on at once at most.
+/// The most deliveries that are forwarded at once.
 const PASSED_ON_AT_ONCE: usize = 64;
 
 pub(super) struct Intake {
@@ -42,13 +42,13 @@ pub(super) struct Intake {
     timeout: Duration,
     pub(super) journal: Journal,
     pub(super) log: Log,
-    /// Apart from the turns, so that slow senders keep nobody's delivery from its endpoint.
+    /// Separate from the turns, so slow senders do not delay other deliveries.
     reading: Arc<Semaphore>,
     turns: Semaphore,
     diagnoses: Arc<Diagnoses>,
 }
 
-/// What is judged and passed on.
+/// A delivery that has arrived.
 pub(super) struct Arrival {
     pub(super) provider: ProviderName,
     pub(super) path_and_query: String,
@@ -64,7 +64,7 @@ pub(super) async fn receive(
 ) -> Response {
     let Some(provider) = ProviderName::of_slug(&slug) else {
         let known = ProviderName::ALL.map(ProviderName::slug).join(", ");
-        let message = format!("no provider is called so: /webhooks/ is followed by one of {known}\n");
+        let message = format!("unknown provider: /webhooks/ must be followed by one of {known}\n");
         return (StatusCode::NOT_FOUND, message).into_response();
     };
     let place = Arc::clone(&app.intake.reading).acquire_owned().await.ok();
@@ -107,8 +107,8 @@ impl Intake {
         }
     }
 
-    /// Handles a delivery in a task of its own, which whoever asked for it does not end by hanging up. A place
-    /// is given back when its turn has come.
+    /// Handles a delivery in a task of its own, which continues if the sender hangs up. The place is released when its
+    /// turn comes.
     pub(super) fn begin(
         self: &Arc<Self>,
         arrival: Arrival,
@@ -122,7 +122,7 @@ impl Intake {
         })
     }
 
-    /// Judges a delivery, keeps it, passes it on, and says what to answer.
+    /// Judges a delivery, keeps it, forwards it, and returns the response.
     async fn handle(self: &Arc<Self>, arrival: Arrival) -> (u64, Response) {
         let verdict = self.verdict(&arrival);
         let endpoint = if self.forward.is_some() { Endpoint::Waiting } else { Endpoint::None };
@@ -151,7 +151,7 @@ impl Intake {
         (number, response)
     }
 
-    /// Finds out why a delivery is not verified, beside all else that goes on.
+    /// Finds out why a delivery was refused, while other work continues.
     async fn diagnose(self: Arc<Self>, entry: Arc<Entry>, asked: Asked) {
         if entry.reason != Reason::InDiagnosis {
             return;
@@ -173,7 +173,7 @@ impl Intake {
         });
     }
 
-    /// Begins the diagnosis of a delivery that waits for somebody to ask. Returns whether it did.
+    /// Begins a diagnosis that waits for a request. Returns whether one did.
     pub(super) fn diagnose_on_request(self: &Arc<Self>, number: u64) -> bool {
         let mut is_waiting = false;
         let entry = self.journal.update(number, |entry| {
@@ -192,12 +192,12 @@ impl Intake {
         self.judges.iter().find(|(judged, _)| *judged == provider)?.1.as_ref()
     }
 
-    /// A body that is too long, or did not arrive, is not passed on.
+    /// Refuses a body that is too long or did not arrive. It is not forwarded.
     fn refuse_unread(&self, arrival: Arrival, too_large: bool) -> (u64, Response) {
         let (error, status, message) = if too_large {
             ("body_too_large", 413, format!("the body is longer than {BODY_LIMIT} bytes"))
         } else {
-            ("incomplete_body", 400, "the body did not arrive whole".to_owned())
+            ("incomplete_body", 400, "the body did not arrive completely".to_owned())
         };
         let verdict = Verdict::Rejected(Rejected { error, status, message, reasons: Reasons::default() });
         let response = to_response(&verdict);
@@ -236,13 +236,13 @@ impl Intake {
         let Some(judge) = self.judge(arrival.provider) else { return without_secret(arrival.provider) };
         let mut verdict = judge.verdict(&captured(&arrival.headers), &arrival.body, SystemTime::now());
         if let Verdict::Accepted(accepted) = &mut verdict {
-            // The body has it too, and is kept.
+            // The body, which is kept, contains it too.
             accepted.data = null();
         }
         verdict
     }
 
-    /// Sends the bytes and the headers as they came.
+    /// Sends the same bytes and headers to the endpoint.
     async fn pass_on(&self, target: &Target, entry: &Entry) -> (Endpoint, Response) {
         let target = if target.has_path() { Ok(target.clone()) } else { target.at(&entry.path_and_query) };
         let (headers, body) = (end_to_end(entry.headers.clone()), entry.body.clone());
@@ -255,8 +255,7 @@ impl Intake {
         };
         match answer {
             Ok(answer) if answer.status.is_informational() => {
-                let message =
-                    format!("it answered {}, which is no answer to a delivery", answer.status.as_u16());
+                let message = format!("it answered {}, which is not a final status", answer.status.as_u16());
                 unreachable(client::Unreachable { message, timed_out: false, took: answer.took })
             }
             Ok(answer) => {
@@ -271,7 +270,7 @@ impl Intake {
                         response.headers_mut().insert(name, value.clone());
                     }
                 }
-                // A copy, so that the longer answer it is a part of can go.
+                // A copy, so the longer answer can be dropped.
                 let body = Bytes::copy_from_slice(&body);
                 let cut = answer.body.len() > ANSWER_LIMIT;
                 (Endpoint::Answered { status: answer.status.as_u16(), ms, cut, body }, response)
@@ -281,7 +280,7 @@ impl Intake {
     }
 }
 
-/// What is said of an endpoint that gave no answer: to the page and the log why, to the sender nothing but that.
+/// Reports that the endpoint gave no answer. The page and the log learn why; the sender does not.
 fn unreachable(error: client::Unreachable) -> (Endpoint, Response) {
     let status = if error.timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     let body = json::line(&serde_json::json!({ "error": "endpoint_unreachable" }));
@@ -289,7 +288,7 @@ fn unreachable(error: client::Unreachable) -> (Endpoint, Response) {
     (Endpoint::Unreachable { message: error.message, ms: milliseconds(error.took) }, response)
 }
 
-/// All headers but those between two neighbours, and those that the connection makes anew.
+/// Removes the hop-by-hop headers, and those that the new connection sets itself.
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -331,13 +330,13 @@ fn without_secret(provider: ProviderName) -> Verdict {
     Verdict::Rejected(Rejected {
         error: "secret_unavailable",
         status: 503,
-        message: format!("{variable} is not set, so nothing can be verified"),
+        message: format!("{variable} is not set, so no signature can be verified"),
         reasons: Reasons {
             causes: vec![Cause {
                 code: "no_secret",
-                message: format!("this listener was started without {provider}'s secret"),
+                message: format!("the listener was started without {provider}'s secret"),
                 cure: format!(
-                    "put {provider}'s signing secret into {variable}, and start countersign listen again"
+                    "set {variable} to {provider}'s signing secret, and start countersign listen again"
                 ),
             }],
             ..Reasons::default()
@@ -353,7 +352,7 @@ fn status_of(verdict: &Verdict) -> u16 {
     }
 }
 
-/// As the library's own adapters answer: empty, or the code alone.
+/// Answers like the library's adapters: an empty body, or the code alone.
 fn to_response(verdict: &Verdict) -> Response {
     let status = StatusCode::from_u16(status_of(verdict)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match verdict {

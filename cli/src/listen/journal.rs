@@ -1,4 +1,4 @@
-//! The deliveries that are kept: the newest, so many and of so many bytes at most.
+//! Keeps the newest deliveries, up to a number and a size.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +21,9 @@ pub(super) struct Journal {
 
 #[derive(Default)]
 struct Kept {
-    /// Their numbers follow on each other.
+    /// Their numbers are consecutive.
     entries: VecDeque<Arc<Entry>>,
-    /// The first delivery of each event that is kept.
+    /// The first kept delivery of each event.
     firsts: HashMap<String, u64>,
     bytes: usize,
     count: u64,
@@ -31,7 +31,7 @@ struct Kept {
 }
 
 impl Journal {
-    /// Takes a delivery in: gives it its number, and says whether its event came before.
+    /// Adds a delivery, and sets its number and whether its event came before.
     pub(super) fn add(&self, mut entry: Entry) -> Arc<Entry> {
         let mut kept = self.kept();
         kept.count += 1;
@@ -73,7 +73,7 @@ impl Journal {
         kept.place(number).and_then(|at| kept.entries.get(at).cloned())
     }
 
-    /// What has changed after a revision, the number of the oldest that is kept, and the revision now.
+    /// The entries that changed after a revision, the number of the oldest entry, and the present revision.
     pub(super) fn since(&self, revision: u64) -> (Vec<Arc<Entry>>, u64, u64) {
         let kept = self.kept();
         let changed = kept.entries.iter().filter(|entry| entry.revision > revision).cloned().collect();
@@ -81,7 +81,7 @@ impl Journal {
         (changed, oldest, kept.revision)
     }
 
-    /// The revision, as it changes.
+    /// Watches the revision.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
@@ -90,7 +90,7 @@ impl Journal {
         self.revision.send_replace(kept.revision);
     }
 
-    /// What is kept is whole between any two statements here, so that a panic elsewhere does no harm.
+    /// The state is consistent between any two statements here, so a panic elsewhere does no harm.
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +102,7 @@ impl Kept {
         usize::try_from(number.checked_sub(oldest)?).ok()
     }
 
-    /// Drops the oldest, as many as have to go. The newest stays, whatever its size.
+    /// Drops the oldest entries beyond the limits. The newest stays, whatever its size.
     fn forget(&mut self) {
         while self.entries.len() > 1 && (self.entries.len() > MOST || self.bytes > MOST_BYTES) {
             let Some(entry) = self.entries.pop_front() else { return };

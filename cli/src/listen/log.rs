@@ -1,4 +1,4 @@
-//! A line on the terminal for each delivery.
+//! Writes a line to the terminal for each delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,10 +13,10 @@ use crate::json;
 use crate::terminal::{self, Colour, paint, visible_line};
 use crate::verdict::{Reasons, Verdict};
 
-/// So many lines wait for a reader at most; what comes then is counted instead.
+/// The most lines that wait to be written. Further lines are only counted.
 const WAITING: usize = 256;
 
-/// A thread writes the lines: output that nobody drains, such as to a terminal that is held, stops it alone.
+/// A thread writes the lines, so output that nobody reads, such as a paused terminal, blocks only that thread.
 pub(super) struct Log {
     json: bool,
     lines: SyncSender<String>,
@@ -25,31 +25,31 @@ pub(super) struct Log {
 
 #[derive(Default)]
 struct State {
-    /// Lines that are not written yet.
+    /// The number of lines that are not written yet.
     waiting: AtomicUsize,
-    /// Lines that found no place since the last time it was said.
+    /// The number of lines dropped since the last report.
     dropped: AtomicUsize,
     is_closed: AtomicBool,
 }
 
 impl Log {
-    /// A log that ends the program when nobody reads its output any more.
+    /// Creates a log that ends the program when its output is closed.
     pub(super) fn new(json: bool, end: watch::Sender<bool>) -> Self {
         let (lines, written) = sync_channel(WAITING);
         let state = Arc::new(State::default());
         let of_thread = Arc::clone(&state);
-        // Nobody waits for it: it may never come back from writing.
+        // The thread is not joined, because a write may never return.
         thread::spawn(move || {
             if write(&written, &of_thread, json).is_err() {
                 of_thread.is_closed.store(true, Ordering::SeqCst);
-                // Its only error is that the program is ending.
+                // This fails only if the program is ending.
                 let _ = end.send(true);
             }
         });
         Self { json, lines, state }
     }
 
-    /// Whether nobody reads the output any more.
+    /// Whether the output is closed.
     pub(super) fn is_closed(&self) -> bool {
         self.state.is_closed.load(Ordering::SeqCst)
     }
@@ -63,7 +63,7 @@ impl Log {
         }
     }
 
-    /// Gives the last lines a moment to be written, which a reader that is there does not need.
+    /// Waits a moment for the last lines to be written.
     pub(super) async fn settle(&self) {
         for _ in 0..20 {
             if self.is_closed() || self.state.waiting.load(Ordering::SeqCst) == 0 {
@@ -81,7 +81,7 @@ fn write(lines: &Receiver<String>, state: &State, json: bool) -> std::io::Result
         if dropped > 0 {
             terminal::line(&match json {
                 true => json::line(&serde_json::json!({ "lines_dropped": dropped })),
-                false => format!("… {dropped} deliveries are not listed here: nobody read the output"),
+                false => format!("… {dropped} deliveries are missing here, because nobody read the output"),
             })?;
         }
         state.waiting.fetch_sub(1, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! The page and what it asks for.
+//! Serves the page and its API.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::json;
 use crate::layout;
 use crate::provider::ProviderName;
 
-/// The page's markup, with places for its style, its script, its settings and a nonce.
+/// The markup, with places for the style, the script, the settings and a nonce.
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-/// One script, in the order in which its parts need each other.
+/// One script. Each part uses those before it.
 const SCRIPT: &str = concat!(
     "'use strict';\n",
     include_str!("page/text.js"),
@@ -29,7 +29,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/delivery.js"),
     include_str!("page/frame.js"),
 );
-/// As much of a body as is shown, in bytes. Copied as curl, it is whole.
+/// The longest part of a body that is shown, in bytes. A copied curl command has all of it.
 const SHOWN: usize = 256 << 10;
 
 pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
@@ -48,11 +48,11 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
         "forward": app.intake.forward.as_ref().map(Target::without_query),
         "providers": providers,
     });
-    // In a script element, only `<` could end it.
+    // Inside a script element, only `<` could end it.
     let settings = json::line(&settings).replace('<', "\\u003c");
     let html = PAGE.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT);
     let html = html.replace("{{nonce}}", &nonce).replace("{{settings}}", &settings);
-    // Nothing but this page's own script and style runs, and nothing is loaded from anywhere else.
+    // Only this page's own script and style are used, and nothing is loaded from elsewhere.
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -66,11 +66,11 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
 pub(super) async fn not_found() -> (StatusCode, &'static str) {
     (
         StatusCode::NOT_FOUND,
-        "nothing is here: deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr\n",
+        "not found: deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr\n",
     )
 }
 
-/// All that is known of a delivery, but for the values of headers that carry a credential.
+/// Returns everything about a delivery, except the values of headers that carry a credential.
 pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
     let Some(entry) = app.intake.journal.get(number) else { return gone() };
     let headers: Vec<_> = entry
@@ -96,7 +96,7 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
     ([(header::CONTENT_TYPE, "application/json")], json::line(&detail)).into_response()
 }
 
-/// Bytes as text that can be read: JSON laid out, and of a long one the beginning.
+/// Bytes as readable text: JSON is laid out, and a long text is cut.
 fn text_of(bytes: &[u8]) -> Value {
     let (form, text) = match layout::json(bytes) {
         Some(json) => ("json", Cow::Owned(layout::pretty_up_to(json, SHOWN))),
@@ -109,21 +109,21 @@ fn text_of(bytes: &[u8]) -> Value {
     json!({ "form": form, "text": text[..end], "cut": end < text.len() })
 }
 
-/// The delivery as a command. It has no secret in it, and no header that carries a credential.
+/// Returns the delivery as a curl command, without any secret or header that carries a credential.
 pub(super) async fn curl(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
     let Some(entry) = app.intake.journal.get(number) else { return gone() };
-    // What curl writes itself, and what only the first connection meant.
+    // Headers that curl sets itself, and those of the first connection.
     let own =
         [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT];
     let headers =
         entry.headers.iter().filter(|(name, _)| !own.contains(name) && !is_credential(name.as_str()));
-    // A query may hold a credential; the detail does not show it either.
+    // A query may contain a credential. The detail does not show it either.
     let path = entry.path_and_query.split('?').next().unwrap_or_default();
     let url = format!("http://{}{path}", super::near(app.address));
     curl::command(&url, headers, &entry.body).into_response()
 }
 
-/// Sends the kept bytes and headers through once more, as a delivery of its own.
+/// Handles the kept bytes and headers again, as a delivery of its own.
 pub(super) async fn resend(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
     let Some(entry) = app.intake.journal.get(number) else { return gone() };
     let arrival = Arrival {
@@ -140,7 +140,7 @@ pub(super) async fn resend(State(app): State<Arc<App>>, Path(number): Path<u64>)
     ([(header::CONTENT_TYPE, "application/json")], json::line(&said)).into_response()
 }
 
-/// Looks for the reason of a refusal, if that waits for a request.
+/// Begins the diagnosis of a refusal, if that waits for a request.
 pub(super) async fn diagnose(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
     if app.intake.journal.get(number).is_none() {
         return gone();
@@ -148,10 +148,10 @@ pub(super) async fn diagnose(State(app): State<Arc<App>>, Path(number): Path<u64
     if app.intake.diagnose_on_request(number) {
         StatusCode::ACCEPTED.into_response()
     } else {
-        (StatusCode::CONFLICT, "its reason is known already, or is being looked for\n").into_response()
+        (StatusCode::CONFLICT, "the reason is known, or is being looked for\n").into_response()
     }
 }
 
 fn gone() -> Response {
-    (StatusCode::NOT_FOUND, "no such delivery is kept\n").into_response()
+    (StatusCode::NOT_FOUND, "this delivery is not kept\n").into_response()
 }

@@ -1,6 +1,6 @@
-//! What of a delivery's headers is shown.
+//! Tells which headers' values are shown.
 
-/// What stands in a header's name that carries a credential.
+/// Parts of the names of headers that carry a credential.
 const CREDENTIALS: [&str; 11] = [
     "auth",
     "cookie",
@@ -15,10 +15,10 @@ const CREDENTIALS: [&str; 11] = [
     "assertion",
 ];
 
-/// Whether a header's value is nobody's business but the sender's and the endpoint's.
+/// Whether a header's value is a credential, which only the sender and the endpoint may see.
 pub(super) fn is_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    // The key of an event opens nothing.
+    // An idempotency key is not a credential.
     !name.contains("idempotency-key") && CREDENTIALS.iter().any(|word| name.contains(word))
 }
 

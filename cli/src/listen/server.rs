@@ -1,4 +1,4 @@
-//! Connections: so many at most, none that keeps its place without saying anything.
+//! Accepts connections, up to a limit, and closes silent ones.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// So many connections at most; others wait to be accepted.
+/// The most connections. Others wait to be accepted.
 const CONNECTIONS: usize = 512;
-/// How long a connection may take with the head of a request.
+/// How long a connection may take to send the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long what is in flight may take when it is time to end.
+/// How long requests in flight may take after the program was told to end.
 const IN_FLIGHT: Duration = Duration::from_secs(2);
 
-/// Serves until it is time to end.
+/// Serves until `ended`.
 pub(super) async fn serve(listener: TcpListener, router: Router, ended: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = GracefulShutdown::new();
@@ -30,13 +30,13 @@ pub(super) async fn serve(listener: TcpListener, router: Router, ended: impl Fut
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
-                // Such as of too many open files, which some time mends.
+                // An error such as too many open files may pass.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
-            // Else an answer waits for an acknowledgement.
+            // Without this, an answer waits for an acknowledgement.
             let _ = stream.set_nodelay(true);
             let router = router.clone().layer(Extension(ConnectInfo::<SocketAddr>(peer)));
             let connection = http1::Builder::new()
@@ -45,7 +45,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, ended: impl Fut
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
             let connection = connections.watch(connection);
             tokio::spawn(async move {
-                // How a connection ends is nobody's news.
+                // An error here only ends this connection.
                 let _ = connection.await;
                 drop(place);
             });

@@ -147,7 +147,10 @@ fn it_shows_its_page_to_no_other_machine() {
     let from_elsewhere = SocketAddr::new(other, open.address.port());
     let as_local = [("Host", format!("localhost:{}", open.address.port()))];
     let page = request(from_elsewhere, "GET", &with_key(&open, "/"), &as_local, b"");
-    assert_eq!((page.status, page.text()), (403, "refused: the page is for this machine alone\n".to_owned()));
+    assert_eq!(
+        (page.status, page.text()),
+        (403, "refused: only this machine can open the page\n".to_owned())
+    );
     assert_eq!(request(from_elsewhere, "POST", "/webhooks/3qpr", &[], b"").status, 401);
 }
 

@@ -155,7 +155,7 @@ fn an_endpoint_s_query_is_sent_and_not_shown() {
     let mut child = Running::start(&mut program(&["listen", "--port", "0", "--forward-to", &to]));
     let mut said = String::new();
     let mut output = BufReader::new(child.0.stdout.take().unwrap());
-    while !said.contains("passed on to") {
+    while !said.contains("forwarded to") {
         assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
     }
     assert!(said.contains("/?…") && !said.contains("nobodys-business"), "{said}");

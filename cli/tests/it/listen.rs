@@ -188,13 +188,13 @@ fn it_forwards_to_no_one_but_another() {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
             let to = format!("http://{to}:{free}/webhooks");
             let ended = run(&mut program(&["listen", "--port", &free, "--forward-to", &to]), b"");
-            (!ended.err.contains("cannot be listened on")).then_some(ended)
+            (!ended.err.contains("cannot listen on")).then_some(ended)
         });
         ended.is(2).says("is this listener itself");
     }
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    run(&mut program(&["listen", "--port", &port]), b"").is(2).says("cannot be listened on").says("--port");
+    run(&mut program(&["listen", "--port", &port]), b"").is(2).says("cannot listen on").says("--port");
 }
 
 #[test]

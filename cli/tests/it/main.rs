@@ -4,6 +4,7 @@
 
 mod browser;
 mod completions;
+mod forge;
 mod guard;
 mod limits;
 mod listen;

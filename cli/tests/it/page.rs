@@ -78,7 +78,7 @@ fn pictures() {
 fn a_delivery_appears_without_a_reload_and_a_forged_one_with_its_reason() {
     let listener = Listener::start(&[]);
     let Some(mut page) = open(&listener.url("/")) else { return };
-    assert!(page.text("document.getElementById('detail').innerText").contains("Nothing has come yet"));
+    assert!(page.text("document.getElementById('detail').innerText").contains("No deliveries yet"));
     page.eval("window.loadedOnce = true");
 
     assert_eq!(deliver(&listener, "quote.completed", COMPLETED).status, 200);
@@ -126,7 +126,7 @@ fn what_the_endpoint_answered_is_shown_and_where_it_contradicts_the_verdict() {
     let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
     let Some(mut page) = open(&listener.url("/")) else { return };
     assert_eq!(deliver(&listener, "quote.completed", COMPLETED).status, 401);
-    page.wait("document.getElementById('verdicts').innerText.includes('refused it all the same')");
+    page.wait("document.getElementById('verdicts').innerText.includes('Your endpoint refused it')");
     assert_eq!(page.text("document.getElementById('answer').textContent"), "who are you?");
     assert!(
         page.text("document.getElementById('endpoint-said').textContent").starts_with("answered 401 in ")
@@ -134,7 +134,7 @@ fn what_the_endpoint_answered_is_shown_and_where_it_contradicts_the_verdict() {
 
     let unsigned = listener.post("/webhooks/quote3d", &[], COMPLETED.as_bytes());
     assert_eq!((unsigned.status, unsigned.text()), (200, "thanks".to_owned()));
-    page.wait("document.getElementById('verdicts').innerText.includes('took it all the same')");
+    page.wait("document.getElementById('verdicts').innerText.includes('Your endpoint accepted it')");
     assert_eq!(notes.got().len(), 2);
 }
 

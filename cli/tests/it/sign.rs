@@ -51,7 +51,7 @@ fn a_body_is_signed_to_its_last_byte_whatever_it_is() {
     run(&mut program(&["sign", "--provider", "quote3d"]), b"{}").is(2).says("names no event");
     run(&mut program(&["sign", "--provider", "quote3d"]), br#"{"event":"a\nb"}"#)
         .is(2)
-        .says("cannot stand in a header");
+        .says("not valid in a header");
 }
 
 #[test]

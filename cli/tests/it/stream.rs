@@ -88,11 +88,11 @@ fn a_page_whose_listener_was_started_again_begins_anew() {
         page.wait("document.getElementById('state').dataset.live === 'no'");
         match Listener::try_of(program(&["listen", "--json", "--port", &port])) {
             Ok(listener) => break (listener, page),
-            Err(said) => assert!(said.contains("cannot be listened on"), "{said}"),
+            Err(said) => assert!(said.contains("cannot listen on"), "{said}"),
         }
     };
     page.wait(
-        "document.getElementById('state').textContent === 'Ended: open the address that the listener prints'",
+        "document.getElementById('state').textContent === 'Ended: open the address that the listener printed'",
     );
     page.go(&listener.url("/"));
     page.wait("window.loadedOnce === undefined && document.getElementById('state')?.dataset.live === 'yes'");

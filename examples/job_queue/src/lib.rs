@@ -15,8 +15,8 @@ use axum::extract::{FromRef, State};
 use axum::routing::post;
 use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, nowtoprint};
-use countersign_sqlx::sqlx::PgPool;
 use countersign::{Error, IdempotencyKey, Outcome, Webhook};
+use countersign_sqlx::sqlx::PgPool;
 use countersign_sqlx::{PostgresStore, Recorded};
 use graphile_worker::{
     IntoTaskHandlerResult, JobSpec, TaskHandler, WorkerContext, WorkerOptions, WorkerUtils,
@@ -64,10 +64,9 @@ pub struct Inbox {
 
 impl Inbox {
     /// Makes the tables of both, unless they are there.
-    pub async fn new(webhook: Webhook<NowToPrint>, pool: &PgPool) -> Result<Self, BoxError> {
-        let store = PostgresStore::new(pool.clone());
+    pub async fn new(webhook: Webhook<NowToPrint>, store: PostgresStore) -> Result<Self, BoxError> {
         store.migrate().await?;
-        let queue = WorkerUtils::new(pool, "graphile_worker");
+        let queue = WorkerUtils::new(store.pool(), "graphile_worker");
         queue.migrate().await?;
         Ok(Self { webhook, store, queue })
     }

@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use countersign_sqlx::sqlx::PgPool;
-use countersign_sqlx::sqlx::postgres::PgPoolOptions;
 use countersign::{Secrets, Webhook};
+use countersign_sqlx::{PostgresStore, sqlx::PgPool};
 use job_queue::{BoxError, Inbox, worker};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -17,11 +16,10 @@ use report::Report;
 
 #[tokio::main]
 async fn main() -> Result<(), Report> {
-    // While the database is away, answer 503 before the provider gives up; sqlx waits for 30 s.
-    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_secs(3));
-    let pool = pool.connect(&std::env::var("DATABASE_URL")?).await?;
+    let store = PostgresStore::connect(&std::env::var("DATABASE_URL")?).await?;
+    let pool = store.pool().clone();
     let webhook = Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
-    let inbox = Inbox::new(webhook, &pool).await?;
+    let inbox = Inbox::new(webhook, store).await?;
     let hour = Duration::from_secs(3600);
     tokio::spawn(inbox.store().clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
     let listener = TcpListener::bind("127.0.0.1:8080").await?;

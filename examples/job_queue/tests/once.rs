@@ -7,8 +7,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use countersign::provider::NowToPrint;
-use countersign_sqlx::sqlx::{self, PgPool, query_scalar};
 use countersign::{Secret, Webhook};
+use countersign_sqlx::PostgresStore;
+use countersign_sqlx::sqlx::{self, PgPool, query_scalar};
 use graphile_worker::JobComplete;
 use job_queue::{Inbox, worker};
 use tower::ServiceExt;
@@ -34,9 +35,10 @@ struct Service {
 
 impl Service {
     async fn start(server: &servers::Server) -> Self {
-        let pool = PgPool::connect(&server.url()).await.unwrap();
+        let store = PostgresStore::connect(&server.url()).await.unwrap();
+        let pool = store.pool().clone();
         let webhook = Webhook::<NowToPrint>::new(Secret::new("whsec_0123456789abcdef").unwrap());
-        let router = Inbox::new(webhook.clone(), &pool).await.unwrap().router();
+        let router = Inbox::new(webhook.clone(), store).await.unwrap().router();
         Self { webhook, pool, router }
     }
 

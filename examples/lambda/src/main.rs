@@ -20,11 +20,11 @@
 //! ```
 
 use countersign::provider::{Quote3d, quote3d};
-use countersign_redis::redis::Client;
-use countersign_redis::redis::aio::ConnectionManagerConfig;
 use countersign::tower::{Endpoint, Verified};
 use countersign::{Receiver, Secrets, Webhook};
 use countersign_redis::RedisStore;
+use countersign_redis::redis::Client;
+use countersign_redis::redis::aio::ConnectionManagerConfig;
 
 #[path = "../../report/mod.rs"]
 mod report;

@@ -1,32 +1,59 @@
 //! Keys in a PostgreSQL table.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
-use sqlx::postgres::PgArguments;
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, SqlStr};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{Arguments, Encode, Executor, PgConnection, PgPool, Postgres, Row, SqlStr, Type};
 
-use crate::error::SqlStoreError;
-use crate::statements::{Pauses, Recorded, Statements, claimed, random_token};
+use crate::error::{BoxError, SqlStoreError};
+use crate::statements::{Pauses, Recorded, claimed, random_token};
 use crate::table::TableName;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
-/// It uses your pool and the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every call is
-/// one statement. All times are the server's, so the instances' clocks do not matter. Spawn
-/// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge),
-/// the table grows without end. Clones share the pool.
+/// It uses the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every call is one
+/// statement. All times are the server's, so the instances' clocks do not matter. Spawn
+/// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge), the table
+/// grows without end. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
 ///
-/// The pool's transactions must be `READ COMMITTED`, which is the default. In stricter ones, the losers of a race
-/// are [`SqlStoreError::Locked`] instead of in flight.
+/// # The pool
 ///
-/// Set the pool's `acquire_timeout` to less than the provider waits for an answer (sqlx's default is 30 seconds), so
-/// that deliveries are answered 503 in time while the database is away. For TLS, add sqlx to your dependencies with
-/// one of its TLS features.
+/// The store makes its own pool, because a plain pool of sqlx 0.9.0 can lose acknowledged events. If a
+/// client hangs up while the handler waits for `pool.begin()`, the connection returns to the pool with
+/// the transaction still open. Everything that runs on that connection afterwards is undone when it closes
+/// (launchbadge/sqlx#4385). The store's pool checks for an open transaction instead of sending a ping, and
+/// closes such a connection. Use [`pool`](PostgresStore::pool) for your own tables too. If you already have a
+/// pool, pass its options to [`connect_with`](PostgresStore::connect_with):
+///
+/// ```no_run
+/// # async fn example(yours: countersign_sqlx::sqlx::PgPool) -> Result<(), countersign_sqlx::SqlStoreError> {
+/// use countersign_sqlx::PostgresStore;
+///
+/// let connect = yours.connect_options().as_ref().clone();
+/// let store = PostgresStore::connect_with(yours.options().clone(), connect).await?;
+/// let pool = store.pool().clone(); // from here on, instead of `yours`
+/// # Ok(()) }
+/// ```
+///
+/// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
+/// statements have the same names as those of other clients, unless PgBouncer keeps them apart (from 1.21 on,
+/// with `max_prepared_statements`). The store notices this at the first call, and then prepares each statement in a
+/// transaction, which takes more round trips. This protects only the store's own statements: yours need
+/// session mode, or such a version. Statement mode does not work, because it allows no transactions.
+///
+/// **Isolation.** The database's default does not matter for the store's own calls: if the server undoes one because of
+/// another transaction, the store repeats it in `READ COMMITTED`. Your own transaction has the level that you choose: if
+/// it is stricter than `READ COMMITTED`, the losers of a race are [`SqlStoreError::Locked`].
+///
+/// # Transactions
 ///
 /// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) marks the key done
 /// together with the handler's writes: both are committed or neither, so the effect happens once, even if the
@@ -36,9 +63,9 @@ use crate::table::TableName;
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use countersign::{Receiver, Secret, Webhook, provider::Quote3d};
-/// use countersign_sqlx::{PostgresStore, sqlx::PgPool};
+/// use countersign_sqlx::PostgresStore;
 ///
-/// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
+/// let store = PostgresStore::connect("postgres://localhost/shop").await?;
 /// store.migrate().await?;
 /// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
 /// let receiver = Receiver::new(webhook, store);
@@ -49,39 +76,132 @@ pub struct PostgresStore {
     pool: PgPool,
     lock_timeout: Duration,
     sql: Arc<Statements>,
+    /// Whether a pooler gave the names of one session's statements to another. Each call then prepares its
+    /// statement anew, in a transaction, which is slower. No setting tells this in advance.
+    mixes_up: Arc<AtomicBool>,
+}
+
+/// The store's statements, for its table.
+struct Statements {
+    is_migrated: SqlStr,
+    migrate: SqlStr,
+    claim: Statement,
+    complete: Statement,
+    release: Statement,
+    renew: Statement,
+    forget: Statement,
+    purge: Statement,
+}
+
+/// A statement that answers with its name, and has its own number of parameters.
+///
+/// A pooler that passes a session from client to client may run another statement than the requested one,
+/// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
+/// before it runs it, so no statement of the store does the work of another. The answer of another client's statement
+/// lacks the name, and is rejected.
+struct Statement {
+    name: &'static str,
+    sql: SqlStr,
+    /// The same statement, to be prepared without a name: sqlx finds a name by the text.
+    unnamed: SqlStr,
+    /// The parameters beyond those in the SQL are ignored.
+    parameters: usize,
 }
 
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
-    let sql = |text| table.in_sql(text);
+    let sql = |text: &str| table.in_sql(text);
+    let statement = |name, parameters, text: &str| {
+        let unnamed = sql(&format!("{text} -- unnamed"));
+        Statement { name, sql: sql(text), unnamed, parameters }
+    };
     Statements {
+        is_migrated: sql(
+            "SELECT count(*) = 2 FROM pg_index WHERE indrelid = to_regclass('\"countersign_keys\"')
+             AND indexrelid IN (to_regclass('\"countersign_keys_done\"'), to_regclass('\"countersign_keys_claimed\"'))",
+        ),
         migrate: sql(include_str!("postgres.sql")),
-        // Always a row: `DO UPDATE … WHERE` would give the losers of a race no row. The time is read once,
-        // before the wait for another transaction, so a claim that lapses meanwhile is still live.
-        // A `lock_timeout` of the transaction is kept; 0 means that there is none.
-        claim: sql(r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
-             SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
-             FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
-             ON CONFLICT (key) DO UPDATE SET
-                 token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
-                 done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
-                 expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
-             RETURNING token = $2, done, extract(epoch FROM expires_at - clock_timestamp())::float8"#),
-        complete: sql(r#"UPDATE "countersign_keys"
+        forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
+        release: statement(
+            "release",
+            2,
+            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done RETURNING 'release'"#,
+        ),
+        complete: statement(
+            "complete",
+            3,
+            r#"UPDATE "countersign_keys"
              SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2"#),
-        release: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done"#),
-        renew: sql(r#"UPDATE "countersign_keys"
+             WHERE key = $1 AND token = $2
+             RETURNING 'complete'"#,
+        ),
+        renew: statement(
+            "renew",
+            4,
+            r#"UPDATE "countersign_keys"
              SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2 AND NOT done"#),
-        forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = $1"#),
-        // The time as a subquery: an index cannot use a condition with a volatile function.
-        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM "countersign_keys"
-                 WHERE expires_at <= (SELECT clock_timestamp())
-                   AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
-                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)"#),
+             WHERE key = $1 AND token = $2 AND NOT done
+             RETURNING 'renew'"#,
+        ),
+        // A live key is only read, which waits for nobody and writes nothing. Of the transactions that insert
+        // a key at once, the others do not wait for the first one's end either: they find its lock on the
+        // key's hash, and there is no row then.
+        // Otherwise always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read
+        // once, before a wait for another's transaction: so a claim that lapses meanwhile is still live.
+        // A `lock_timeout` of the transaction's own is kept; 0 is none.
+        claim: statement(
+            "claim",
+            5,
+            r#"WITH live AS MATERIALIZED (
+                 SELECT done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
+                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp()
+             ), taken AS (
+                 INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
+                 SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
+                 FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
+                 WHERE NOT EXISTS (SELECT FROM live)
+                   AND pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+                 ON CONFLICT (key) DO UPDATE SET
+                     token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
+                     done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
+                     expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
+                 RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
+             )
+             SELECT 'claim', acquired, done, lasts FROM taken UNION ALL SELECT 'claim', false, done, lasts FROM live"#,
+        ),
+        // The time as a subquery: a volatile function is no condition of an index.
+        purge: statement(
+            "purge",
+            6,
+            r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
+                 SELECT key FROM (
+                     SELECT key FROM "countersign_keys" WHERE done AND expires_at <= (SELECT clock_timestamp())
+                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS forgotten
+                 UNION ALL
+                 SELECT key FROM (
+                     SELECT key FROM "countersign_keys"
+                     WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
+                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
+             SELECT 'purge', count(*) FROM purged"#,
+        ),
     }
+}
+
+/// Makes a pool close a connection that is still in a transaction before it is used again.
+///
+/// If the future of a `BEGIN` is dropped before the answer, sqlx 0.9.0 leaves the transaction open
+/// (launchbadge/sqlx#4385). Everything that runs on the connection afterwards would be part of that transaction,
+/// and undone with it.
+fn guarded(pool: PgPoolOptions) -> PgPoolOptions {
+    // It replaces the ping, and costs no more.
+    pool.test_before_acquire(false).before_acquire(|connection, _| {
+        Box::pin(async move {
+            // By the simple protocol, in which a statement on its own begins its transaction. An error,
+            // as in a transaction that has failed, closes the connection as well.
+            let alone = connection.fetch_one("SELECT now() = statement_timestamp()").await?;
+            alone.try_get(0)
+        })
+    })
 }
 
 impl PostgresStore {
@@ -94,14 +214,57 @@ impl PostgresStore {
     /// The longest time that is stored: a thousand years, in microseconds.
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
 
-    /// Makes a store on your pool. Call [`migrate`](PostgresStore::migrate) before using it, or add
-    /// its SQL to your own migrations.
+    /// How often a call is tried if the server did nothing. The second try works in a way that avoids the reason.
+    const TRIES: u32 = 4;
+
+    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+    /// The `retry_after` of a key that another transaction has not committed yet.
+    const RETRY_UNCOMMITTED: Duration = Duration::from_secs(1);
+
+    /// How long a call waits for a connection: less than the 5 seconds that 3QPR waits for an answer.
+    const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+    /// The options of the store's pool, which you can use for other pools too. They are sqlx's defaults with two
+    /// changes: a connection that is still in a transaction is closed instead of used again (see
+    /// [the pool](PostgresStore#the-pool)), and a call waits for a connection for 3 seconds instead of 30.
     #[must_use]
-    pub fn new(pool: PgPool) -> Self {
+    pub fn pool_options() -> PgPoolOptions {
+        guarded(PgPoolOptions::new().acquire_timeout(Self::ACQUIRE_TIMEOUT))
+    }
+
+    /// Connects to a database, with [`pool_options`](PostgresStore::pool_options). Call
+    /// [`migrate`](PostgresStore::migrate) before you use the store, or add its SQL to your own migrations.
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`] if the URL is malformed, or the server does not answer.
+    pub async fn connect(url: &str) -> Result<Self, SqlStoreError> {
+        Self::connect_with(Self::pool_options(), url.parse()?).await
+    }
+
+    /// Connects to a database with your options. They keep their `acquire_timeout`; the one of
+    /// [`pool_options`](PostgresStore::pool_options) is short. The store's own `before_acquire` and
+    /// `test_before_acquire` replace yours: see [the pool](PostgresStore#the-pool).
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`] if the server does not answer.
+    pub async fn connect_with(pool: PgPoolOptions, options: PgConnectOptions) -> Result<Self, SqlStoreError> {
+        Ok(Self::on(guarded(pool).connect_with(options).await?))
+    }
+
+    /// Like [`connect_with`](PostgresStore::connect_with), but the first call opens the connection. A
+    /// service that starts before its database answers 503 until then.
+    #[must_use]
+    pub fn connect_lazy_with(pool: PgPoolOptions, options: PgConnectOptions) -> Self {
+        Self::on(guarded(pool).connect_lazy_with(options))
+    }
+
+    fn on(pool: PgPool) -> Self {
         Self {
             pool,
             lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
             sql: Arc::new(statements(&TableName::default())),
+            mixes_up: Arc::default(),
         }
     }
 
@@ -112,31 +275,43 @@ impl PostgresStore {
         self
     }
 
-    /// Sets how long a claim waits while another transaction holds its key, before it is
-    /// [`SqlStoreError::Locked`]. The default is 2 seconds. If the connection or the transaction
-    /// has its own `lock_timeout`, that one applies instead. It is also the only one for the calls
-    /// under a lease. A lease begins with the wait, so its duration must be much longer.
+    /// Sets how long a claim and [`migrate`](PostgresStore::migrate) wait for another transaction's lock
+    /// before they fail as [`SqlStoreError::Locked`]. The default is 2 seconds. A claim waits only if the
+    /// key's lease has lapsed and its holder is just completing it, or if the table is locked. If the
+    /// connection or the transaction has its own `lock_timeout`, a claim keeps that one. It is also the only one
+    /// for the calls under a lease. A lease begins with the wait, so its duration must be much longer.
     #[must_use]
     pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
         self.lock_timeout = lock_timeout;
         self
     }
 
-    /// The pool.
+    /// The store's pool, for your own statements and transactions too: see
+    /// [the pool](PostgresStore#the-pool).
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Makes the table and its index, unless they exist. Several instances may call it at the same time.
+    /// Makes the table and its indexes. If they exist, it changes nothing, does not wait, and needs no right to
+    /// create. Several instances may call it at the same time.
     ///
     /// # Errors
+    /// [`SqlStoreError::Locked`] if another transaction is in the way for longer than the lock timeout, and
     /// [`SqlStoreError::Database`].
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
-        let mut transaction = self.pool.begin().await?;
-        // `IF NOT EXISTS` alone fails if two make the table at the same time. The number is arbitrary.
-        sqlx::query("SELECT pg_advisory_xact_lock(7205759403792793601)").execute(&mut *transaction).await?;
-        sqlx::raw_sql(self.sql.migrate.clone()).execute(&mut *transaction).await?;
+        let is_there = |row: PgRow| row.try_get::<bool, _>(0);
+        if is_there(self.pool.fetch_one(self.sql.is_migrated.clone()).await?)? {
+            return Ok(());
+        }
+        let mut transaction = self.pool.begin_with(Self::BEGIN).await?;
+        let timeout = "SELECT set_config('lock_timeout', $1, true)";
+        sqlx::query(timeout).persistent(false).bind(self.lock_timeout()).execute(&mut *transaction).await?;
+        // `IF NOT EXISTS` alone fails where two make the table at once. The number is any.
+        transaction.execute("SELECT pg_advisory_xact_lock(7205759403792793601)").await?;
+        if !is_there(transaction.fetch_one(self.sql.is_migrated.clone()).await?)? {
+            transaction.execute(sqlx::raw_sql(self.sql.migrate.clone())).await?;
+        }
         Ok(transaction.commit().await?)
     }
 
@@ -150,13 +325,10 @@ impl PostgresStore {
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
         loop {
-            let batch = sqlx::query(self.sql.purge.clone())
-                .bind(Self::PURGE_BATCH)
-                .execute(&self.pool)
-                .await?
-                .rows_affected();
-            purged += batch;
-            if batch < Self::PURGE_BATCH.unsigned_abs() {
+            let row = self.ask(None, &self.sql.purge, &[&Self::PURGE_BATCH]).await?;
+            let batch: i64 = row.ok_or(sqlx::Error::RowNotFound)?.try_get(1)?;
+            purged += batch.unsigned_abs();
+            if batch < Self::PURGE_BATCH {
                 return Ok(purged);
             }
         }
@@ -167,9 +339,9 @@ impl PostgresStore {
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::time::Duration;
-    /// use countersign_sqlx::{PostgresStore, sqlx::PgPool};
+    /// use countersign_sqlx::PostgresStore;
     ///
-    /// let store = PostgresStore::new(PgPool::connect("postgres://localhost/shop").await?);
+    /// let store = PostgresStore::connect("postgres://localhost/shop").await?;
     /// store.migrate().await?;
     /// let hour = Duration::from_secs(3600);
     /// tokio::spawn(store.clone().purge_every(hour, |error| eprintln!("not purged: {error}")));
@@ -193,8 +365,9 @@ impl PostgresStore {
         }
     }
 
-    /// Like [`claim`](IdempotencyStore::claim), in your transaction. Every other claim of the key waits until it
-    /// ends. A transaction without a `lock_timeout` has the store's from then on.
+    /// Like [`claim`](IdempotencyStore::claim), in your transaction. Until it ends, every other claim sees the key as in
+    /// flight, and the transaction holds an advisory lock on the key's hash. A transaction without a `lock_timeout` has
+    /// the store's from then on.
     ///
     /// # Errors
     /// The errors of a claim. Roll back then.
@@ -204,7 +377,7 @@ impl PostgresStore {
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
-        self.claim_on(connection, key, lease_duration).await
+        self.claim_on(Some(connection), key, lease_duration).await
     }
 
     /// Like [`complete`](IdempotencyStore::complete), in your transaction, in which the handler has
@@ -219,13 +392,14 @@ impl PostgresStore {
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(connection, lease, retention).await
+        self.complete_on(Some(connection), lease, retention).await
     }
 
     /// Records a key as done in your transaction, and returns whether it was new: the inbox form.
-    /// There is no lease. A second delivery waits for the first one's transaction. A transaction
-    /// without a `lock_timeout` has the store's from then on. `record_in` sees a claim that
-    /// [`claim`](IdempotencyStore::claim) made as in flight, so use one of the two forms for a key.
+    /// There is no lease: until the first delivery's transaction ends, a second delivery sees the key as in flight,
+    /// and the transaction holds an advisory lock on the key's hash. A transaction without a `lock_timeout` has the
+    /// store's from then on. `record_in` sees a claim that [`claim`](IdempotencyStore::claim) made as in flight, so use
+    /// one of the two forms for a key.
     ///
     /// # Errors
     /// The store's own. Roll back then.
@@ -236,7 +410,7 @@ impl PostgresStore {
         retention: Duration,
     ) -> Result<Recorded, SqlStoreError> {
         check_retention(retention)?;
-        self.insert(connection, key, retention, true).await.map(Recorded::of)
+        self.insert(Some(connection), key, retention, true).await.map(Recorded::of)
     }
 
     fn lock_timeout(&self) -> String {
@@ -251,84 +425,199 @@ impl PostgresStore {
 
     async fn claim_on(
         &self,
-        executor: impl PgExecutor<'_>,
+        transaction: Option<&mut PgConnection>,
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
         check_lease_duration(lease_duration)?;
-        self.insert(executor, key, lease_duration, false).await
+        self.insert(transaction, key, lease_duration, false).await
     }
 
     /// Inserts a key, claimed or done, unless there is a live one.
     async fn insert(
         &self,
-        executor: impl PgExecutor<'_>,
+        transaction: Option<&mut PgConnection>,
         key: &IdempotencyKey,
         time: Duration,
         done: bool,
     ) -> Result<Claim, SqlStoreError> {
         let token = random_token()?;
-        let (inserted, done, left): (bool, bool, f64) = sqlx::query_as(self.sql.claim.clone())
-            .bind(key.as_str())
-            .bind(token)
-            .bind(Self::micros(time))
-            .bind(self.lock_timeout())
-            .bind(done)
-            .fetch_one(executor)
-            .await?;
-        let left = Duration::try_from_secs_f64(left).unwrap_or_default();
-        Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
+        let arguments: [Argument<'_>; 5] =
+            [&key.as_str(), &&token[..], &Self::micros(time), &self.lock_timeout(), &done];
+        let row = self.ask(transaction, &self.sql.claim, &arguments).await?;
+        let Some(row) = row else {
+            // It may be rolled back at any time.
+            return Ok(Claim::InFlight { retry_after: time.min(Self::RETRY_UNCOMMITTED) });
+        };
+        let left = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
+        Ok(claimed(Lease::new(key.clone(), token), row.try_get(1)?, row.try_get(2)?, left))
     }
 
     async fn complete_on(
         &self,
-        executor: impl PgExecutor<'_>,
+        transaction: Option<&mut PgConnection>,
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
         check_retention(retention)?;
-        write(executor, fenced(&self.sql.complete, lease).bind(Self::micros(retention)))
-            .await
-            .map(LeaseStatus::applied_if)
+        self.write(transaction, &self.sql.complete, lease, Some(Self::micros(retention))).await
+    }
+
+    /// Runs a statement under a lease. The key and the token are its first two parameters.
+    async fn write(
+        &self,
+        transaction: Option<&mut PgConnection>,
+        statement: &Statement,
+        lease: &Lease,
+        micros: Option<i64>,
+    ) -> Result<LeaseStatus, SqlStoreError> {
+        let (key, token) = (lease.key().as_str(), &lease.token()[..]);
+        let row = match &micros {
+            Some(micros) => self.ask(transaction, statement, &[&key, &token, micros]).await?,
+            None => self.ask(transaction, statement, &[&key, &token]).await?,
+        };
+        Ok(LeaseStatus::applied_if(row.is_some()))
+    }
+
+    /// Runs a statement in the caller's transaction or in its own, and returns its row.
+    async fn ask(
+        &self,
+        transaction: Option<&mut PgConnection>,
+        statement: &Statement,
+        arguments: &[Argument<'_>],
+    ) -> Result<Option<PgRow>, SqlStoreError> {
+        let arguments = statement.arguments(arguments)?;
+        let row = match transaction {
+            Some(connection) => self.ask_once(connection, statement, arguments).await,
+            None => self.ask_alone(statement, arguments).await,
+        };
+        match row {
+            Ok(Some(row)) if row.try_get::<&str, _>(0).ok() != Some(statement.name) => {
+                self.mixes_up.store(true, Ordering::Relaxed);
+                Err(SqlStoreError::Database { source: OTHER_STATEMENT.into() })
+            }
+            row => Ok(row?),
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        connection: &mut PgConnection,
+        statement: &Statement,
+        arguments: PgArguments,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let row = if self.mixes_up.load(Ordering::Relaxed) {
+            let query = sqlx::query_with(statement.unnamed.clone(), arguments).persistent(false);
+            query.fetch_optional(connection).await
+        } else {
+            sqlx::query_with(statement.sql.clone(), arguments).fetch_optional(connection).await
+        };
+        if row.as_ref().is_err_and(is_mixed_up) {
+            self.mixes_up.store(true, Ordering::Relaxed);
+        }
+        row
+    }
+
+    /// Runs a statement in its own transaction, and again if the server did nothing.
+    async fn ask_alone(
+        &self,
+        statement: &Statement,
+        arguments: PgArguments,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let mut tries = 0;
+        let mut was_undone = false;
+        loop {
+            tries += 1;
+            let arguments = arguments.clone();
+            let row = if was_undone || self.mixes_up.load(Ordering::Relaxed) {
+                // A transaction stays in one session, so what it prepares is there; and in this isolation
+                // level, whatever the default, the server undoes none for the sake of another.
+                let mut transaction = self.pool.begin_with(Self::BEGIN).await?;
+                match self.ask_once(&mut transaction, statement, arguments).await {
+                    Ok(row) => transaction.commit().await.map(|()| row),
+                    Err(error) => Err(error),
+                }
+            } else {
+                self.ask_once(&mut *self.pool.acquire().await?, statement, arguments).await
+            };
+            match row {
+                Err(error) if tries < Self::TRIES && is_undone(&error) => was_undone = true,
+                Err(error) if tries < Self::TRIES && is_mixed_up(&error) => {}
+                row => return row,
+            }
+        }
     }
 }
 
-type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+const OTHER_STATEMENT: &str = "a pooler ran another statement than the one that it was asked for";
 
-/// A statement on the lease's key and token, which are its first two parameters.
-fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
-    sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
+/// What a parameter of a statement can be.
+trait Value: Sync {
+    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError>;
 }
 
-/// Runs a statement on one key, and returns whether it changed a row.
-async fn write(executor: impl PgExecutor<'_>, query: Query<'_>) -> Result<bool, SqlStoreError> {
-    Ok(query.execute(executor).await?.rows_affected() > 0)
+impl<T> Value for T
+where
+    T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Clone + Sync,
+{
+    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError> {
+        arguments.add(self.clone())
+    }
+}
+
+type Argument<'a> = &'a dyn Value;
+
+impl Statement {
+    fn arguments(&self, values: &[Argument<'_>]) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for value in values {
+            value.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
+        }
+        while arguments.len() < self.parameters {
+            arguments.add(true).map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code)
+}
+
+/// Whether the server undid the statement because of another transaction, so that it can be repeated: in a
+/// transaction stricter than `READ COMMITTED` (40001), or in a deadlock (40P01).
+fn is_undone(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
+/// statements: the name exists already (42P05), does not exist (26000), or has other parameters (08P01).
+fn is_mixed_up(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01"))
 }
 
 impl IdempotencyStore for PostgresStore {
     type Error = SqlStoreError;
 
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
-        self.claim_on(&self.pool, key, lease_duration).await
+        self.claim_on(None, key, lease_duration).await
     }
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(&self.pool, lease, retention).await
+        self.complete_on(None, lease, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {
-        write(&self.pool, fenced(&self.sql.release, lease)).await.map(LeaseStatus::applied_if)
+        self.write(None, &self.sql.release, lease, None).await
     }
 
     async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, SqlStoreError> {
         check_lease_duration(lease_duration)?;
-        write(&self.pool, fenced(&self.sql.renew, lease).bind(Self::micros(lease_duration)))
-            .await
-            .map(LeaseStatus::applied_if)
+        self.write(None, &self.sql.renew, lease, Some(Self::micros(lease_duration))).await
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {
-        write(&self.pool, sqlx::query(self.sql.forget.clone()).bind(key)).await
+        Ok(self.ask(None, &self.sql.forget, &[&key]).await?.is_some())
     }
 }
 

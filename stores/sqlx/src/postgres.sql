@@ -6,4 +6,6 @@ CREATE TABLE IF NOT EXISTS "countersign_keys" (
     expires_at timestamptz      NOT NULL  -- the end of the lease, or of the retention
 );
 
-CREATE INDEX IF NOT EXISTS "countersign_keys_expires_at" ON "countersign_keys" (expires_at);
+-- For `purge`: what is done, and what was only claimed, which is kept for an hour longer.
+CREATE INDEX IF NOT EXISTS "countersign_keys_done" ON "countersign_keys" (expires_at) WHERE done;
+CREATE INDEX IF NOT EXISTS "countersign_keys_claimed" ON "countersign_keys" (expires_at) WHERE NOT done;

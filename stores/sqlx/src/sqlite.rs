@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::error::SqlStoreError;
-use crate::statements::{Pauses, Recorded, Statements, claimed, random_token};
+use crate::statements::{Pauses, Recorded, claimed, random_token};
 use crate::table::TableName;
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
@@ -24,6 +25,15 @@ use crate::table::TableName;
 /// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
 /// file grows without end. Clones share the pool. Do not put the file on a network file system: SQLite
 /// cannot rely on its locks.
+///
+/// # The pool
+///
+/// The store makes its own pool, because a plain pool of sqlx 0.9.0 keeps a connection whose `COMMIT` failed,
+/// for example on a full disk, and no transaction can begin on it again. The store's pool closes such a connection. Use
+/// [`pool`](SqliteStore::pool) for your own tables in that file too, or pass the options of your pool to
+/// [`connect_with`](SqliteStore::connect_with).
+///
+/// # Transactions
 ///
 /// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) marks the key done together
 /// with the handler's writes: both are committed or neither, so the effect happens once, even if the process is
@@ -50,11 +60,38 @@ pub struct SqliteStore {
     sql: Arc<Statements>,
 }
 
+/// The store's statements, for its table.
+struct Statements {
+    migrate: SqlStr,
+    live: SqlStr,
+    claim: SqlStr,
+    complete: SqlStr,
+    release: SqlStr,
+    renew: SqlStr,
+    forget: SqlStr,
+    purge: SqlStr,
+}
+
+/// Makes a pool close a connection that is still in a transaction when it returns.
+///
+/// If a `COMMIT` fails, for example on a full disk, SQLite may have rolled back, but sqlx 0.9.0 counts the transaction as
+/// open. No other transaction can begin on that connection.
+fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            // After the rollback of a transaction that was dropped, which is only sent by then.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
+}
+
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
     let sql = |text| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("sqlite.sql")),
+        live: sql(r#"SELECT done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?2"#),
         claim: sql(r#"INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
              ON CONFLICT (key) DO UPDATE SET
                  token = iif(expires_at > ?3, token, excluded.token),
@@ -70,15 +107,21 @@ fn statements(table: &TableName) -> Statements {
         ),
         forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1"#),
         purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM "countersign_keys"
-                 WHERE expires_at <= ?1 AND (done OR expires_at <= ?2)
-                 ORDER BY expires_at LIMIT ?3)"#),
+                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE done AND expires_at <= ?1
+                     ORDER BY expires_at LIMIT ?3)
+                 UNION ALL
+                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE NOT done AND expires_at <= ?2
+                     ORDER BY expires_at LIMIT ?3))"#),
     }
 }
 
 impl SqliteStore {
     /// How long a statement waits for one of another process, before it is [`SqlStoreError::Locked`].
-    const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+    const BUSY_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+    /// How long a call waits for the connection, before it is [`SqlStoreError::Locked`]. The sum of both is less
+    /// than the 5 seconds that 3QPR waits for an answer.
+    const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// How long a lapsed claim can still be completed, if no other claim has taken over.
     const LINGER: Duration = Duration::from_secs(3600);
@@ -89,8 +132,9 @@ impl SqliteStore {
     /// Opens the file and makes the table. If the file does not exist, it is created.
     ///
     /// The file is in WAL mode with `synchronous = FULL`, so that an acknowledged event survives a power cut. The store
-    /// uses a single connection, because SQLite has one writer at a time. A statement waits up to 5 seconds for
-    /// another process, and the next statement of this process waits for that one, so a call can take 10 seconds.
+    /// uses a single connection, because SQLite has one writer at a time. A call waits up to 2 seconds for this process's
+    /// other statements, and then up to 2.5 seconds for another process, before it is [`SqlStoreError::Locked`]. A claim
+    /// of a key that is done or in flight only reads, and does not wait for another process.
     ///
     /// # Errors
     /// [`SqlStoreError::NotAFile`] if the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
@@ -127,9 +171,9 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Self::BUSY_TIMEOUT);
-        let pool_options = SqlitePoolOptions::new()
+        let pool_options = guarded(SqlitePoolOptions::new())
             .max_connections(1)
-            .acquire_timeout(2 * Self::BUSY_TIMEOUT)
+            .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None);
         // Wait here, because SQLite does not wait if two processes switch a new file to WAL at the same time.
@@ -147,10 +191,21 @@ impl SqliteStore {
         }
     }
 
-    /// Makes a store on your pool. Call [`migrate`](SqliteStore::migrate) once before using it, or
-    /// add its SQL to your own migrations. Set a `busy_timeout`, and use WAL mode if you can.
-    #[must_use]
-    pub fn new(pool: SqlitePool) -> Self {
+    /// Opens a file with your options. Call [`migrate`](SqliteStore::migrate) once before you use the
+    /// store, or add its SQL to your own migrations. Set a `busy_timeout`, and use WAL mode if you can. Set
+    /// `synchronous = FULL` if the store must survive a power cut. The store's own `after_release` replaces the pool's:
+    /// see [the pool](SqliteStore#the-pool).
+    ///
+    /// # Errors
+    /// [`SqlStoreError::Database`] if the file cannot be opened or is not a database.
+    pub async fn connect_with(
+        pool: SqlitePoolOptions,
+        options: SqliteConnectOptions,
+    ) -> Result<Self, SqlStoreError> {
+        Ok(Self::new(guarded(pool).connect_with(options).await?))
+    }
+
+    fn new(pool: SqlitePool) -> Self {
         let since_epoch = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(statements(&TableName::default())) }
     }
@@ -285,20 +340,44 @@ impl SqliteStore {
         self.insert(connection, key, retention, true).await.map(Recorded::of)
     }
 
+    /// Acquires the pool's connection. A wait for it is always a wait for another transaction.
+    async fn connection(&self) -> Result<PoolConnection<Sqlite>, SqlStoreError> {
+        match self.pool.acquire().await {
+            Err(error @ sqlx::Error::PoolTimedOut) => Err(SqlStoreError::Locked { source: error.into() }),
+            connection => Ok(connection?),
+        }
+    }
+
+    /// Returns the claim of a key that is live, without waiting for a writer.
+    async fn live(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Claim>, SqlStoreError> {
+        let now = millis((self.clock)());
+        let rows: Vec<(bool, i64)> =
+            sqlx::query_as(self.sql.live.clone()).bind(key.as_str()).bind(now).fetch_all(connection).await?;
+        let Some(&(done, expires_at)) = rows.first() else { return Ok(None) };
+        // By the clock after the read, because the other lease may have begun just before it.
+        let left = expires_at.saturating_sub(millis((self.clock)())).max(1);
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(1));
+        Ok(Some(if done { Claim::Done } else { Claim::InFlight { retry_after: left } }))
+    }
+
     async fn claim_on(
         &self,
-        executor: impl SqliteExecutor<'_>,
+        connection: &mut SqliteConnection,
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
         check_lease_duration(lease_duration)?;
-        self.insert(executor, key, lease_duration, false).await
+        self.insert(connection, key, lease_duration, false).await
     }
 
     /// Inserts a key, claimed or done, unless there is a live one.
     async fn insert(
         &self,
-        executor: impl SqliteExecutor<'_>,
+        executor: &mut SqliteConnection,
         key: &IdempotencyKey,
         time: Duration,
         done: bool,
@@ -360,25 +439,34 @@ impl IdempotencyStore for SqliteStore {
     type Error = SqlStoreError;
 
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
-        self.claim_on(&self.pool, key, lease_duration).await
+        check_lease_duration(lease_duration)?;
+        let mut connection = self.connection().await?;
+        match self.live(&mut connection, key).await? {
+            Some(claim) => Ok(claim),
+            None => self.claim_on(&mut connection, key, lease_duration).await,
+        }
     }
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(&self.pool, lease, retention).await
+        self.complete_on(&mut *self.connection().await?, lease, retention).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {
-        write(&self.pool, fenced(&self.sql.release, lease)).await.map(LeaseStatus::applied_if)
+        write(&mut *self.connection().await?, fenced(&self.sql.release, lease))
+            .await
+            .map(LeaseStatus::applied_if)
     }
 
     async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, SqlStoreError> {
         check_lease_duration(lease_duration)?;
         let (_, end) = self.now_and(lease_duration);
-        write(&self.pool, fenced(&self.sql.renew, lease).bind(end)).await.map(LeaseStatus::applied_if)
+        write(&mut *self.connection().await?, fenced(&self.sql.renew, lease).bind(end))
+            .await
+            .map(LeaseStatus::applied_if)
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {
-        write(&self.pool, sqlx::query(self.sql.forget.clone()).bind(key)).await
+        write(&mut *self.connection().await?, sqlx::query(self.sql.forget.clone()).bind(key)).await
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use countersign::store::{Claim, Lease};
-use sqlx::SqlStr;
 
 use crate::error::{BoxError, SqlStoreError};
 
@@ -70,15 +69,4 @@ impl Pauses {
         tokio::time::sleep(self.next).await;
         self.next = self.interval;
     }
-}
-
-/// A store's statements, for its table.
-pub(crate) struct Statements {
-    pub(crate) migrate: SqlStr,
-    pub(crate) claim: SqlStr,
-    pub(crate) complete: SqlStr,
-    pub(crate) release: SqlStr,
-    pub(crate) renew: SqlStr,
-    pub(crate) forget: SqlStr,
-    pub(crate) purge: SqlStr,
 }

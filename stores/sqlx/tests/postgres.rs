@@ -5,7 +5,9 @@ mod common;
 #[path = "../../../tests/common/race.rs"]
 mod race;
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use common::servers::Server;
@@ -19,14 +21,15 @@ use race::one_wins;
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
 
-async fn pool(server: &Server) -> PgPool {
-    PgPoolOptions::new().max_connections(16).connect(&server.url()).await.unwrap()
+async fn connect(server: &Server) -> PostgresStore {
+    let pool = PostgresStore::pool_options().max_connections(16);
+    PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap()
 }
 
 /// A store on a new server, unless there is none.
 async fn store() -> Option<(Server, PostgresStore)> {
     let server = Server::postgres()?;
-    let store = PostgresStore::new(pool(&server).await);
+    let store = connect(&server).await;
     store.migrate().await.unwrap();
     Some((server, store))
 }
@@ -54,7 +57,7 @@ async fn the_postgres_store_keeps_the_contract() {
 async fn a_table_of_another_name_is_another_store() {
     let Some((server, store)) = store().await else { return };
     let table = TableName::new("hooks").unwrap();
-    let other = PostgresStore::new(pool(&server).await).with_table(&table);
+    let other = connect(&server).await.with_table(&table);
     let key = conformance::fresh_key();
     let error = other.claim(&key, LEASE).await.unwrap_err();
     assert_eq!((error.code(), &*error.to_string()), ("store_failed", "the store's database failed"));
@@ -76,7 +79,7 @@ async fn a_table_of_another_name_is_another_store() {
 #[tokio::test]
 async fn any_table_name_will_do() {
     let Some((_server, store)) = store().await else { return };
-    for name in ["order", "user", "select", "excluded", "key", "token", "k"] {
+    for name in ["order", "user", "select", "excluded", "key", "token", "k", "live", "taken"] {
         let store = store.clone().with_table(&TableName::new(name).unwrap());
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
@@ -100,8 +103,8 @@ async fn racers() -> Option<(Server, Vec<PostgresStore>)> {
     let options = options.options([("synchronous_commit", "off")]);
     let mut stores = Vec::new();
     for _ in 0..race::RACERS {
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone());
-        stores.push(PostgresStore::new(pool.await.unwrap()));
+        let pool = PgPoolOptions::new().max_connections(1);
+        stores.push(PostgresStore::connect_with(pool, options.clone()).await.unwrap());
     }
     store.pool().close().await;
     Some((server, stores))
@@ -205,8 +208,15 @@ async fn of_many_that_record_a_key_one_is_told_that_it_is_new() {
         let tasks = (0..16).map(|n| {
             let (store, key) = (store.clone(), key.clone());
             tokio::spawn(async move {
-                let mut transaction = store.pool().begin().await.unwrap();
-                let new = store.record_in(&mut transaction, &key, RETENTION).await.unwrap() == Recorded::New;
+                // Told that it is in flight, a provider delivers it again.
+                let (mut transaction, new) = loop {
+                    let mut transaction = store.pool().begin().await.unwrap();
+                    match store.record_in(&mut transaction, &key, RETENTION).await.unwrap() {
+                        Recorded::InFlight { .. } => transaction.rollback().await.unwrap(),
+                        recorded => break (transaction, recorded == Recorded::New),
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                };
                 // Some fail after they were told so; then another is told so.
                 if new {
                     add_effect(&mut transaction, &key).await;
@@ -244,14 +254,48 @@ async fn of_many_that_record_a_key_one_is_told_that_it_is_new() {
     assert_eq!(store.record_in(&mut connection, &key, RETENTION).await.unwrap(), Recorded::New);
 }
 
+/// Nine duplicates of a delivery whose transaction is not committed take nobody's connection.
 #[tokio::test]
-async fn a_claim_waits_for_anothers_transaction_no_longer_than_its_lock_timeout() {
+async fn a_claim_waits_for_no_transaction_that_records_its_key() {
+    let Some((server, _)) = store().await else { return };
+    let pool = PostgresStore::pool_options().max_connections(10);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let key = conformance::fresh_key();
+    let mut transaction = store.pool().begin().await.unwrap();
+    assert_eq!(store.record_in(&mut transaction, &key, RETENTION).await.unwrap(), Recorded::New);
+    let start = Instant::now();
+    for _ in 0..9 {
+        let claim = store.claim(&key, LEASE).await.unwrap();
+        assert_eq!(claim, Claim::InFlight { retry_after: Duration::from_secs(1) });
+        let mut other = store.pool().begin().await.unwrap();
+        let recorded = store.record_in(&mut other, &key, RETENTION).await.unwrap();
+        assert!(matches!(recorded, Recorded::InFlight { .. }), "{recorded:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // No longer than the lease that was asked for.
+    let claim = store.claim(&key, Duration::from_millis(10)).await.unwrap();
+    assert_eq!(claim, Claim::InFlight { retry_after: Duration::from_millis(10) });
+    transaction.commit().await.unwrap();
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+}
+
+/// A key whose lease has lapsed, and whose holder is completing it in a transaction.
+async fn lapsed_and_locked(store: &PostgresStore, transaction: &mut PgConnection) -> IdempotencyKey {
+    let key = conformance::fresh_key();
+    let _lapsed = acquired(store.claim(&key, Duration::from_millis(1)).await.unwrap());
+    sleep(Duration::from_millis(5)).await;
+    let lock = sqlx::query("SELECT FROM countersign_keys WHERE key = $1 FOR UPDATE").bind(key.as_str());
+    lock.execute(transaction).await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn a_claim_waits_for_who_completes_a_lapsed_key_no_longer_than_its_lock_timeout() {
     let Some((server, store)) = store().await else { return };
     let store = store.with_lock_timeout(Duration::from_millis(200));
-    let key = conformance::fresh_key();
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
     let mut transaction = other.begin().await.unwrap();
-    let lease = acquired(store.claim_in(&mut transaction, &key, LEASE).await.unwrap());
+    let key = lapsed_and_locked(&store, &mut transaction).await;
     let start = Instant::now();
     let error = store.claim(&key, LEASE).await.unwrap_err();
     assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
@@ -271,18 +315,16 @@ async fn a_claim_waits_for_anothers_transaction_no_longer_than_its_lock_timeout(
     assert_eq!(store.record_in(&mut yours, &key, RETENTION).await.unwrap_err().code(), "store_locked");
     assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
     yours.rollback().await.unwrap();
-    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
-    transaction.commit().await.unwrap();
-    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    transaction.rollback().await.unwrap();
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
 }
 
 #[tokio::test]
 async fn the_lease_of_a_claim_that_waited_counts_from_the_beginning_of_the_wait() {
     let Some((server, store)) = store().await else { return };
-    let key = conformance::fresh_key();
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
     let mut transaction = other.begin().await.unwrap();
-    let _rolled_back = acquired(store.claim_in(&mut transaction, &key, LEASE).await.unwrap());
+    let key = lapsed_and_locked(&store, &mut transaction).await;
     let waiting = tokio::spawn({
         let (store, key) = (store.clone(), key.clone());
         async move { store.claim(&key, Duration::from_secs(10)).await.unwrap() }
@@ -293,6 +335,68 @@ async fn the_lease_of_a_claim_that_waited_counts_from_the_beginning_of_the_wait(
     let Claim::InFlight { retry_after } = store.claim(&key, LEASE).await.unwrap() else { panic!() };
     // It waited for a second.
     assert!(retry_after > Duration::from_secs(8) && retry_after <= Duration::from_secs(9), "{retry_after:?}");
+}
+
+/// What is done or in flight is answered without a write, and so without a wait for the disk.
+#[tokio::test]
+async fn duplicates_write_nothing() {
+    let Some((_server, store)) = store().await else { return };
+    let (claimed, done) = (conformance::fresh_key(), conformance::fresh_key());
+    let _lease = acquired(store.claim(&claimed, LEASE).await.unwrap());
+    let lease = acquired(store.claim(&done, LEASE).await.unwrap());
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    let row = "SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ',' ORDER BY key) FROM countersign_keys";
+    let row = async || sqlx::query_scalar::<_, String>(row).fetch_one(store.pool()).await.unwrap();
+    let before = row().await;
+    for _ in 0..20 {
+        assert_eq!(store.claim(&done, LEASE).await.unwrap(), Claim::Done);
+        assert!(matches!(store.claim(&claimed, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    }
+    assert_eq!(row().await, before);
+}
+
+/// An instance starts while a transaction that has touched the table is open: the others go on.
+#[tokio::test]
+async fn migrate_changes_nothing_waits_for_nobody_and_needs_no_right_where_the_table_is_there() {
+    let Some((server, store)) = store().await else { return };
+    let mut open = store.pool().begin().await.unwrap();
+    let recorded = store.record_in(&mut open, &conformance::fresh_key(), RETENTION).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+    let grants = "CREATE ROLE app LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON countersign_keys TO app";
+    sqlx::raw_sql(grants).execute(store.pool()).await.unwrap();
+    let app: PgConnectOptions = server.url().parse().unwrap();
+    let app = PostgresStore::connect_with(PostgresStore::pool_options(), app.username("app")).await.unwrap();
+    let starting = tokio::spawn({
+        let app = app.clone();
+        async move { app.migrate().await }
+    });
+    for _ in 0..20 {
+        let lease = acquired(app.claim(&conformance::fresh_key(), LEASE).await.unwrap());
+        assert_eq!(app.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    }
+    // Otherwise it would wait until the other transaction ends, which it never does here.
+    tokio::time::timeout(Duration::from_secs(30), starting).await.unwrap().unwrap().unwrap();
+    open.commit().await.unwrap();
+}
+
+/// A table without its indexes has to be changed, which waits for no longer than the lock timeout.
+#[tokio::test]
+async fn migrate_waits_for_another_transaction_no_longer_than_its_lock_timeout() {
+    let Some((_server, store)) = store().await else { return };
+    let store = store.with_lock_timeout(Duration::from_millis(200));
+    sqlx::raw_sql("DROP INDEX countersign_keys_done").execute(store.pool()).await.unwrap();
+    let mut open = store.pool().begin().await.unwrap();
+    let recorded = store.record_in(&mut open, &conformance::fresh_key(), RETENTION).await.unwrap();
+    assert_eq!(recorded, Recorded::New);
+    let start = Instant::now();
+    assert_eq!(store.migrate().await.unwrap_err().code(), "store_locked");
+    assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
+    open.commit().await.unwrap();
+    store.migrate().await.unwrap();
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE tablename = 'countersign_keys'";
+    let indexes: i64 = sqlx::query_scalar(indexes).fetch_one(store.pool()).await.unwrap();
+    assert_eq!(indexes, 3);
 }
 
 #[tokio::test]
@@ -356,17 +460,18 @@ async fn purge_deletes_what_has_expired_and_nothing_else_from_every_instance_at_
         sqlx::query_scalar("SELECT count(*) FROM countersign_keys").fetch_one(store.pool()).await.unwrap();
     assert_eq!(purged + u64::try_from(left).unwrap(), 12_000);
     assert!((4_200..4_300).contains(&purged), "{purged}");
-    // As the store asks it: by the index, and not through all that is there.
+    // As the store asks it: by the indexes, and not through the claims that linger.
     sqlx::raw_sql("SET enable_seqscan = off").execute(store.pool()).await.unwrap();
-    let plan: Vec<String> = sqlx::query_scalar(
-        "EXPLAIN SELECT key FROM countersign_keys WHERE expires_at <= (SELECT clock_timestamp())
-         AND (done OR expires_at <= (SELECT clock_timestamp()) - interval '1 hour')
-         ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED",
-    )
-    .fetch_all(store.pool())
-    .await
-    .unwrap();
-    assert!(plan.iter().any(|line| line.contains("Index Cond: (expires_at <=")), "{plan:?}");
+    for (index, which) in [("done", "done"), ("claimed", "NOT done")] {
+        let explain = format!(
+            "EXPLAIN SELECT key FROM countersign_keys WHERE {which} AND expires_at <= (SELECT clock_timestamp())
+             ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED"
+        );
+        let explain = sqlx::query_scalar(sqlx::AssertSqlSafe(explain));
+        let plan: Vec<String> = explain.fetch_all(store.pool()).await.unwrap();
+        assert!(plan.iter().any(|line| line.contains("Index Cond: (expires_at <=")), "{plan:?}");
+        assert!(plan.iter().any(|line| line.contains(&format!("countersign_keys_{index}"))), "{plan:?}");
+    }
 }
 
 /// In a stricter transaction the loser of a race is told to try again.
@@ -396,7 +501,7 @@ async fn a_right_that_is_missing_is_no_lock() {
 async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves() {
     let Some(mut server) = Server::postgres() else { return };
     let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(2));
-    let store = PostgresStore::new(options.connect(&server.url()).await.unwrap());
+    let store = PostgresStore::connect_with(options, server.url().parse().unwrap()).await.unwrap();
     store.migrate().await.unwrap();
     let (key, other) = (conformance::fresh_key(), conformance::fresh_key());
     let lease = acquired(store.claim(&key, LEASE).await.unwrap());
@@ -416,8 +521,8 @@ async fn a_server_that_is_gone_is_an_error_and_back_again_it_serves() {
 #[tokio::test]
 async fn a_wrong_address_is_an_error() {
     let options = PgConnectOptions::new().host("127.0.0.1").port(9).username("nobody");
-    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(300)).connect_lazy_with(options);
-    let store = PostgresStore::new(pool);
+    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_millis(300));
+    let store = PostgresStore::connect_lazy_with(pool, options);
     assert_eq!(store.migrate().await.unwrap_err().code(), "store_failed");
     assert_eq!(store.claim(&conformance::fresh_key(), LEASE).await.unwrap_err().code(), "store_failed");
     assert_eq!(store.forget("any key").await.unwrap_err().code(), "store_failed");
@@ -431,4 +536,89 @@ async fn forget_takes_any_text() {
     }
     // PostgreSQL's text cannot hold NUL: an error, and no panic.
     assert_eq!(store.forget("\0").await.unwrap_err().code(), "store_failed");
+}
+
+/// A client hangs up while its handler begins a transaction: what others write after that, on the same
+/// connection, has to be there when the connection closes.
+#[tokio::test]
+async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
+    let Some((server, store)) = store().await else { return };
+    sqlx::raw_sql("CREATE TABLE effects (key text)").execute(store.pool()).await.unwrap();
+    let pool = PostgresStore::pool_options().max_connections(1);
+    let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let mut connection = one.pool().acquire().await.unwrap();
+    // Polled once, in which `BEGIN` is sent, and dropped before the answer.
+    let mut begin = Box::pin(connection.begin());
+    let pending = begin.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    assert!(pending, "the answer was there at once");
+    drop(begin);
+    drop(connection);
+    // That sqlx leaves the transaction open is what is tried here.
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
+    let start = Instant::now();
+    while sqlx::query_scalar::<_, i64>(open).fetch_one(store.pool()).await.unwrap() == 0 {
+        assert!(start.elapsed() < Duration::from_secs(10), "sqlx rolls back: this guard can go");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut keys = Vec::new();
+    for _ in 0..5 {
+        let key = conformance::fresh_key();
+        let lease = acquired(one.claim(&key, LEASE).await.unwrap());
+        let insert = sqlx::query("INSERT INTO effects VALUES ($1)").bind(key.as_str());
+        insert.execute(one.pool()).await.unwrap();
+        assert_eq!(one.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+        keys.push(key);
+    }
+    one.pool().close().await;
+    for key in keys {
+        assert_eq!(effects(store.pool(), &key).await, 1);
+        assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    }
+}
+
+/// A database whose default is SERIALIZABLE: claims and completions of keys that differ all succeed, and
+/// the losers of a race are told that it is in flight.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_serializable_by_default_fails_no_claim_and_no_completion() {
+    let Some((server, store)) = store().await else { return };
+    let strict = "ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'";
+    sqlx::raw_sql(strict).execute(store.pool()).await.unwrap();
+    let store = connect(&server).await;
+    let isolation: String =
+        sqlx::query_scalar("SHOW transaction_isolation").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(isolation, "serializable");
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..100 {
+                    let lease = acquired(store.claim(&conformance::fresh_key(), LEASE).await.unwrap());
+                    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let stores = vec![store.clone(); race::RACERS];
+    for round in 0..50 {
+        one_wins(&stores, &conformance::fresh_key(), round % 2 == 0).await;
+    }
+}
+
+/// What a pooler mixes up, the server then refuses: see `pgbouncer.rs`.
+#[tokio::test]
+async fn no_two_statements_have_the_same_number_of_parameters() {
+    let Some((server, _)) = store().await else { return };
+    let pool = PostgresStore::pool_options().max_connections(1);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    conformance::check(&store, sleep).await;
+    store.purge().await.unwrap();
+    let prepared = "SELECT statement, cardinality(parameter_types) FROM pg_prepared_statements
+         WHERE statement LIKE '%countersign_keys%' ORDER BY 2";
+    let prepared: Vec<(String, i32)> =
+        sqlx::query_as(prepared).persistent(false).fetch_all(store.pool()).await.unwrap();
+    assert!(prepared.len() >= 6, "{prepared:?}");
+    assert!(prepared.windows(2).all(|pair| pair[0].1 < pair[1].1), "{prepared:?}");
 }

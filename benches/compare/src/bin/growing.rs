@@ -12,9 +12,9 @@ use compare::keys::keys;
 use compare::record::put;
 use compare::servers::Server;
 use countersign_redis::redis::{self, Client};
-use countersign_sqlx::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use countersign_sqlx::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use countersign_sqlx::sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use countersign_sqlx::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection};
 use countersign::store::Claim;
@@ -118,9 +118,10 @@ fn table(number: u64) -> TableName {
 async fn postgres(most: u64) {
     let server = Server::postgres().expect("PostgreSQL is installed");
     let options: PgConnectOptions = server.url().parse().unwrap();
-    let pool = PgPoolOptions::new().max_connections(4).connect_with(options.clone()).await.unwrap();
-    let execute = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
-    let store = |pool: &PgPool, number| PostgresStore::new(pool.clone()).with_table(&table(number));
+    let pool = PostgresStore::pool_options().max_connections(4);
+    let pool = PostgresStore::connect_with(pool, options.clone()).await.unwrap();
+    let execute = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool.pool()).await.unwrap();
+    let store = |store: &PostgresStore, number| store.clone().with_table(&table(number));
     for number in numbers(most) {
         store(&pool, number).migrate().await.unwrap();
         execute(format!(
@@ -132,7 +133,7 @@ async fn postgres(most: u64) {
         .await;
         execute(format!("VACUUM ANALYZE keys_{number}")).await;
         let size = format!("SELECT pg_total_relation_size('keys_{number}')");
-        let size: i64 = sqlx::query_scalar(AssertSqlSafe(size)).fetch_one(&pool).await.unwrap();
+        let size: i64 = sqlx::query_scalar(AssertSqlSafe(size)).fetch_one(pool.pool()).await.unwrap();
         put(format_args!("bytes a key/postgres/{number}"), size as f64 / number as f64);
     }
     execute("CHECKPOINT".to_owned()).await;
@@ -141,11 +142,11 @@ async fn postgres(most: u64) {
     let mut fresh = Fresh::new();
     by_number("postgres", &stores(&pool), &mut fresh).await;
     let no_wait = options.options([("synchronous_commit", "off")]);
-    let no_wait = PgPoolOptions::new().max_connections(1).connect_with(no_wait).await.unwrap();
+    let no_wait = PostgresStore::connect_with(PgPoolOptions::new().max_connections(1), no_wait).await.unwrap();
     by_number("postgres, no wait for the disk", &stores(&no_wait), &mut fresh).await;
     let lsn = async || -> i64 {
         let lsn = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
-        sqlx::query_scalar(lsn).fetch_one(&pool).await.unwrap()
+        sqlx::query_scalar(lsn).fetch_one(pool.pool()).await.unwrap()
     };
     let before = lsn().await;
     let largest = store(&pool, *numbers(most).last().unwrap());
@@ -206,22 +207,22 @@ async fn sqlite(most: u64) {
 
     let pool = async |synchronous| {
         let options = options.clone().journal_mode(SqliteJournalMode::Wal).synchronous(synchronous);
-        SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap()
+        SqliteStore::connect_with(SqlitePoolOptions::new().max_connections(1), options).await.unwrap()
     };
-    let store = |pool: &SqlitePool, number| SqliteStore::new(pool.clone()).with_table(&table(number));
+    let store = |store: &SqliteStore, number| store.clone().with_table(&table(number));
     let stores =
         |pool| numbers(most).into_iter().map(|number| (number, store(pool, number))).collect::<Vec<_>>();
     let mut fresh = Fresh::new();
     let no_wait = pool(SqliteSynchronous::Off).await;
     by_number("sqlite, no wait for the disk", &stores(&no_wait), &mut fresh).await;
-    no_wait.close().await;
+    no_wait.pool().close().await;
     // As `SqliteStore::open` does it.
     let pool = pool(SqliteSynchronous::Full).await;
     by_number("sqlite", &stores(&pool), &mut fresh).await;
     let kept = KEPT.min(most);
     let fill = format!("{} INSERT INTO keys_{kept} SELECT {} FROM n;", numbered(PURGED), row("n - 86400000"));
-    sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(fill)).execute(pool.pool()).await.unwrap();
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool.pool()).await.unwrap();
     let store = store(&pool, kept);
     let purging = store.clone();
     while_purged("sqlite", &store, &mut fresh, async move { purging.purge().await.unwrap() }).await;

@@ -2,7 +2,7 @@
 
 let loading = null;
 let again = false;
-/** Reads the chosen delivery; one reading at a time, and the last wish counts. */
+/** Loads the chosen delivery. One load runs at a time, and the last choice counts. */
 async function load() {
   if (loading) { again = true; return; }
   const number = chosen;
@@ -10,8 +10,8 @@ async function load() {
   try {
     const response = await ask(`/api/deliveries/${number}`);
     if (response.ok && number === chosen) showDelivery(await response.json());
-  } catch { /* the stream says that the connection is gone */ }
-  // In a burst there is no reading them all.
+  } catch { /* the stream reports a lost connection */ }
+  // In a burst, not every delivery is loaded.
   await new Promise((resolve) => setTimeout(resolve, 60));
   loading = null;
   if (again) { again = false; load(); }
@@ -21,7 +21,7 @@ function verdictOf(delivery) {
   const { verdict, error, status, message, finding, causes = [], hints = [] } = delivery.judgement;
   if (verdict === 'accepted') {
     return element('div', { class: 'verdict' }, icon('good'), element('div', {}, element('strong', { class: 'good' }, 'Accepted'),
-      element('p', {}, delivery.duplicate_of ? `The signature is right, and the event came before, as #${delivery.duplicate_of}: a receiver handles it once.` : 'The signature is right.')));
+      element('p', {}, delivery.duplicate_of ? `The signature is right. The event came before, as #${delivery.duplicate_of}: a receiver handles it once.` : 'The signature is right.')));
   }
   const body = element('div', {}, element('strong', { class: 'bad' }, `Refused with ${status ?? 400}: ${words(error ?? verdict).toLowerCase()}`));
   if (delivery.in_diagnosis) body.append(element('p', {}, 'Looking for the reason…'));
@@ -33,15 +33,15 @@ function verdictOf(delivery) {
   return element('div', { class: 'verdict is-bad' }, icon('bad'), body);
 }
 
-/** Where the endpoint's answer contradicts the verdict. */
+/** A warning, if the endpoint's answer contradicts the verdict. */
 function warningOf({ judgement, endpoint }) {
   if (endpoint.state !== 'answered') return null;
   const taken = endpoint.status >= 200 && endpoint.status < 300;
   if (judgement.verdict !== 'accepted' && judgement.error !== 'secret_unavailable' && taken) {
-    return ['is-bad', 'Your endpoint took it all the same', `It answered ${endpoint.status} to a delivery that anyone could have sent. Verify the raw body before anything is done with it.`];
+    return ['is-bad', 'Your endpoint accepted it', `It answered ${endpoint.status} to a delivery that anyone could have sent. Verify the raw body before you use it.`];
   }
   if (judgement.verdict === 'accepted' && endpoint.status === 401) {
-    return ['is-care', 'Your endpoint refused it all the same', 'It has another secret than this listener, or does not verify the raw body: one that was parsed and written again has another signature.'];
+    return ['is-care', 'Your endpoint refused it', 'It has another secret than this listener, or does not verify the raw body: a body that was parsed and written again has another signature.'];
   }
   return null;
 }
@@ -59,10 +59,10 @@ function showDelivery(delivery) {
   const facts = [];
   if (good) {
     const known = judgement.variant !== 'Unknown';
-    facts.push(['Typed as', known ? element('span', { class: 'mono' }, `${delivery.provider.replace('3qpr', 'threeqpr')}::Event::${judgement.variant}`) : 'Unknown: this version has no type for it, and keeps it as it came']);
+    facts.push(['Typed as', known ? element('span', { class: 'mono' }, `${delivery.provider.replace('3qpr', 'threeqpr')}::Event::${judgement.variant}`) : 'Unknown: this version has no type for it, and keeps it unchanged']);
     facts.push(['Idempotency key', element('span', { class: 'mono' }, visible(judgement.idempotency_key))]);
     facts.push(['Signed with', `${judgement.secret === 0 ? 'the newest secret' : 'an older secret'}${judgement.secret_label ? `, ${visible(judgement.secret_label)}` : ''}`]);
-    if (judgement.timestamp) facts.push(['Its own time', visible(judgement.timestamp)]);
+    if (judgement.timestamp) facts.push(['Event time', visible(judgement.timestamp)]);
   }
   if (delivery.duplicate_of) facts.push(['Duplicate of', link(delivery.duplicate_of)]);
   if (delivery.resend_of) facts.push(['Sent again from', link(delivery.resend_of)]);
@@ -76,20 +76,20 @@ function showDelivery(delivery) {
   if (answer?.text) show($('answer'), answer);
 
   const { form } = delivery.body;
-  $('payload-said').textContent = delivery.bytes === 0 ? 'empty' : { json: '', text: 'not JSON', binary: 'neither JSON nor UTF-8: � stands for bytes that are no text' }[form];
+  $('payload-said').textContent = delivery.bytes === 0 ? 'empty' : { json: '', text: 'not JSON', binary: 'neither JSON nor UTF-8: � replaces bytes that are not text' }[form];
   show($('payload'), delivery.body);
   $('payload').hidden = delivery.bytes === 0;
   $('headers').replaceChildren(...delivery.headers.map(({ name, value, redacted }) => element('tr', {}, element('th', { scope: 'row', class: 'mono' }, visible(name)),
     element('td', redacted ? { class: 'kicker' } : { class: 'mono' }, redacted ? 'not shown: it carries a credential' : visible(value)))));
 }
 
-/** The number of the delivery that is shown, on which the buttons act. */
+/** The number of the shown delivery. The buttons act on it. */
 let displayed = null;
 function say(text) { $('said').textContent = text; }
 
-/** A diagnosis of a long body takes a while: the listener begins it, and tells of it when it is done. */
+/** Begins a diagnosis. It may take a while, and the stream reports its end. */
 async function diagnose() {
-  // The button goes away.
+  // The button disappears.
   $('title').focus();
   say('');
   try {
@@ -117,7 +117,7 @@ $('curl').addEventListener('click', async () => {
   try {
     const command = await (await ask(`/api/deliveries/${displayed}/curl`)).text();
     if (await copy(command)) return say('Copied as a curl command.');
-    // Where the browser does not allow it, by hand.
+    // If the browser does not allow it, the user copies by hand.
     show($('payload'), { text: command, form: 'text' });
     getSelection().selectAllChildren($('payload'));
     say('The browser did not allow copying: the command is selected below.');

@@ -1,4 +1,4 @@
-// ---- The frame around it.
+// ---- The frame around the list and the delivery.
 
 const origin = location.origin;
 const command = `countersign send ${origin}/webhooks/${(settings.providers.find((provider) => provider.secret) ?? settings.providers[0]).slug} --provider ${(settings.providers.find((provider) => provider.secret) ?? settings.providers[0]).slug}`;
@@ -7,11 +7,11 @@ $('copy-try').addEventListener('click', async () => { $('copy-try').textContent 
 const address = ({ slug, name, secret, variable }) => element('li', {}, element('span', {}, name, ' ', secret ? element('span', { class: 'good' }, 'verified') : element('span', { class: 'care' }, `not verified: ${variable} is not set`)), element('code', {}, `${origin}/webhooks/${slug}`));
 $('addresses').replaceChildren(...settings.providers.map(address));
 $('addresses-here').replaceChildren(...settings.providers.map(address));
-$('where').textContent = settings.forward ? `passed on to ${settings.forward}` : 'nothing is passed on';
+$('where').textContent = settings.forward ? `forwarded to ${settings.forward}` : 'not forwarded';
 
 let unsaid = [];
 let saying = null;
-/** Tells a screen reader, at most every second and a half. */
+/** Tells a screen reader of new deliveries, at most every 1.5 seconds. */
 function announce(fresh) {
   unsaid.push(...fresh);
   if (saying || !unsaid.length) return;
@@ -32,8 +32,8 @@ function state(text, live) {
   $('state').textContent = text;
   $('state').dataset.live = live ? 'yes' : 'no';
 }
-// It connects again by itself, and is then told what it has missed.
+// It reconnects by itself, and then receives what it missed.
 const stream = new EventSource(`/api/events?key=${settings.token}`);
 stream.addEventListener('open', () => state('Live', true));
 stream.addEventListener('deliveries', (event) => take(JSON.parse(event.data)));
-stream.addEventListener('error', () => state(stream.readyState === EventSource.CLOSED ? 'Ended: open the address that the listener prints' : 'Connecting again…', false));
+stream.addEventListener('error', () => state(stream.readyState === EventSource.CLOSED ? 'Ended: open the address that the listener printed' : 'Connecting again…', false));

@@ -1,4 +1,4 @@
-// ---- What has come.
+// ---- The deliveries.
 
 const ROW = 66;
 const deliveries = new Map();
@@ -32,7 +32,7 @@ function take({ oldest, deliveries: changed }) {
   }
   const before = view.length ? view[0] : 0;
   arrange();
-  // What is being read stays where it is.
+  // The rows in sight stay in place.
   const above = view.findIndex((number) => number <= before);
   if (scroller.scrollTop > 0 && above > 0) scroller.scrollTop += above * ROW;
   follow();
@@ -47,7 +47,7 @@ function arrange() {
     refused += delivery.verdict !== 'accepted';
     if (matches(delivery)) view.push(delivery.number);
   }
-  // They came in their order.
+  // They are in the order of arrival.
   view.reverse();
   const shown = filter ? `${view.length} of ${deliveries.size}` : deliveries.size ? String(deliveries.size) : '';
   $('count').textContent = shown + (refused ? ` · ${refused} refused` : '');
@@ -57,7 +57,7 @@ function arrange() {
   later();
 }
 
-/** Shows the newest as it comes, until somebody has chosen another or works with one. */
+/** Shows the newest delivery, until the user chooses another or works with one. */
 let following = true;
 function follow() {
   if (chosen !== null && !deliveries.has(chosen)) chosen = null;
@@ -70,7 +70,7 @@ function follow() {
   if (newer > 0) $('newer').textContent = `${newer} newer`;
 }
 
-// ---- The list: only the rows in sight are there, each as old as its delivery.
+// ---- The list. Only the rows in sight exist.
 
 const scroller = $('scroller');
 const list = $('list');
@@ -100,7 +100,7 @@ function renderList() {
     row.setAttribute('aria-posinset', at + 1);
     row.setAttribute('aria-setsize', view.length);
     row.setAttribute('aria-selected', number === chosen);
-    // Where the chosen one is filtered away, the first can be reached.
+    // The first row takes the focus if the filter hides the chosen one.
     row.tabIndex = number === chosen || (place < 0 && at === 0) ? 0 : -1;
   }
 }
@@ -141,7 +141,7 @@ function choose(number, focus = false) {
     else if (at + ROW > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = at + ROW - scroller.clientHeight;
     rows.get(number)?.focus({ preventScroll: true });
   }
-  // What was done is still to be read where the next has come of itself.
+  // A message stays when the next delivery is chosen automatically.
   if (focus) say('');
   load();
   const newer = view.indexOf(chosen);

@@ -2,11 +2,11 @@ const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($('settings').textContent);
 const names = Object.fromEntries(settings.providers.map((provider) => [provider.slug, provider.name]));
 
-// ---- Text. Whatever comes from the network is text: no markup is ever made of it.
+// ---- Text. Data from the network is only ever shown as text, never as markup.
 
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\udc7f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const escaped = (character) => `\\u{${character.codePointAt(0).toString(16)}}`;
-/** A line of text, with every character made visible that would take no room or change the direction. */
+/** Escapes each character of a line that has no width or changes the direction. */
 const visible = (text) => String(text).replace(/[\n\t]/g, ' ').replace(HIDDEN, escaped);
 
 function element(name, properties = {}, ...children) {
@@ -20,7 +20,7 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** A sentence of the library's, whose `code` stands in backticks. */
+/** A sentence from the library, in which backticks mark code. */
 const prose = (text) => visible(sentence(text) + '.').split('`').map((part, at) => at % 2 ? element('code', {}, part) : part);
 
 function icon(kind, size = 20) {
@@ -41,7 +41,7 @@ const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const words = (code) => sentence(code.replaceAll('_', ' '));
 
-/** Text into a pre, with its hidden characters and the parts of JSON coloured without any element for them. */
+/** Shows text in a pre, with hidden characters and the parts of JSON highlighted, without extra elements. */
 function show(pre, { text, form, cut }) {
   const hidden = [];
   let shift = 0;
@@ -51,7 +51,7 @@ function show(pre, { text, form, cut }) {
     shift += replacement.length - character.length;
     return replacement;
   });
-  pre.textContent = shown + (cut ? `\n… cut here${pre.id === 'payload' ? ': copied as curl, it is whole' : ''}` : '');
+  pre.textContent = shown + (cut ? `\n… cut here${pre.id === 'payload' ? ': the curl command has all of it' : ''}` : '');
   for (const [name, ranges] of Object.entries({ hidden, ...(form === 'json' ? partsOf(shown) : {}) })) {
     const highlight = highlights[name];
     if (!highlight) continue;
@@ -72,7 +72,7 @@ if (window.Highlight && CSS.highlights) {
 function partsOf(text) {
   const parts = { string: [], number: [], name: [], literal: [] };
   const token = /("(?:[^"\\]|\\[^])*(?:"|\\?$))(\s*:)?|-?\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
-  // A string that is cut off ends there: else each quote in it would be tried as a beginning.
+  // A string may end at the cut: otherwise each of its quotes would begin a search.
   const colourful = text.slice(0, 40_000);
   for (let found; (found = token.exec(colourful));) {
     const [whole, string, colon] = found;
@@ -82,6 +82,6 @@ function partsOf(text) {
   return parts;
 }
 
-/** Asks the listener, with the key of this page's address. */
+/** Asks the listener, with this page's key. */
 const ask = (path, method = 'GET') => fetch(path, { method, headers: { 'x-countersign-token': settings.token } });
 
