@@ -323,9 +323,9 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         }
     }
 
-    /// Marks the key done, at the second try if the first one fails: the effect is there already, and a
-    /// delivery that is not acknowledged would cause it again. A connection that was cut is the usual
-    /// reason, and repeating a completion is safe, whether the first one was applied or not.
+    /// Marks the key done, and tries a second time if that fails: the handler has already run, and a delivery
+    /// that is not acknowledged would run it again. The usual reason is a broken connection. Repeating a
+    /// completion is safe, whether the first one was applied or not.
     async fn complete(&self, lease: &Lease) -> Result<LeaseStatus, S::Error> {
         match self.store.complete(lease, self.retention).await {
             Err(_) => self.store.complete(lease, self.retention).await,

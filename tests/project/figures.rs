@@ -1,6 +1,7 @@
-//! The README's costs are those of `benches/compare/figures.tsv`, so that neither changes alone. (Neither the
-//! record nor this is in the package.)
+//! The costs in `docs/performance.md` and in the README are those of `benches/compare/figures.tsv`, so that none of
+//! them changes alone. (Neither the record nor this test is in the package.)
 
+const PERFORMANCE: &str = include_str!("../../docs/performance.md");
 const README: &str = include_str!("../../README.md");
 const RECORD: &str = include_str!("../../benches/compare/figures.tsv");
 
@@ -34,7 +35,7 @@ fn the_table_of_costs_is_that_of_the_record() {
             let time = |candidate| time(build, candidate);
             format!("{:.2} µs ({:.2})", time(candidate) / 1e3, time(candidate) / time("hmac"))
         });
-        let row = README.lines().find(|line| line.starts_with(&format!("| {label}"))).expect(label);
+        let row = PERFORMANCE.lines().find(|line| line.starts_with(&format!("| {label}"))).expect(label);
         let expected = format!("| {} | {} |", cells[0], cells[1]);
         assert!(row.ends_with(&expected), "{row}\nshould end in {expected}");
     }
@@ -55,5 +56,16 @@ fn what_the_plot_shows_is_said_in_words() {
         let [unused, used] = builds.map(|build| format!("{:.1}", time(build, candidate) / 1e3));
         format!("{label} {unused} and {used}")
     });
-    assert!(README.contains(&words.join(", ")), "the alternative text should say: {}", words.join(", "));
+    for page in [PERFORMANCE, README] {
+        assert!(page.contains(&words.join(", ")), "the alternative text should say: {}", words.join(", "));
+    }
+}
+
+#[test]
+fn the_two_costs_in_the_readme_are_those_of_the_record() {
+    let micros = |candidate| format!("{:.1} µs", time(SHA2[1], candidate) / 1e3);
+    let section = README.split("## Performance\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    for cost in [micros(EVENT), micros("Webhook::verify_signature")] {
+        assert!(section.contains(&cost), "{cost}");
+    }
 }

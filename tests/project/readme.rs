@@ -13,7 +13,35 @@ fn no_line_of_code_is_hidden_from_those_who_read_it_elsewhere() {
         }
         assert!(!(in_code && line.starts_with("# ")), "{line}");
     }
-    assert_eq!(blocks, 5);
+    // The first example, the receiver, and the provider.
+    assert_eq!(blocks, 3);
+}
+
+#[test]
+fn the_readme_is_at_most_1200_words() {
+    let words = include_str!("../../README.md").split_whitespace().count();
+    assert!(words <= 1_200, "{words} words");
+}
+
+#[test]
+fn every_guide_is_linked_from_the_first_page_and_from_the_list_of_guides() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let module = include_str!("../../src/guide/mod.rs");
+        assert!(
+            include_str!("../../src/lib.rs").contains(&format!("(guide::{name})")),
+            "{name} is not in lib.rs"
+        );
+        assert!(module.contains(&format!("//! | [`{name}`] |")), "{name} is not in the list of guides");
+        assert!(module.contains(&format!("pub mod {name} {{}}")), "{name} is not a module");
+        count += 1;
+    }
+    assert!(count >= 10, "{count}");
 }
 
 #[test]

@@ -19,19 +19,19 @@ use crate::table::TableName;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
-/// It works on the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. A claim is one
-/// statement, and so is every other call. All times are the server's, so the instances' clocks do not matter. Spawn
+/// It uses the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every call is one
+/// statement. All times are the server's, so the instances' clocks do not matter. Spawn
 /// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge), the table
-/// grows for ever. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
+/// grows without end. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
 ///
 /// # The pool
 ///
-/// The store makes its pool itself, since a plain pool of sqlx 0.9.0 can lose what was acknowledged. If a
-/// client hangs up while the handler waits for `pool.begin()`, the connection goes back to the pool with
-/// the transaction still open, and whatever runs on that connection later is undone when it closes
-/// (launchbadge/sqlx#4385). The store's pool looks for an open transaction instead of sending a ping, and
-/// closes such a connection. So use [`pool`](PostgresStore::pool) for your own tables too. If you have a
-/// pool already, give its options to [`connect_with`](PostgresStore::connect_with):
+/// The store makes its own pool, because a plain pool of sqlx 0.9.0 can lose acknowledged events. If a
+/// client hangs up while the handler waits for `pool.begin()`, the connection returns to the pool with
+/// the transaction still open. Everything that runs on that connection afterwards is undone when it closes
+/// (launchbadge/sqlx#4385). The store's pool checks for an open transaction instead of sending a ping, and
+/// closes such a connection. Use [`pool`](PostgresStore::pool) for your own tables too. If you already have a
+/// pool, pass its options to [`connect_with`](PostgresStore::connect_with):
 ///
 /// ```no_run
 /// # async fn example(yours: countersign_sqlx::sqlx::PgPool) -> Result<(), countersign_sqlx::SqlStoreError> {
@@ -44,14 +44,14 @@ use crate::table::TableName;
 /// ```
 ///
 /// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
-/// statements meet those of other clients under the same names, unless it keeps them apart (from 1.21 on,
-/// with `max_prepared_statements`). The store notices that at the first call, and then prepares each statement in a
-/// transaction, which takes more round trips. This protects the store's own statements only: yours need
-/// session mode, or such a version. Statement mode does not work, as with any transaction.
+/// statements have the same names as those of other clients, unless PgBouncer keeps them apart (from 1.21 on,
+/// with `max_prepared_statements`). The store notices this at the first call, and then prepares each statement in a
+/// transaction, which takes more round trips. This protects only the store's own statements: yours need
+/// session mode, or such a version. Statement mode does not work, because it allows no transactions.
 ///
-/// **Isolation.** The database's default does not matter to the store's own calls: if the server undoes one for
-/// the sake of another transaction, the store repeats it in `READ COMMITTED`. In your own transaction that is up to you: where it
-/// is stricter than `READ COMMITTED`, the losers of a race are [`SqlStoreError::Locked`].
+/// **Isolation.** The database's default does not matter for the store's own calls: if the server undoes one because of
+/// another transaction, the store repeats it in `READ COMMITTED`. Your own transaction has the level that you choose: if
+/// it is stricter than `READ COMMITTED`, the losers of a race are [`SqlStoreError::Locked`].
 ///
 /// # Transactions
 ///
@@ -76,8 +76,8 @@ pub struct PostgresStore {
     pool: PgPool,
     lock_timeout: Duration,
     sql: Arc<Statements>,
-    /// Whether a pooler gave the names of one session's statements to another: then each call prepares its
-    /// statement anew, in a transaction. It is slower, and said by no setting that could be asked for.
+    /// Whether a pooler gave the names of one session's statements to another. Each call then prepares its
+    /// statement anew, in a transaction, which is slower. No setting tells this in advance.
     mixes_up: Arc<AtomicBool>,
 }
 
@@ -93,18 +93,18 @@ struct Statements {
     purge: Statement,
 }
 
-/// A statement that answers with its name, and that has a number of parameters of its own.
+/// A statement that answers with its name, and has its own number of parameters.
 ///
-/// A pooler that hands a session from client to client may run another statement than the one it was asked
-/// for, since sqlx names them by number. The server refuses a statement with the wrong number of parameters
-/// before it runs it; so none of the store's does the work of another. What comes from a statement of somebody
-/// else's has not the name, and is no answer.
+/// A pooler that passes a session from client to client may run another statement than the requested one,
+/// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
+/// before it runs it, so no statement of the store does the work of another. The answer of another client's statement
+/// lacks the name, and is rejected.
 struct Statement {
     name: &'static str,
     sql: SqlStr,
-    /// The same, to be prepared without a name: sqlx looks for a name by the text.
+    /// The same statement, to be prepared without a name: sqlx finds a name by the text.
     unnamed: SqlStr,
-    /// The parameters beyond those in the SQL are not looked at.
+    /// The parameters beyond those in the SQL are ignored.
     parameters: usize,
 }
 
@@ -187,10 +187,10 @@ fn statements(table: &TableName) -> Statements {
     }
 }
 
-/// Makes a pool close a connection that is still in a transaction, when it is to be used again.
+/// Makes a pool close a connection that is still in a transaction before it is used again.
 ///
-/// sqlx 0.9.0 leaves the transaction of a `BEGIN` open whose future is dropped before the answer
-/// (launchbadge/sqlx#4385). All that the connection is used for after that would be part of the transaction,
+/// If the future of a `BEGIN` is dropped before the answer, sqlx 0.9.0 leaves the transaction open
+/// (launchbadge/sqlx#4385). Everything that runs on the connection afterwards would be part of that transaction,
 /// and undone with it.
 fn guarded(pool: PgPoolOptions) -> PgPoolOptions {
     // It replaces the ping, and costs no more.
@@ -214,47 +214,46 @@ impl PostgresStore {
     /// The longest time that is stored: a thousand years, in microseconds.
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
 
-    /// How often a call is tried of which the server did nothing. The second try is made to succeed.
+    /// How often a call is tried if the server did nothing. The second try works in a way that avoids the reason.
     const TRIES: u32 = 4;
 
     const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-    /// After how long a key should be tried again that another's transaction has yet to commit.
+    /// The `retry_after` of a key that another transaction has not committed yet.
     const RETRY_UNCOMMITTED: Duration = Duration::from_secs(1);
 
     /// How long a call waits for a connection: less than the 5 seconds that 3QPR waits for an answer.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-    /// The options of the store's pool, also for other pools of yours: sqlx's, but a connection that is still
-    /// in a transaction is closed instead of used again (see [the pool](PostgresStore#the-pool)), and a call
-    /// waits for a connection for 3 seconds instead of 30.
+    /// The options of the store's pool, which you can use for other pools too. They are sqlx's defaults with two
+    /// changes: a connection that is still in a transaction is closed instead of used again (see
+    /// [the pool](PostgresStore#the-pool)), and a call waits for a connection for 3 seconds instead of 30.
     #[must_use]
     pub fn pool_options() -> PgPoolOptions {
         guarded(PgPoolOptions::new().acquire_timeout(Self::ACQUIRE_TIMEOUT))
     }
 
     /// Connects to a database, with [`pool_options`](PostgresStore::pool_options). Call
-    /// [`migrate`](PostgresStore::migrate) before you use the store, or put its SQL into a migration of
-    /// yours.
+    /// [`migrate`](PostgresStore::migrate) before you use the store, or add its SQL to your own migrations.
     ///
     /// # Errors
-    /// [`SqlStoreError::Database`]: the URL is malformed, or the server does not answer.
+    /// [`SqlStoreError::Database`] if the URL is malformed, or the server does not answer.
     pub async fn connect(url: &str) -> Result<Self, SqlStoreError> {
         Self::connect_with(Self::pool_options(), url.parse()?).await
     }
 
-    /// Connects to a database with options of yours, which keep their `acquire_timeout`:
-    /// [`pool_options`](PostgresStore::pool_options) has a short one. The store's own `before_acquire` and
+    /// Connects to a database with your options. They keep their `acquire_timeout`; the one of
+    /// [`pool_options`](PostgresStore::pool_options) is short. The store's own `before_acquire` and
     /// `test_before_acquire` replace yours: see [the pool](PostgresStore#the-pool).
     ///
     /// # Errors
-    /// [`SqlStoreError::Database`]: the server does not answer.
+    /// [`SqlStoreError::Database`] if the server does not answer.
     pub async fn connect_with(pool: PgPoolOptions, options: PgConnectOptions) -> Result<Self, SqlStoreError> {
         Ok(Self::on(guarded(pool).connect_with(options).await?))
     }
 
-    /// [`connect_with`](PostgresStore::connect_with) without a connection: the first call opens one. A
-    /// service that may start before its database does answers 503 until then.
+    /// Like [`connect_with`](PostgresStore::connect_with), but the first call opens the connection. A
+    /// service that starts before its database answers 503 until then.
     #[must_use]
     pub fn connect_lazy_with(pool: PgPoolOptions, options: PgConnectOptions) -> Self {
         Self::on(guarded(pool).connect_lazy_with(options))
@@ -276,11 +275,11 @@ impl PostgresStore {
         self
     }
 
-    /// Sets how long a claim and [`migrate`](PostgresStore::migrate) wait for a lock of another transaction's,
-    /// before they are [`SqlStoreError::Locked`]: 2 seconds unless told. A claim waits only where the
-    /// key's lease has lapsed and its holder is just completing it, or where the table is locked. If the
-    /// connection or the transaction has a `lock_timeout` of its own, a claim keeps that, and it is the only one
-    /// for the calls under a lease. A lease counts from the beginning of the wait: it has to be much longer.
+    /// Sets how long a claim and [`migrate`](PostgresStore::migrate) wait for another transaction's lock
+    /// before they fail as [`SqlStoreError::Locked`]. The default is 2 seconds. A claim waits only if the
+    /// key's lease has lapsed and its holder is just completing it, or if the table is locked. If the
+    /// connection or the transaction has its own `lock_timeout`, a claim keeps that one. It is also the only one
+    /// for the calls under a lease. A lease begins with the wait, so its duration must be much longer.
     #[must_use]
     pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
         self.lock_timeout = lock_timeout;
@@ -294,11 +293,11 @@ impl PostgresStore {
         &self.pool
     }
 
-    /// Makes the table and its indexes, unless they are there: then it changes nothing, waits for nobody and
-    /// needs no right to create. Instances may call it at once.
+    /// Makes the table and its indexes. If they exist, it changes nothing, does not wait, and needs no right to
+    /// create. Several instances may call it at the same time.
     ///
     /// # Errors
-    /// [`SqlStoreError::Locked`], when another transaction is in the way for longer than the lock timeout;
+    /// [`SqlStoreError::Locked`] if another transaction is in the way for longer than the lock timeout, and
     /// [`SqlStoreError::Database`].
     pub async fn migrate(&self) -> Result<(), SqlStoreError> {
         let is_there = |row: PgRow| row.try_get::<bool, _>(0);
@@ -366,9 +365,9 @@ impl PostgresStore {
         }
     }
 
-    /// [`claim`](IdempotencyStore::claim) in a transaction of yours. Until it ends, the key is in flight to every other
-    /// claim, and an advisory lock is held on its hash. A transaction without a `lock_timeout` has the store's from
-    /// then on.
+    /// Like [`claim`](IdempotencyStore::claim), in your transaction. Until it ends, every other claim sees the key as in
+    /// flight, and the transaction holds an advisory lock on the key's hash. A transaction without a `lock_timeout` has
+    /// the store's from then on.
     ///
     /// # Errors
     /// The errors of a claim. Roll back then.
@@ -396,10 +395,11 @@ impl PostgresStore {
         self.complete_on(Some(connection), lease, retention).await
     }
 
-    /// Records a key as done in a transaction of yours, and says whether it was new: the inbox form.
-    /// There is no lease: until the first delivery's transaction ends, the key is in flight to a second one,
-    /// and an advisory lock is held on its hash. A transaction without a `lock_timeout` has the store's from
-    /// then on.
+    /// Records a key as done in your transaction, and returns whether it was new: the inbox form.
+    /// There is no lease: until the first delivery's transaction ends, a second delivery sees the key as in flight,
+    /// and the transaction holds an advisory lock on the key's hash. A transaction without a `lock_timeout` has the
+    /// store's from then on. `record_in` sees a claim that [`claim`](IdempotencyStore::claim) made as in flight, so use
+    /// one of the two forms for a key.
     ///
     /// # Errors
     /// The store's own. Roll back then.
@@ -463,7 +463,7 @@ impl PostgresStore {
         self.write(transaction, &self.sql.complete, lease, Some(Self::micros(retention))).await
     }
 
-    /// Runs a statement under a lease: key and token are its first two parameters.
+    /// Runs a statement under a lease. The key and the token are its first two parameters.
     async fn write(
         &self,
         transaction: Option<&mut PgConnection>,
@@ -479,7 +479,7 @@ impl PostgresStore {
         Ok(LeaseStatus::applied_if(row.is_some()))
     }
 
-    /// Runs a statement, in a transaction of the caller's or in one of its own, and returns its row.
+    /// Runs a statement in the caller's transaction or in its own, and returns its row.
     async fn ask(
         &self,
         transaction: Option<&mut PgConnection>,
@@ -518,7 +518,7 @@ impl PostgresStore {
         row
     }
 
-    /// In a transaction of its own, and again where the server did nothing.
+    /// Runs a statement in its own transaction, and again if the server did nothing.
     async fn ask_alone(
         &self,
         statement: &Statement,
@@ -584,14 +584,14 @@ fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
 }
 
-/// Whether the server undid the statement because of another transaction's, and asks for it again: in a
+/// Whether the server undid the statement because of another transaction, so that it can be repeated: in a
 /// transaction stricter than `READ COMMITTED` (40001), or in a deadlock (40P01).
 fn is_undone(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
 }
 
-/// Whether the server ran nothing, since a pooler in transaction mode gave it the names of two sessions'
-/// statements: one is there already (42P05), is not there (26000), or has other parameters (08P01).
+/// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
+/// statements: the name exists already (42P05), does not exist (26000), or has other parameters (08P01).
 fn is_mixed_up(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01"))
 }

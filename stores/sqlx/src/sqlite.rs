@@ -28,16 +28,16 @@ use crate::table::TableName;
 ///
 /// # The pool
 ///
-/// The store makes its pool itself, since a plain pool of sqlx 0.9.0 keeps a connection whose `COMMIT` failed,
-/// as on a full disk, and no transaction can begin on it again. The store's pool closes it. So use
-/// [`pool`](SqliteStore::pool) for your own tables in that file too, or give the options of a pool of
-/// yours to [`connect_with`](SqliteStore::connect_with).
+/// The store makes its own pool, because a plain pool of sqlx 0.9.0 keeps a connection whose `COMMIT` failed,
+/// for example on a full disk, and no transaction can begin on it again. The store's pool closes such a connection. Use
+/// [`pool`](SqliteStore::pool) for your own tables in that file too, or pass the options of your pool to
+/// [`connect_with`](SqliteStore::connect_with).
 ///
 /// # Transactions
 ///
-/// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) makes the key done together
-/// with what the handler wrote: both are there or neither, so that the effect happens once whatever
-/// is killed when. [`record_in`](SqliteStore::record_in) is the shorter form for a handler that only
+/// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) marks the key done together
+/// with the handler's writes: both are committed or neither, so the effect happens once, even if the process is
+/// killed at any point. [`record_in`](SqliteStore::record_in) is the shorter form for a handler that only
 /// enqueues. Begin such a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later
 /// fails at once if another has written meanwhile.
 ///
@@ -72,10 +72,10 @@ struct Statements {
     purge: SqlStr,
 }
 
-/// Makes a pool close a connection that is still in a transaction when it comes back.
+/// Makes a pool close a connection that is still in a transaction when it returns.
 ///
-/// Where a `COMMIT` fails, as on a full disk, SQLite may have rolled back, but sqlx 0.9.0 counts the transaction as
-/// open: on that connection, none can begin after it.
+/// If a `COMMIT` fails, for example on a full disk, SQLite may have rolled back, but sqlx 0.9.0 counts the transaction as
+/// open. No other transaction can begin on that connection.
 fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
     pool.after_release(|connection, _| {
         Box::pin(async move {
@@ -86,7 +86,7 @@ fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
     })
 }
 
-/// The statements on this table.
+/// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
     let sql = |text| table.in_sql(text);
     Statements {
@@ -116,10 +116,10 @@ fn statements(table: &TableName) -> Statements {
 }
 
 impl SqliteStore {
-    /// How long a statement waits for another process's, before it is [`SqlStoreError::Locked`].
+    /// How long a statement waits for one of another process, before it is [`SqlStoreError::Locked`].
     const BUSY_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-    /// How long a call waits for the connection, before it is [`SqlStoreError::Locked`]. Both together are less
+    /// How long a call waits for the connection, before it is [`SqlStoreError::Locked`]. The sum of both is less
     /// than the 5 seconds that 3QPR waits for an answer.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -131,11 +131,10 @@ impl SqliteStore {
 
     /// Opens the file and makes the table. If the file does not exist, it is created.
     ///
-    /// The file is put into WAL mode with `synchronous = FULL`, so that an acknowledged event
-    /// survives a power cut, and read and written over one connection: SQLite has one writer at a
-    /// time. A call waits up to 2 seconds for this process's other statements, and then up to 2.5 seconds for
-    /// another process's, before it is [`SqlStoreError::Locked`]. What is done or in flight is only
-    /// read, which does not wait for another process.
+    /// The file is in WAL mode with `synchronous = FULL`, so that an acknowledged event survives a power cut. The store
+    /// uses a single connection, because SQLite has one writer at a time. A call waits up to 2 seconds for this process's
+    /// other statements, and then up to 2.5 seconds for another process, before it is [`SqlStoreError::Locked`]. A claim
+    /// of a key that is done or in flight only reads, and does not wait for another process.
     ///
     /// # Errors
     /// [`SqlStoreError::NotAFile`] if the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
@@ -192,13 +191,13 @@ impl SqliteStore {
         }
     }
 
-    /// Opens a file with options of yours. Call [`migrate`](SqliteStore::migrate) once before you use the
-    /// store, or put its SQL into a migration of yours. Set a `busy_timeout`, and for a store that survives a
-    /// power cut `synchronous = FULL`; WAL mode is advised. The store's own `after_release` replaces the pool's:
+    /// Opens a file with your options. Call [`migrate`](SqliteStore::migrate) once before you use the
+    /// store, or add its SQL to your own migrations. Set a `busy_timeout`, and use WAL mode if you can. Set
+    /// `synchronous = FULL` if the store must survive a power cut. The store's own `after_release` replaces the pool's:
     /// see [the pool](SqliteStore#the-pool).
     ///
     /// # Errors
-    /// [`SqlStoreError::Database`], when the file cannot be opened or is no database.
+    /// [`SqlStoreError::Database`] if the file cannot be opened or is not a database.
     pub async fn connect_with(
         pool: SqlitePoolOptions,
         options: SqliteConnectOptions,
@@ -341,7 +340,7 @@ impl SqliteStore {
         self.insert(connection, key, retention, true).await.map(Recorded::of)
     }
 
-    /// A connection of the pool. The only thing that it is waited for is another's transaction.
+    /// Acquires the pool's connection. A wait for it is always a wait for another transaction.
     async fn connection(&self) -> Result<PoolConnection<Sqlite>, SqlStoreError> {
         match self.pool.acquire().await {
             Err(error @ sqlx::Error::PoolTimedOut) => Err(SqlStoreError::Locked { source: error.into() }),
@@ -349,7 +348,7 @@ impl SqliteStore {
         }
     }
 
-    /// What is known of a key that is live, without a wait for whoever is writing.
+    /// Returns the claim of a key that is live, without waiting for a writer.
     async fn live(
         &self,
         connection: &mut SqliteConnection,
@@ -359,7 +358,7 @@ impl SqliteStore {
         let rows: Vec<(bool, i64)> =
             sqlx::query_as(self.sql.live.clone()).bind(key.as_str()).bind(now).fetch_all(connection).await?;
         let Some(&(done, expires_at)) = rows.first() else { return Ok(None) };
-        // By the clock after the read, before which the other may have begun its lease.
+        // By the clock after the read, because the other lease may have begun just before it.
         let left = expires_at.saturating_sub(millis((self.clock)())).max(1);
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(1));
         Ok(Some(if done { Claim::Done } else { Claim::InFlight { retry_after: left } }))
