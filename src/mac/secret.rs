@@ -158,7 +158,7 @@ impl Secret {
         Self { bytes: Zeroizing::default(), label: None }
     }
 
-    /// The secret's bytes, for the diagnosis of changes to a secret.
+    /// The secret's bytes, to look for what was changed in them.
     #[cfg(feature = "diagnose")]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
