@@ -47,8 +47,9 @@ fn every_guide_is_linked_from_the_first_page_and_from_the_list_of_guides() {
 #[test]
 fn the_receiver_to_start_from_is_short() {
     let readme = include_str!("../../README.md");
+    // It also purges its store, and ends with a message if it cannot start.
     let receiver = readme.split("```rust,no_run\n").nth(1).unwrap().split("```").next().unwrap();
-    assert!(receiver.lines().filter(|line| !line.is_empty()).count() <= 25);
+    assert!(receiver.lines().filter(|line| !line.is_empty()).count() <= 30);
 }
 
 #[test]
