@@ -192,7 +192,7 @@ fn each_package_holds_what_is_listed() {
     let [packaged, listed]: [BTreeSet<_>; 2] = [&packaged, &listed].map(|list| list.lines().collect());
     assert!(
         packaged == listed,
-        "new: {:?}, gone: {:?}. If that is meant: UPDATE=1 cargo test --test project packages",
+        "new: {:?}, gone: {:?}. If that is meant: UPDATE=1 cargo test --test project each_package",
         &packaged - &listed,
         &listed - &packaged,
     );
