@@ -13,7 +13,7 @@ struct Readme;
 ///     Delivery { ..real }
 /// }
 /// ```
-/// ```compile_fail,E0599
+/// ```compile_fail,E0624
 /// # use countersign::{Delivery, provider::Quote3d};
 /// let delivery = Delivery::<'_, Quote3d>::new(b"{}");
 /// ```

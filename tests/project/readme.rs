@@ -47,8 +47,9 @@ fn every_guide_is_linked_from_the_first_page_and_from_the_list_of_guides() {
 #[test]
 fn the_receiver_to_start_from_is_short() {
     let readme = include_str!("../../README.md");
+    // It also purges its store, and ends with a message if it cannot start.
     let receiver = readme.split("```rust,no_run\n").nth(1).unwrap().split("```").next().unwrap();
-    assert!(receiver.lines().filter(|line| !line.is_empty()).count() <= 25);
+    assert!(receiver.lines().filter(|line| !line.is_empty()).count() <= 30);
 }
 
 #[test]
@@ -88,7 +89,16 @@ fn the_checks_that_the_security_page_names_exist() {
         }
     }
     // What is written like a test's name and is something else.
-    let others = ["constant_time", "sha2", "subtle", "unsafe", "with_body_limit", "with_max_age"];
+    let others = [
+        "constant_time",
+        "invalid_event",
+        "serde_json",
+        "sha2",
+        "subtle",
+        "unsafe",
+        "with_body_limit",
+        "with_max_age",
+    ];
     let mut count = 0;
     for code in include_str!("../../SECURITY.md").split('`').skip(1).step_by(2) {
         let words: Vec<_> = code.split(' ').collect();
