@@ -1,4 +1,4 @@
-//! Webhooks in actix-web: a whole endpoint, an extractor, and tenants who bring secrets of their own.
+//! Webhooks in actix-web: a whole endpoint, an extractor, and tenants with their own secrets.
 //!
 //! ```text
 //! export QUOTE3D_WEBHOOK_SECRET=whsec_only-to-try-this NOWTOPRINT_WEBHOOK_SECRET=whsec_only-to-try-this
@@ -27,7 +27,7 @@ use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webh
 mod report;
 use report::Report;
 
-/// A restart forgets it, and it refuses when it is full; a `SqliteStore` does neither.
+/// It forgets its keys at a restart, and refuses new keys when it is full. A `SqliteStore` does neither.
 type Store = Arc<MemoryStore>;
 
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
@@ -48,7 +48,7 @@ async fn quote_received(delivery: Delivery<'_, NowToPrint>) -> Result<(), Error>
     Ok(())
 }
 
-/// With the extractor, the answer and the log are in your hands.
+/// With the extractor, you choose the answer and the log.
 async fn nowtoprint(
     receiver: Data<Receiver<NowToPrint, Store>>,
     delivery: Result<Verified<NowToPrint>, Error>,
@@ -70,7 +70,7 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A tenant's receiver has a store of its own, so that one who fills it blocks nobody else.
+/// Each tenant's receiver has its own store, so that a tenant who fills it blocks no other.
 type Tenant = Arc<Receiver<ThreeQpr, Store>>;
 
 fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
@@ -80,8 +80,8 @@ fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
 
 struct Tenants {
     known: HashMap<&'static str, Tenant>,
-    /// For a name that no tenant has. Every signature is wrong then, so that nobody can find out which tenants
-    /// there are.
+    /// For a name that no tenant has. It refuses every signature, so that the answers do not reveal which tenants
+    /// exist.
     nobody: Tenant,
 }
 
@@ -99,7 +99,7 @@ async fn threeqpr(
     payload: Payload,
 ) -> Result<Outcome, Error> {
     let mut receiver = Arc::clone(&tenants.nobody);
-    // It is called only for a request with a well-formed signature: a flood without does not reach your database.
+    // It runs only for a request with a well-formed signature. A flood of others does not reach your database.
     let lookup = async || {
         receiver = tenants.find(&name).await.map_err(Error::secret_unavailable)?;
         Ok(receiver.webhook().clone())
@@ -109,8 +109,8 @@ async fn threeqpr(
 }
 
 fn main() -> Result<(), Report> {
-    // All of it is made before the workers, which share it: one that has a store of its own would
-    // handle what another has handled.
+    // Everything is made before the workers, which share it. A worker with its own store would handle events
+    // that another worker has handled.
     let store = Store::default();
     let of_quote3d = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
     let of_quote3d = Arc::new(Receiver::new(of_quote3d, store.clone()));
@@ -135,7 +135,7 @@ fn main() -> Result<(), Report> {
     };
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     rt::System::new().block_on(async {
-        // It bounds how long a head may take to come; for the body, have a proxy in front that does.
+        // The server limits how long a head may take. Put a proxy in front to limit the body.
         let server = HttpServer::new(app).bind(address)?;
         for address in server.addrs() {
             println!("listening on http://{address}");

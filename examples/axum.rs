@@ -1,4 +1,4 @@
-//! Webhooks in axum: a whole endpoint, an extractor, and tenants who bring secrets of their own.
+//! Webhooks in axum: a whole endpoint, an extractor, and tenants with their own secrets.
 //!
 //! ```text
 //! export QUOTE3D_WEBHOOK_SECRET=whsec_only-to-try-this NOWTOPRINT_WEBHOOK_SECRET=whsec_only-to-try-this
@@ -32,7 +32,7 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 mod report;
 use report::Report;
 
-/// A restart forgets it, and it refuses when it is full; a `SqliteStore` does neither.
+/// It forgets its keys at a restart, and refuses new keys when it is full. A `SqliteStore` does neither.
 type Store = Arc<MemoryStore>;
 
 async fn quote(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
@@ -53,7 +53,7 @@ async fn quote_received(delivery: Delivery<'_, NowToPrint>) -> Result<(), Error>
     Ok(())
 }
 
-/// With the extractor, the answer and the log are in your hands.
+/// With the extractor, you choose the answer and the log.
 async fn nowtoprint(
     State(receiver): State<Arc<Receiver<NowToPrint, Store>>>,
     delivery: Result<Verified<NowToPrint>, Error>,
@@ -75,7 +75,7 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A tenant's receiver has a store of its own, so that one who fills it blocks nobody else.
+/// Each tenant's receiver has its own store, so that a tenant who fills it blocks no other.
 type Tenant = Arc<Receiver<ThreeQpr, Store>>;
 
 fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
@@ -85,8 +85,8 @@ fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
 
 struct Tenants {
     known: HashMap<&'static str, Tenant>,
-    /// For a name that no tenant has. Every signature is wrong then, so that nobody can find out which tenants
-    /// there are.
+    /// For a name that no tenant has. It refuses every signature, so that the answers do not reveal which tenants
+    /// exist.
     nobody: Tenant,
 }
 
@@ -103,7 +103,7 @@ async fn threeqpr(
     request: Request,
 ) -> Result<Outcome, Error> {
     let mut receiver = Arc::clone(&tenants.nobody);
-    // It is called only for a request with a well-formed signature: a flood without does not reach your database.
+    // It runs only for a request with a well-formed signature. A flood of others does not reach your database.
     let lookup = async || {
         receiver = tenants.find(&name).await.map_err(Error::secret_unavailable)?;
         Ok(receiver.webhook().clone())
@@ -128,12 +128,12 @@ async fn main() -> Result<(), Report> {
         .route("/webhooks/quote3d", post_service(Endpoint::new(of_quote3d, quote)))
         .route("/webhooks/nowtoprint", post(nowtoprint).with_state(Arc::new(of_nowtoprint)))
         .route("/tenants/{tenant}/3qpr", post(threeqpr).with_state(tenants))
-        // A sender of whose body nothing comes for so long is given up.
+        // A sender that sends nothing of its body for this long is disconnected.
         .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(5)));
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // On Ctrl-C. A container is stopped by SIGTERM, for which there is `tokio::signal::unix`.
+    // On Ctrl-C. Containers are stopped with SIGTERM: use `tokio::signal::unix` for it.
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
     Ok(axum::serve(listener, app).with_graceful_shutdown(stop).await?)
 }

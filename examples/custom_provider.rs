@@ -1,6 +1,5 @@
-//! A provider of your own: GitHub's scheme, which is `sha256=` and the hex HMAC-SHA256 of the body
-//! in `X-Hub-Signature-256`, declared outside the crate with nothing that the crate's own providers
-//! do not use.
+//! A provider of your own, with GitHub's scheme: `X-Hub-Signature-256` is `sha256=` and the hex HMAC-SHA256 of
+//! the body. It is declared as the crate's own providers are.
 //!
 //! Run it with `cargo run --example custom_provider`.
 
@@ -29,8 +28,8 @@ impl Provider for HubStyle {
 
 fn main() -> Result<(), Report> {
     // The secret, the body and the signature of GitHub's documentation ("Validating webhook
-    // deliveries"). GitHub's own bodies have no envelope (the event's name is in a header that
-    // nobody signs), so the signature alone is verified here.
+    // deliveries"). GitHub's own bodies have no envelope (the event's name is in an unsigned header),
+    // so only the signature is verified here.
     let webhook = Webhook::<HubStyle>::new(Secret::new("It's a Secret to Everybody")?);
     let documented = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     let mut headers = HeaderMap::new();

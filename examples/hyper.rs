@@ -33,7 +33,7 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 mod report;
 use report::Report;
 
-/// How long nothing may come of a body.
+/// How long a sender may send nothing of its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
@@ -49,7 +49,7 @@ async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
 #[tokio::main]
 async fn main() -> Result<(), Report> {
     let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
-    // A restart forgets a `MemoryStore`; a `SqliteStore` is kept.
+    // A `MemoryStore` forgets its keys at a restart; a `SqliteStore` keeps them.
     let endpoint = Endpoint::new(Receiver::new(webhook, MemoryStore::new()), handle);
     let routes = service_fn(move |request: Request<TimeoutBody<Incoming>>| {
         let endpoint = endpoint.clone();
@@ -64,16 +64,16 @@ async fn main() -> Result<(), Report> {
             }
         }
     });
-    // A sender who stalls in the body is given up, and its connection closed.
+    // If a sender stalls in the body, its connection is closed.
     let service = TowerToHyperService::new(RequestBodyTimeoutLayer::new(BODY_TIMEOUT).layer(routes));
 
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()); // with which a sender has 30 seconds for the head
+    server.timer(TokioTimer::new()); // it gives a sender 30 seconds for the head
     let connections = GracefulShutdown::new();
-    // On Ctrl-C. A container is stopped by SIGTERM, for which there is `tokio::signal::unix`.
+    // On Ctrl-C. Containers are stopped with SIGTERM: use `tokio::signal::unix` for it.
     let mut stop = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
@@ -82,7 +82,7 @@ async fn main() -> Result<(), Report> {
                     let connection = server.serve_connection(TokioIo::new(stream), service.clone());
                     tokio::spawn(connections.watch(connection));
                 }
-                // Too many open files, say: that passes.
+                // For example too many open files, which passes.
                 Err(error) => {
                     eprintln!("{error}");
                     tokio::time::sleep(Duration::from_secs(1)).await;

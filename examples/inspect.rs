@@ -1,4 +1,4 @@
-//! Verifies captured deliveries: one JSON object a line on standard input, one verdict a line on
+//! Verifies captured deliveries: one JSON object per line on standard input, one verdict per line on
 //! standard output.
 //!
 //! ```text
@@ -7,9 +7,9 @@
 //! {"verdict":"rejected","error":"signature_mismatch","status":401,"message":"…"}
 //! ```
 //!
-//! `body_base64` may stand for `body`; `max_age_s` and `now` (RFC 3339) ask for a maximum age.
-//! A character of a header's value is a byte, so that a value may hold any. A line that is no such
-//! object, or has a secret of less than 16 bytes, is `unreadable`, and the next one is read.
+//! `body_base64` can replace `body`. `max_age_s` and `now` (RFC 3339) set a maximum age. Each character of a
+//! header's value is one byte (Latin-1), so a value can contain any byte. A line that is not such an object, or
+//! has a secret of less than 16 bytes, is `unreadable`, and the next line is read.
 
 use std::error::Error as _;
 use std::io::{self, BufRead, Write};
@@ -61,14 +61,14 @@ enum Verdict {
     },
 }
 
-/// Writes JSON without the newlines that only lay it out: one within a string is an escape.
+/// Writes JSON without its newlines. They are only layout, because a newline in a string is an escape.
 fn on_one_line<S: Serializer>(json: &Json, serializer: S) -> Result<S::Ok, S::Error> {
     let line = json.as_str().replace(['\n', '\r'], "");
     let json: Json = serde_json::from_str(&line).map_err(serde::ser::Error::custom)?;
     json.serialize(serializer)
 }
 
-/// The data of an event alone, as the event writes it.
+/// Only the data of an event, as the event writes it.
 struct Data<'a, E>(&'a E);
 
 impl<E: Event> Serialize for Data<'_, E> {
@@ -88,7 +88,7 @@ pub(crate) fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result
         let verdict = inspect(&line).unwrap_or_else(|message| Verdict::Unreadable { message });
         serde_json::to_writer(&mut output, &verdict)?;
         output.write_all(b"\n")?;
-        // So that a program that drives this one line by line is not kept waiting.
+        // A program may wait for each verdict before it sends the next line.
         output.flush()?;
         line.clear();
     }

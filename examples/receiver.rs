@@ -1,4 +1,4 @@
-//! A receiver that one could deploy: three providers, any of the stores, and an effect that happens
+//! A receiver that you could deploy: three providers, any of the stores, and an effect that happens
 //! once.
 //!
 //! ```text
@@ -14,7 +14,7 @@
 //! The effect of an event is one more row in the table `webhook_effects`, in the transaction that makes
 //! its key done (SQLite, PostgreSQL), or one more line in the file of `--effects` (memory, Redis).
 //!
-//! On SIGTERM it finishes what is in flight, also where the sender has hung up, and ends.
+//! On SIGTERM it finishes the deliveries that are in flight, even if their senders have hung up, and ends.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -80,9 +80,9 @@ impl Options {
     }
 }
 
-/// A store, and how an event takes effect beside it.
+/// A store, and how an event takes effect with it.
 trait Backend: IdempotencyStore + Clone + 'static {
-    /// Handles a delivery: its effect is in one transaction with its key, where the store can.
+    /// Handles a delivery. Its effect and its key are written in one transaction, if the store can do that.
     fn handle<P: Provider>(
         receiver: &Receiver<P, Self>,
         delivery: Delivery<'static, P>,
@@ -90,7 +90,7 @@ trait Backend: IdempotencyStore + Clone + 'static {
     ) -> impl Future<Output = Outcome> + Send;
 }
 
-/// For a SQL store: the effect and the key in one transaction, so that both are there or neither.
+/// For a SQL store: the effect and the key in one transaction, so that both are committed or neither.
 macro_rules! in_one_transaction {
     ($store:ty, $begin:literal) => {
         impl Backend for $store {
@@ -120,7 +120,7 @@ macro_rules! in_one_transaction {
 }
 
 in_one_transaction!(PostgresStore, "BEGIN");
-// IMMEDIATE: SQLite waits for its lock at the beginning of a transaction, but not in the midst of one.
+// IMMEDIATE: SQLite waits for its lock at the beginning of a transaction, but not in the middle of one.
 in_one_transaction!(SqliteStore, "BEGIN IMMEDIATE");
 
 /// For a store that cannot share a transaction with the effect: first the effect, then the key.
@@ -166,7 +166,7 @@ struct App<P: Provider, S> {
     _running: mpsc::Sender<()>,
 }
 
-/// The endpoint of a provider. The handling is a task of its own: a client that hangs up does not end it.
+/// The endpoint of a provider. A separate task handles the delivery, so a client that hangs up does not stop it.
 async fn receive<P: Provider, S: Backend>(
     app: Arc<App<P, S>>,
     delivery: std::result::Result<Verified<P>, countersign::Error>,
@@ -180,7 +180,7 @@ async fn receive<P: Provider, S: Backend>(
             Err(error) => (String::new(), Outcome::Rejected(error)),
         };
         let cause = match &outcome {
-            // The store's or the file's own. What refuses a delivery may quote the payload.
+            // These are errors of the store or the file. The error of a refused delivery may quote the payload.
             Outcome::Failed(error) | Outcome::Unavailable(error) => format!(": {}", chain(&**error)),
             _ => String::new(),
         };

@@ -1,8 +1,8 @@
 //! A webhook on threads, without an async runtime.
 //!
-//! Keep its server, `tiny_http` 0.12, behind a proxy that collects a request first and limits its length, as
-//! nginx does unless told otherwise. By itself it waits for a slow sender for ever, and takes memory for all of
-//! an announced length when it lets go of a body that was not read: one request can end the process.
+//! Put its server, `tiny_http` 0.12, behind a proxy that collects each request and limits its length, as nginx does
+//! by default. Alone, the server waits for a slow sender without end, and when it drops an unread body it allocates
+//! memory for the whole announced length, so that one request can end the process.
 //!
 //! ```text
 //! export QUOTE3D_WEBHOOK_SECRET=whsec_only-to-try-this
@@ -56,7 +56,7 @@ fn receive(receiver: &Receiver<Quote3d, MemoryStore>, request: &mut Request) -> 
         Ok(delivery) => delivery,
         Err(error) => return Outcome::Rejected(error),
     };
-    // A store may wait, and so its calls are futures: for one thread, this is all the runtime it takes.
+    // A store's calls are futures, because a store may wait. On a thread, `block_on` is enough of a runtime.
     // With a synchronous database, insert `delivery.idempotency_key()` in the effect's transaction.
     pollster::block_on(receiver.handle(delivery, async |delivery| handle(&delivery)))
 }
