@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::mac::Verification;
 use crate::provider::Provider;
 use crate::webhook::delivery::{Body, Delivery};
-use crate::webhook::headers::EventHeader;
+use crate::webhook::headers::{EventHeader, Headers};
 use crate::webhook::webhook::Webhook;
 
 /// A delivery whose headers have passed, and whose body is still arriving. [`Webhook::begin`] makes one.
@@ -55,6 +55,28 @@ pub struct PartialDelivery<P> {
     pieces: BytesMut,
     /// Whether a piece was refused. The whole body is refused then.
     too_large: bool,
+}
+
+impl<P: Provider> Webhook<P> {
+    /// Begins a delivery whose body arrives in pieces. The delivery is refused before its body is read if the headers
+    /// have no single well-formed signature, or announce a body longer than the [`body_limit`](Webhook::body_limit).
+    ///
+    /// # Errors
+    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
+    /// [`Error::BodyTooLarge`]. Anyone can cause these.
+    pub fn begin(&self, headers: &(impl Headers + ?Sized)) -> Result<PartialDelivery<P>, Error> {
+        self.begin_unlogged(headers).inspect_err(|error| self.refused(error))
+    }
+
+    /// Like [`begin`](Webhook::begin), for an adapter, which logs at its end.
+    pub(crate) fn begin_unlogged(
+        &self,
+        headers: &(impl Headers + ?Sized),
+    ) -> Result<PartialDelivery<P>, Error> {
+        let signature = self.check_head(headers)?;
+        let event = self.headers.event(headers).to_owned();
+        Ok(PartialDelivery::new(self.clone(), self.verifier.begin(signature), event))
+    }
 }
 
 impl<P: Provider> PartialDelivery<P> {

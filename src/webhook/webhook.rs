@@ -13,7 +13,6 @@ use crate::provider::Provider;
 use crate::trace;
 use crate::webhook::delivery::{Body, Delivery};
 use crate::webhook::headers::{EventHeader, Headers, WantedHeaders};
-use crate::webhook::partial_delivery::PartialDelivery;
 
 /// More than a thousand times the size of a documented payload.
 const DEFAULT_BODY_LIMIT: usize = 1 << 20;
@@ -41,8 +40,8 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// ```
 pub struct Webhook<P> {
     provider: Arc<P>,
-    headers: WantedHeaders,
-    verifier: Verifier,
+    pub(super) headers: WantedHeaders,
+    pub(super) verifier: Verifier,
     tenant: Option<Arc<str>>,
     max_age: Option<Duration>,
     body_limit: usize,
@@ -206,16 +205,6 @@ impl<P: Provider> Webhook<P> {
         self.matched(headers, body).inspect_err(|error| self.refused(error))
     }
 
-    /// Begins a delivery whose body arrives in pieces. The delivery is refused before its body is read if the headers
-    /// have no single well-formed signature, or announce a body longer than the [`body_limit`](Webhook::body_limit).
-    ///
-    /// # Errors
-    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
-    /// [`Error::BodyTooLarge`]. Anyone can cause these.
-    pub fn begin(&self, headers: &(impl Headers + ?Sized)) -> Result<PartialDelivery<P>, Error> {
-        self.begin_unlogged(headers).inspect_err(|error| self.refused(error))
-    }
-
     /// Signs a body with the newest secret, as the provider would, for testing your receiver. The signature
     /// displays as the value of the header.
     ///
@@ -262,16 +251,6 @@ impl<P: Provider> Webhook<P> {
         let event = event.and_then(|envelope| HeaderValue::from_bytes(envelope.event.as_bytes()).ok());
         let named = [(Some(&self.headers.signature), signature), (self.headers.event.as_ref(), event)];
         named.into_iter().filter_map(|(name, value)| Some((name?.clone(), value?))).collect()
-    }
-
-    /// Like [`begin`](Webhook::begin), for an adapter, which logs at its end.
-    pub(crate) fn begin_unlogged(
-        &self,
-        headers: &(impl Headers + ?Sized),
-    ) -> Result<PartialDelivery<P>, Error> {
-        let signature = self.check_head(headers)?;
-        let event = self.headers.event(headers).to_owned();
-        Ok(PartialDelivery::new(self.clone(), self.verifier.begin(signature), event))
     }
 
     /// Checks a request's head before its body is read: it must have one well-formed signature, and must not announce

@@ -1,28 +1,4 @@
-//! The contract of a store, as a test suite for any store.
-//!
-//! Run [`check`] in a test of your own store. Its second argument lets time pass on the store's clock:
-//! a sleep is enough, and a clock that is moved by hand is faster.
-//!
-//! ```
-//! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
-//! use std::time::Duration;
-//! use countersign::{MemoryStore, store::conformance};
-//!
-//! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! let millis = Arc::new(AtomicU64::new(0));
-//! let clock = Arc::clone(&millis);
-//! let store = MemoryStore::new().with_clock(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
-//!
-//! conformance::check(&store, async |time: Duration| {
-//!     // For a store with a real clock: `tokio::time::sleep(time).await`.
-//!     millis.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
-//! })
-//! .await;
-//! # }
-//! ```
-//!
-//! The suite uses fresh keys at every run, so it can run again on a store that keeps its data.
-//! Its claims race on one task. Race yours on several threads and in several processes as well.
+//! The rules of the contract, one function each.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -31,8 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::store::IdempotencyKey;
-use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus};
+use crate::store::{Claim, IdempotencyKey, IdempotencyStore, Lease, LeaseStatus};
 
 /// A lease or a retention that outlasts every test.
 const LONG: Duration = Duration::from_secs(600);
@@ -42,79 +17,6 @@ const SHORT: Duration = Duration::from_millis(150);
 const PAST_SHORT: Duration = Duration::from_millis(400);
 /// The number of claims in a race.
 const RACERS: usize = 64;
-
-/// Runs every rule of the contract against `store`.
-///
-/// # Panics
-/// If the store breaks a rule. The message names every broken rule.
-pub async fn check<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Duration)) {
-    let violations = violations(store, pass).await;
-    let list: String = violations.iter().map(|violation| format!("\n- {violation}")).collect();
-    assert!(violations.is_empty(), "the store breaks its contract:{list}");
-}
-
-/// Runs every rule of the contract against `store`, and returns those that it breaks.
-pub async fn violations<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Duration)) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    let suite = Suite { store, pass };
-    macro_rules! rules {
-        ($($rule:ident),+ $(,)?) => { $(
-            if let Err(broken) = suite.$rule().await {
-                let rule = stringify!($rule);
-                violations.push(Violation { rule, found: broken.0 });
-            }
-        )+ };
-    }
-    rules!(
-        a_new_key_is_acquired_and_its_lease_is_for_that_key,
-        a_claimed_key_is_in_flight_for_no_longer_than_its_lease,
-        a_completed_key_is_done,
-        keys_are_told_apart_byte_by_byte_up_to_the_longest,
-        of_many_claims_at_once_one_is_acquired,
-        of_many_claims_of_a_lapsed_key_at_once_one_is_acquired,
-        many_claims_of_a_done_key_at_once_are_all_done,
-        a_lapsed_lease_is_taken_over,
-        every_claim_has_a_token_of_its_own,
-        a_stale_lease_cannot_complete,
-        a_stale_lease_cannot_renew,
-        a_stale_lease_cannot_release,
-        a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses,
-        a_lease_that_was_taken_over_stays_stale_when_its_successor_ends,
-        a_lapsed_lease_that_nobody_took_can_complete,
-        a_lapsed_lease_that_nobody_took_can_renew,
-        a_released_key_is_acquired_at_once,
-        a_released_lease_can_write_no_more,
-        release_never_frees_a_done_key,
-        renew_prolongs_a_lease,
-        renew_does_not_bring_back_a_done_key,
-        complete_twice_is_applied_twice,
-        a_done_key_outlasts_its_lease,
-        a_done_key_is_forgotten_after_its_retention,
-        a_stale_lease_cannot_complete_a_key_that_its_successor_completed,
-        a_forgotten_key_is_acquired_and_its_old_lease_is_stale,
-        the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed,
-        forget_says_whether_there_was_a_key,
-        zero_durations_are_refused_and_nothing_is_written,
-        the_longest_durations_are_taken,
-    );
-    violations
-}
-
-/// A rule of the contract that a store breaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Violation {
-    /// The rule, in snake case.
-    pub rule: &'static str,
-    /// What the store did instead.
-    pub found: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.rule.replace('_', " "), self.found)
-    }
-}
 
 /// Makes a key that no store has seen and no delivery has, for your own tests of a store.
 #[must_use]
@@ -134,7 +36,7 @@ fn key_of(id: &str) -> IdempotencyKey {
 }
 
 /// The behaviour of a store that breaks a rule.
-struct Broken(String);
+pub(super) struct Broken(pub(super) String);
 
 impl<E: std::error::Error> From<E> for Broken {
     fn from(error: E) -> Self {
@@ -142,7 +44,7 @@ impl<E: std::error::Error> From<E> for Broken {
     }
 }
 
-type Rule = Result<(), Broken>;
+pub(super) type Rule = Result<(), Broken>;
 
 /// Checks a condition, and describes what was found if it does not hold.
 fn hold(holds: bool, found: impl FnOnce() -> String) -> Rule {
@@ -161,9 +63,9 @@ fn is_in_flight(claim: &Claim) -> bool {
     matches!(claim, Claim::InFlight { .. })
 }
 
-struct Suite<'a, S, C> {
-    store: &'a S,
-    pass: C,
+pub(super) struct Suite<'a, S, C> {
+    pub(super) store: &'a S,
+    pub(super) pass: C,
 }
 
 impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
@@ -214,13 +116,13 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         })
     }
 
-    async fn a_new_key_is_acquired_and_its_lease_is_for_that_key(&self) -> Rule {
+    pub(super) async fn a_new_key_is_acquired_and_its_lease_is_for_that_key(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         expect("the lease's key", lease.key(), &key)
     }
 
-    async fn a_claimed_key_is_in_flight_for_no_longer_than_its_lease(&self) -> Rule {
+    pub(super) async fn a_claimed_key_is_in_flight_for_no_longer_than_its_lease(&self) -> Rule {
         let key = fresh_key();
         let _lease = self.acquire(&key, LONG).await?;
         match self.claim(&key).await? {
@@ -231,14 +133,14 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         }
     }
 
-    async fn a_completed_key_is_done(&self) -> Rule {
+    pub(super) async fn a_completed_key_is_done(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)?;
         self.expect_done(&key).await
     }
 
-    async fn keys_are_told_apart_byte_by_byte_up_to_the_longest(&self) -> Rule {
+    pub(super) async fn keys_are_told_apart_byte_by_byte_up_to_the_longest(&self) -> Rule {
         let id = fresh_id();
         let ids = [
             id.clone(),
@@ -267,20 +169,20 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         Ok(())
     }
 
-    async fn of_many_claims_at_once_one_is_acquired(&self) -> Rule {
+    pub(super) async fn of_many_claims_at_once_one_is_acquired(&self) -> Rule {
         for _ in 0..8 {
             self.race_for_one(&fresh_key()).await?;
         }
         Ok(())
     }
 
-    async fn of_many_claims_of_a_lapsed_key_at_once_one_is_acquired(&self) -> Rule {
+    pub(super) async fn of_many_claims_of_a_lapsed_key_at_once_one_is_acquired(&self) -> Rule {
         let key = fresh_key();
         let _lapsed = self.lapsed(&key).await?;
         self.race_for_one(&key).await
     }
 
-    async fn many_claims_of_a_done_key_at_once_are_all_done(&self) -> Rule {
+    pub(super) async fn many_claims_of_a_done_key_at_once_are_all_done(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, LONG).await?;
@@ -288,13 +190,13 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         expect("the number of done claims", done, RACERS)
     }
 
-    async fn a_lapsed_lease_is_taken_over(&self) -> Rule {
+    pub(super) async fn a_lapsed_lease_is_taken_over(&self) -> Rule {
         let key = fresh_key();
         let _ = self.taken_over(&key).await?;
         self.expect_in_flight(&key).await
     }
 
-    async fn every_claim_has_a_token_of_its_own(&self) -> Rule {
+    pub(super) async fn every_claim_has_a_token_of_its_own(&self) -> Rule {
         let key = fresh_key();
         let (old, new) = self.taken_over(&key).await?;
         let _ = self.store.release(&new).await?;
@@ -305,7 +207,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         expect("the number of distinct tokens of four claims", distinct, tokens.len())
     }
 
-    async fn a_stale_lease_cannot_complete(&self) -> Rule {
+    pub(super) async fn a_stale_lease_cannot_complete(&self) -> Rule {
         let key = fresh_key();
         let (stale, lease) = self.taken_over(&key).await?;
         expect("a stale complete", self.store.complete(&stale, LONG).await?, LeaseStatus::Lost)?;
@@ -313,7 +215,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         expect("the successor's complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)
     }
 
-    async fn a_stale_lease_cannot_renew(&self) -> Rule {
+    pub(super) async fn a_stale_lease_cannot_renew(&self) -> Rule {
         let key = fresh_key();
         let stale = self.lapsed(&key).await?;
         let _lease = self.acquire(&key, SHORT).await?;
@@ -322,14 +224,14 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.acquire(&key, LONG).await.map(drop)
     }
 
-    async fn a_stale_lease_cannot_release(&self) -> Rule {
+    pub(super) async fn a_stale_lease_cannot_release(&self) -> Rule {
         let key = fresh_key();
         let (stale, _lease) = self.taken_over(&key).await?;
         expect("a stale release", self.store.release(&stale).await?, LeaseStatus::Lost)?;
         self.expect_in_flight(&key).await
     }
 
-    async fn a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses(&self) -> Rule {
+    pub(super) async fn a_lease_that_was_taken_over_stays_stale_when_its_successor_lapses(&self) -> Rule {
         let keys = [fresh_key(), fresh_key()];
         let mut stale = Vec::new();
         for key in &keys {
@@ -355,7 +257,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         Ok(())
     }
 
-    async fn a_lease_that_was_taken_over_stays_stale_when_its_successor_ends(&self) -> Rule {
+    pub(super) async fn a_lease_that_was_taken_over_stays_stale_when_its_successor_ends(&self) -> Rule {
         let key = fresh_key();
         let (stale, lease) = self.taken_over(&key).await?;
         let _ = self.store.release(&lease).await?;
@@ -376,28 +278,28 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.acquire(&key, LONG).await.map(drop)
     }
 
-    async fn a_lapsed_lease_that_nobody_took_can_complete(&self) -> Rule {
+    pub(super) async fn a_lapsed_lease_that_nobody_took_can_complete(&self) -> Rule {
         let key = fresh_key();
         let lease = self.lapsed(&key).await?;
         expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)?;
         self.expect_done(&key).await
     }
 
-    async fn a_lapsed_lease_that_nobody_took_can_renew(&self) -> Rule {
+    pub(super) async fn a_lapsed_lease_that_nobody_took_can_renew(&self) -> Rule {
         let key = fresh_key();
         let lease = self.lapsed(&key).await?;
         expect("renew", self.store.renew(&lease, LONG).await?, LeaseStatus::Applied)?;
         self.expect_in_flight(&key).await
     }
 
-    async fn a_released_key_is_acquired_at_once(&self) -> Rule {
+    pub(super) async fn a_released_key_is_acquired_at_once(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         expect("release", self.store.release(&lease).await?, LeaseStatus::Applied)?;
         self.acquire(&key, LONG).await.map(drop)
     }
 
-    async fn a_released_lease_can_write_no_more(&self) -> Rule {
+    pub(super) async fn a_released_lease_can_write_no_more(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.release(&lease).await?;
@@ -407,7 +309,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.acquire(&key, LONG).await.map(drop)
     }
 
-    async fn release_never_frees_a_done_key(&self) -> Rule {
+    pub(super) async fn release_never_frees_a_done_key(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, LONG).await?;
@@ -415,7 +317,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.expect_done(&key).await
     }
 
-    async fn renew_prolongs_a_lease(&self) -> Rule {
+    pub(super) async fn renew_prolongs_a_lease(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, SHORT).await?;
         expect("renew", self.store.renew(&lease, LONG).await?, LeaseStatus::Applied)?;
@@ -424,7 +326,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)
     }
 
-    async fn renew_does_not_bring_back_a_done_key(&self) -> Rule {
+    pub(super) async fn renew_does_not_bring_back_a_done_key(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, LONG).await?;
@@ -433,7 +335,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.expect_done(&key).await
     }
 
-    async fn complete_twice_is_applied_twice(&self) -> Rule {
+    pub(super) async fn complete_twice_is_applied_twice(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, LONG).await?;
@@ -441,7 +343,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.expect_done(&key).await
     }
 
-    async fn a_done_key_outlasts_its_lease(&self) -> Rule {
+    pub(super) async fn a_done_key_outlasts_its_lease(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, SHORT).await?;
         let _ = self.store.complete(&lease, LONG).await?;
@@ -449,7 +351,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.expect_done(&key).await
     }
 
-    async fn a_done_key_is_forgotten_after_its_retention(&self) -> Rule {
+    pub(super) async fn a_done_key_is_forgotten_after_its_retention(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&lease, SHORT).await?;
@@ -462,7 +364,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.acquire(&key, LONG).await.map(drop)
     }
 
-    async fn a_stale_lease_cannot_complete_a_key_that_its_successor_completed(&self) -> Rule {
+    pub(super) async fn a_stale_lease_cannot_complete_a_key_that_its_successor_completed(&self) -> Rule {
         let key = fresh_key();
         let (stale, lease) = self.taken_over(&key).await?;
         let _ = self.store.complete(&lease, LONG).await?;
@@ -472,7 +374,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.expect_done(&key).await
     }
 
-    async fn a_forgotten_key_is_acquired_and_its_old_lease_is_stale(&self) -> Rule {
+    pub(super) async fn a_forgotten_key_is_acquired_and_its_old_lease_is_stale(&self) -> Rule {
         let key = fresh_key();
         let done = self.acquire(&key, LONG).await?;
         let _ = self.store.complete(&done, LONG).await?;
@@ -488,7 +390,9 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.expect_in_flight(&key).await
     }
 
-    async fn the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed(&self) -> Rule {
+    pub(super) async fn the_lease_of_a_forgotten_claim_cannot_complete_even_one_that_had_lapsed(
+        &self,
+    ) -> Rule {
         let key = fresh_key();
         let live = self.acquire(&key, LONG).await?;
         let _ = self.store.forget(key.as_str()).await?;
@@ -505,7 +409,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         self.acquire(&key, LONG).await.map(drop)
     }
 
-    async fn forget_says_whether_there_was_a_key(&self) -> Rule {
+    pub(super) async fn forget_says_whether_there_was_a_key(&self) -> Rule {
         let key = fresh_key();
         expect("forget of an unknown key", self.store.forget(key.as_str()).await?, false)?;
         let _lease = self.acquire(&key, LONG).await?;
@@ -513,7 +417,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         expect("forget of a forgotten key", self.store.forget(key.as_str()).await?, false)
     }
 
-    async fn zero_durations_are_refused_and_nothing_is_written(&self) -> Rule {
+    pub(super) async fn zero_durations_are_refused_and_nothing_is_written(&self) -> Rule {
         let key = fresh_key();
         let refused = self.store.claim(&key, Duration::ZERO).await.is_err();
         hold(refused, || "a claim for no time was taken".to_owned())?;
@@ -526,7 +430,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         expect("complete", self.store.complete(&lease, LONG).await?, LeaseStatus::Applied)
     }
 
-    async fn the_longest_durations_are_taken(&self) -> Rule {
+    pub(super) async fn the_longest_durations_are_taken(&self) -> Rule {
         let key = fresh_key();
         let lease = self.acquire(&key, Duration::MAX).await?;
         self.expect_in_flight(&key).await?;
