@@ -11,15 +11,15 @@ use compare::claims::{LEASE, claim_and_complete};
 use compare::keys::keys;
 use compare::record::put;
 use compare::servers::Server;
+use countersign::store::Claim;
+use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
+use countersign_redis::RedisStore;
 use countersign_redis::redis::{self, Client};
 use countersign_sqlx::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use countersign_sqlx::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection};
-use countersign::store::Claim;
-use countersign::{IdempotencyKey, IdempotencyStore, MemoryStore};
-use countersign_redis::RedisStore;
 use countersign_sqlx::{PostgresStore, SqliteStore, TableName};
 
 const ROUNDS: usize = 45;
@@ -142,7 +142,8 @@ async fn postgres(most: u64) {
     let mut fresh = Fresh::new();
     by_number("postgres", &stores(&pool), &mut fresh).await;
     let no_wait = options.options([("synchronous_commit", "off")]);
-    let no_wait = PostgresStore::connect_with(PgPoolOptions::new().max_connections(1), no_wait).await.unwrap();
+    let no_wait =
+        PostgresStore::connect_with(PgPoolOptions::new().max_connections(1), no_wait).await.unwrap();
     by_number("postgres, no wait for the disk", &stores(&no_wait), &mut fresh).await;
     let lsn = async || -> i64 {
         let lsn = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
