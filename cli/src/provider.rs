@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use countersign::Provider;
 use countersign::http::HeaderName;
-use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
+use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub(crate) enum ProviderName {
@@ -67,24 +67,9 @@ impl ProviderName {
     /// The events that the provider's pages name. Others may arrive.
     pub(crate) fn events(self) -> &'static [&'static str] {
         match self {
-            Self::Quote3d => &[
-                "quote.completed",
-                "quote.failed",
-                "file.uploaded",
-                "file.deleted",
-                "job.status_changed",
-                "widget.added_to_cart",
-            ],
-            Self::NowToPrint => {
-                &["quote.received", "quote.updated", "order.created", "order.confirmed", "order.shipped"]
-            }
-            Self::ThreeQpr => &[
-                "scan.created",
-                "conversation.completed",
-                "qpr_code.created",
-                "subscription.upgraded",
-                "subscription.cancelled",
-            ],
+            Self::Quote3d => quote3d::Event::NAMES,
+            Self::NowToPrint => nowtoprint::Event::NAMES,
+            Self::ThreeQpr => threeqpr::Event::NAMES,
         }
     }
 

@@ -152,6 +152,7 @@ impl<'de> Deserialize<'de> for UnknownEvent {
 ///
 /// let event: Event = serde_json::from_str(r#"{"event":"build.began","data":null}"#)?;
 /// assert_eq!((event.name(), event.variant()), ("build.began", "Unknown"));
+/// assert_eq!(Event::NAMES, ["build.ended"]); // the names, for a list of what you subscribe to
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[macro_export]
@@ -173,6 +174,11 @@ macro_rules! events {
         }
 
         impl $event {
+            /// The names of the events that this type knows, as they are on the wire, in the order of their
+            /// declaration.
+            #[allow(dead_code, reason = "not every program lists its events")]
+            pub const NAMES: &'static [&'static str] = &[$( $name ),*];
+
             /// The event's name on the wire.
             #[must_use]
             pub fn name(&self) -> &str {

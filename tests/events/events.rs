@@ -65,6 +65,32 @@ fn is_documented(name: &str) -> bool {
 }
 
 #[test]
+fn the_names_of_the_known_events_are_listed_as_the_pages_name_them() {
+    use countersign::provider::{nowtoprint, quote3d, threeqpr};
+
+    let quote3d_names = [
+        "quote.completed",
+        "quote.failed",
+        "file.uploaded",
+        "file.deleted",
+        "job.status_changed",
+        "widget.added_to_cart",
+    ];
+    assert_eq!(quote3d::Event::NAMES, quote3d_names);
+    let nowtoprint_names =
+        ["quote.received", "quote.updated", "order.created", "order.confirmed", "order.shipped"];
+    assert_eq!(nowtoprint::Event::NAMES, nowtoprint_names);
+    let threeqpr_names = [
+        "scan.created",
+        "conversation.completed",
+        "qpr_code.created",
+        "subscription.upgraded",
+        "subscription.cancelled",
+    ];
+    assert_eq!(threeqpr::Event::NAMES, threeqpr_names);
+}
+
+#[test]
 fn every_event_has_its_variant_and_comes_back_as_it_came() {
     for (read, name, variant) in KNOWN {
         let data = match name {
