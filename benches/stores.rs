@@ -1,7 +1,7 @@
 //! What a claim and its completion cost in each database, as ratios against the two bare statements. What
 //! a key takes once it is vacuumed, `benches/figures` says.
 //!
-//! Run it with `cargo bench --bench stores --features conformance,postgres,redis,sqlite`, where
+//! Run it with `cargo bench --bench stores --features conformance`, where
 //! PostgreSQL and Redis are installed: it starts servers of its own. The two candidates take turns in
 //! blocks, so that a noisy machine slows both alike, and their medians are compared.
 

@@ -37,7 +37,7 @@ impl Outcome {
     #[must_use]
     pub fn to_response<B: From<String>>(&self) -> Response<B> {
         let mut response = response(self.status(), (!self.is_acknowledged()).then(|| self.code()));
-        if let Some(seconds) = self.retry_after() {
+        if let Some(seconds) = self.retry_after_secs() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response

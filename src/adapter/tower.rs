@@ -96,6 +96,9 @@ impl<P: Provider> Webhook<P> {
     /// The delivery's key contains its tenant, so one [`Receiver`] can handle the deliveries of all tenants. The guide
     /// to [tenants](crate::guide::tenants) has the details.
     ///
+    /// Of this webhook, only the header names and the limit on an announced length are used. Set the maximum age, the
+    /// clock and the body limit on the webhook that `lookup` returns.
+    ///
     /// # Errors
     /// The errors of [`verify_request`](Webhook::verify_request), and the error of `lookup`: return
     /// [`Error::secret_unavailable`] if it fails.

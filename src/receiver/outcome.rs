@@ -82,7 +82,7 @@ impl Outcome {
 
     /// The value of the Retry-After header, in whole seconds and at least 1, if the outcome has one.
     #[must_use]
-    pub fn retry_after(&self) -> Option<u64> {
+    pub fn retry_after_secs(&self) -> Option<u64> {
         match self {
             Self::InFlight { retry_after } | Self::LeaseLost { retry_after } => {
                 let up = u64::from(retry_after.subsec_nanos() > 0);

@@ -35,6 +35,12 @@ impl Headers for HeaderMap {
     }
 }
 
+impl<H: Headers + ?Sized> Headers for &H {
+    fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8])) {
+        (**self).each_value(name, each);
+    }
+}
+
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
     fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8])) {
         for (other, value) in self {

@@ -1,7 +1,7 @@
 //! Two instances of the program `receiver` on one store, killed and stalled at random under load.
 //!
 //! It needs the program: `cargo build --features axum --example receiver`. The tables
-//! are printed with `cargo test --features axum --test crash -- --nocapture`.
+//! are printed with `cargo test --features axum --test receiver crash -- --nocapture`.
 
 use std::collections::HashMap;
 use std::fs;

@@ -36,7 +36,7 @@ where
 }
 
 fn answer(outcome: &Outcome) -> (u16, &'static str, Option<u64>) {
-    (outcome.status(), outcome.code(), outcome.retry_after())
+    (outcome.status(), outcome.code(), outcome.retry_after_secs())
 }
 
 async fn unreached(_: Delivery<'_, NowToPrint>) -> Handled {
@@ -627,8 +627,8 @@ fn retry_after_is_in_whole_seconds_and_never_none() {
         (Duration::from_secs(60), 60),
         (Duration::MAX, u64::MAX),
     ] {
-        assert_eq!(Outcome::InFlight { retry_after: time }.retry_after(), Some(seconds));
-        assert_eq!(Outcome::LeaseLost { retry_after: time }.retry_after(), Some(seconds));
+        assert_eq!(Outcome::InFlight { retry_after: time }.retry_after_secs(), Some(seconds));
+        assert_eq!(Outcome::LeaseLost { retry_after: time }.retry_after_secs(), Some(seconds));
     }
 }
 

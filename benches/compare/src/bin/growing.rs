@@ -175,7 +175,8 @@ async fn sqlite(most: u64) {
     let path = directory.path().join("webhooks.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let keys_table = |number: u64| {
-        include_str!("../../../../src/store/sqlite.sql").replace("countersign_keys", table(number).as_str())
+        include_str!("../../../../stores/sqlx/src/sqlite.sql")
+            .replace("countersign_keys", table(number).as_str())
     };
     let row = |expires: &str| {
         format!(
