@@ -398,7 +398,8 @@ mod tests {
     /// A search that begins anew at each place would pass over the same separators again and again.
     #[test]
     fn a_long_text_is_read_once() {
-        let text = "_-".repeat(500_000) + "change" + &".".repeat(500_000) + "me";
+        let length = if cfg!(miri) { 200 } else { 500_000 };
+        let text = "_-".repeat(length) + "change" + &".".repeat(length) + "me";
         assert!(has_phrase(&text));
         assert!(!has_phrase(&text[..text.len() - 1]));
     }
