@@ -123,7 +123,7 @@ fn an_event_is_handled_once_by_all_instances() {
     assert_eq!(instance.invoke(&documented()), acknowledged, "a duplicate");
     assert_eq!(instance.invoke(&encoded), acknowledged);
     assert_eq!(instance.invoke(&event(&body, SECRET)), acknowledged, "a duplicate in plain text");
-    assert_eq!(instance.killed(), "job_01HXYZ123456789 costs 25.5\njob_2 costs 25.5\n");
+    assert_eq!(instance.killed(), "\"job_01HXYZ123456789\" costs 25.5\n\"job_2\" costs 25.5\n");
 
     let next = Instance::start(&redis);
     assert_eq!(next.invoke(&documented()), acknowledged, "a duplicate at another instance");
