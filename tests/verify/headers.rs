@@ -114,7 +114,7 @@ fn headers_of_every_type_have_one_verdict() {
     }
 }
 
-/// A type that is none of this crate's, as another framework has it.
+/// The header type of another framework.
 struct Lines(&'static str, String);
 
 impl Headers for Lines {

@@ -40,7 +40,7 @@ pub(super) struct Entry {
 /// Whether the reason of a refusal is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// It is known, or there is none to find.
+    /// The reason is known, or no search can find one.
     Known,
     /// A diagnosis waits for its turn, or runs.
     InDiagnosis,

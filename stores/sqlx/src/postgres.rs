@@ -14,7 +14,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{Arguments, Encode, Executor, PgConnection, PgPool, Postgres, Row, SqlStr, Type};
 
 use crate::error::{BoxError, SqlStoreError};
-use crate::statements::{Pauses, Recorded, claimed, random_token};
+use crate::statements::{Recorded, claimed, purge_every, random_token};
 use crate::table::TableName;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
@@ -148,7 +148,7 @@ fn statements(table: &TableName) -> Statements {
         // key's hash, and there is no row then.
         // Otherwise always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read
         // once, before a wait for another's transaction: so a claim that lapses meanwhile is still live.
-        // A `lock_timeout` of the transaction's own is kept; 0 is none.
+        // A transaction keeps its own `lock_timeout`; 0 means that it has none.
         claim: statement(
             "claim",
             5,
@@ -351,18 +351,8 @@ impl PostgresStore {
     /// The first purge comes after a random part of the interval's first minute, so that instances which start
     /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
     /// fails is passed to `on_error`, and the next one comes after the interval as ever.
-    pub async fn purge_every(
-        self,
-        interval: Duration,
-        mut on_error: impl FnMut(SqlStoreError),
-    ) -> Infallible {
-        let mut pauses = Pauses::new(interval);
-        loop {
-            pauses.pause().await;
-            if let Err(error) = self.purge().await {
-                on_error(error);
-            }
-        }
+    pub async fn purge_every(self, interval: Duration, on_error: impl FnMut(SqlStoreError)) -> Infallible {
+        purge_every(interval, || self.purge(), on_error).await
     }
 
     /// Like [`claim`](IdempotencyStore::claim), in your transaction. Until it ends, every other claim sees the key as in

@@ -15,7 +15,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::error::SqlStoreError;
-use crate::statements::{Pauses, Recorded, claimed, random_token};
+use crate::statements::{Recorded, claimed, purge_every, random_token};
 use crate::table::TableName;
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
@@ -281,18 +281,8 @@ impl SqliteStore {
     /// The first purge comes after a random part of the interval's first minute, so that instances which start
     /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
     /// fails is passed to `on_error`, and the next one comes after the interval as ever.
-    pub async fn purge_every(
-        self,
-        interval: Duration,
-        mut on_error: impl FnMut(SqlStoreError),
-    ) -> Infallible {
-        let mut pauses = Pauses::new(interval);
-        loop {
-            pauses.pause().await;
-            if let Err(error) = self.purge().await {
-                on_error(error);
-            }
-        }
+    pub async fn purge_every(self, interval: Duration, on_error: impl FnMut(SqlStoreError)) -> Infallible {
+        purge_every(interval, || self.purge(), on_error).await
     }
 
     /// Like [`claim`](IdempotencyStore::claim), in your transaction. It locks the file until the

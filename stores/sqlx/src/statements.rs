@@ -1,5 +1,7 @@
 //! The statements of a store, and the meaning of their rows.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::time::Duration;
 
 use countersign::store::{Claim, Lease};
@@ -49,24 +51,22 @@ pub(crate) fn claimed(lease: Lease, inserted: bool, done: bool, left: Duration) 
     }
 }
 
-/// The pauses before and between purges.
-pub(crate) struct Pauses {
-    next: Duration,
+/// Purges every `interval`, without end. The first purge comes after a random part of the interval or of a minute,
+/// whichever is shorter.
+pub(crate) async fn purge_every<F: Future<Output = Result<u64, SqlStoreError>>>(
     interval: Duration,
-}
-
-impl Pauses {
-    /// The first pause is a random part of the interval or of a minute, whichever is shorter.
-    pub(crate) fn new(interval: Duration) -> Self {
-        let interval = interval.max(Duration::from_secs(1));
-        // Without a random number, it is the whole of it.
-        let part = random_token().map_or(u8::MAX, |token| token[0]);
-        let first = interval.min(Duration::from_secs(60)).mul_f64(f64::from(part) / f64::from(u8::MAX));
-        Self { next: first, interval }
-    }
-
-    pub(crate) async fn pause(&mut self) {
-        tokio::time::sleep(self.next).await;
-        self.next = self.interval;
+    purge: impl Fn() -> F,
+    mut on_error: impl FnMut(SqlStoreError),
+) -> Infallible {
+    let interval = interval.max(Duration::from_secs(1));
+    // The whole of it, if there is no random number.
+    let part = random_token().map_or(u8::MAX, |token| token[0]);
+    let mut pause = interval.min(Duration::from_secs(60)).mul_f64(f64::from(part) / f64::from(u8::MAX));
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = interval;
+        if let Err(error) = purge().await {
+            on_error(error);
+        }
     }
 }

@@ -26,7 +26,7 @@ async fn connect(server: &Server) -> PostgresStore {
     PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap()
 }
 
-/// A store on a new server, unless there is none.
+/// Makes a store on a new server, if PostgreSQL is installed.
 async fn store() -> Option<(Server, PostgresStore)> {
     let server = Server::postgres()?;
     let store = connect(&server).await;
@@ -131,7 +131,7 @@ async fn of_16_connections_on_one_lapsed_or_released_key_one_takes_it_over() {
     }
 }
 
-/// An effect of a handler: a row, of which there may be any number.
+/// An effect of a handler: a row in a table without a unique index.
 async fn add_effect(connection: &mut PgConnection, key: &IdempotencyKey) {
     let insert = sqlx::query("INSERT INTO effects VALUES ($1)").bind(key.as_str());
     insert.execute(connection).await.unwrap();

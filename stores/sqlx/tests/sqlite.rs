@@ -602,8 +602,8 @@ async fn a_disk_that_was_full_leaves_a_store_that_works() {
     assert_eq!(usize::try_from(effects).unwrap(), handled + 50);
 }
 
-/// While another process writes, what is done or in flight is answered at once, and what has to be written
-/// is refused in time, by the right error.
+/// While another process writes, a done or claimed key is answered at once. A claim that must write
+/// is refused in time, with the right error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_another_writes_is_read_at_once_and_waited_for_no_longer_than_a_provider_waits() {
     let directory = tempfile::tempdir().unwrap();
