@@ -6,6 +6,7 @@ mod common;
 mod race;
 
 use std::future::Future;
+use std::process::Command;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -548,9 +549,17 @@ async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
     let pool = PostgresStore::pool_options().max_connections(1);
     let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
     let mut connection = one.pool().acquire().await.unwrap();
-    // Polled once, in which `BEGIN` is sent, and dropped before the answer.
+    let process: i32 =
+        sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([name, &process.to_string()]).status();
+        assert!(status.unwrap().success(), "kill {name}");
+    };
+    // Polled once, in which `BEGIN` is sent, and dropped before the answer, which its stopped server cannot give.
+    signal("-STOP");
     let mut begin = Box::pin(connection.begin());
     let pending = begin.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    signal("-CONT");
     assert!(pending, "the answer was there at once");
     drop(begin);
     drop(connection);
