@@ -23,7 +23,7 @@ impl WipedStack {
 /// Runs the work, and then overwrites the copies of a key that it has left on the stack: keying a MAC moves it through
 /// local variables, which are not overwritten otherwise.
 ///
-/// The language does not guarantee that this works. `tests/memory.rs` reads the memory and confirms it.
+/// The language does not guarantee that this works. `tests/memory` reads the memory and confirms it.
 pub(crate) fn on_wiped_stack<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
     // Neither may be inlined: both frames must begin at the same address.
     #[inline(never)]

@@ -94,7 +94,8 @@ impl Verifier {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn begin(&self, signature: Signature) -> Verification {
-        let macs = self.keys.iter().map(|key| key.mac.clone()).collect();
+        // On a wiped stack: a future that is made where a copy lay could carry the copy to the heap, in its padding.
+        let macs = on_wiped_stack(|_| self.keys.iter().map(|key| key.mac.clone()).collect());
         Verification { keys: Arc::clone(&self.keys), macs, signature }
     }
 
@@ -144,9 +145,12 @@ impl Verification {
     pub fn finish(self) -> Result<MatchedSecret, SignatureMismatch> {
         // Borrowed: moving out of a box frees its memory without overwriting it.
         let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
-        keyed
-            .find_map(|(position, (key, mac))| key.matched(position, mac.clone().finish(), &self.signature))
-            .ok_or(SignatureMismatch)
+        let matched = on_wiped_stack(|_| {
+            keyed.find_map(|(position, (key, mac))| {
+                key.matched(position, mac.clone().finish(), &self.signature)
+            })
+        });
+        matched.ok_or(SignatureMismatch)
     }
 }
 

@@ -7,53 +7,63 @@ mod client;
 mod common;
 #[cfg(feature = "tracing")]
 mod logging;
+mod refused_bodies;
 mod rules;
 mod servers;
+mod tenants;
 
 /// Each rule, in each framework.
 macro_rules! in_each_framework {
-    ($($rule:ident)*) => {
-        mod axum { $(#[tokio::test] async fn $rule() { crate::rules::$rule(crate::servers::axum().await).await })* }
-        mod actix_web { $(#[tokio::test] async fn $rule() { crate::rules::$rule(crate::servers::actix_web().await).await })* }
-        mod hyper { $(#[tokio::test] async fn $rule() { crate::rules::$rule(crate::servers::hyper().await).await })* }
+    ($($module:ident { $($rule:ident)* })*) => {
+        mod axum { $($(#[tokio::test] async fn $rule() { crate::$module::$rule(crate::servers::axum().await).await })*)* }
+        mod actix_web { $($(#[tokio::test] async fn $rule() { crate::$module::$rule(crate::servers::actix_web().await).await })*)* }
+        mod hyper { $($(#[tokio::test] async fn $rule() { crate::$module::$rule(crate::servers::hyper().await).await })*)* }
     };
 }
 
 in_each_framework! {
-    the_documented_deliveries_are_accepted
-    every_refusal_is_its_status_and_its_code_and_no_more
-    a_body_is_refused_for_its_length_before_it_has_come
-    a_request_without_a_signature_is_refused_before_its_body_is_sent
-    a_client_that_writes_its_whole_body_first_sees_the_refusal
-    a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds
-    a_sender_that_dribbles_after_a_refusal_is_answered_within_six_seconds
-    a_sender_without_end_loses_the_connection
-    a_body_may_arrive_in_any_pieces
-    a_client_that_expects_to_be_told_to_continue_is
-    a_client_that_stalls_or_hangs_up_in_the_body_leaves_nothing
-    a_client_that_hangs_up_in_the_handler_leaves_the_claim_to_its_lease
-    a_header_of_64_kib_harms_nobody
-    headers_without_number_harm_nobody
-    requests_after_a_refusal_are_answered_each_by_its_own
-    what_stands_in_a_refused_body_is_no_request
-    only_a_request_with_a_well_formed_signature_looks_secrets_up
-    a_tenants_secret_is_good_for_its_own_path
-    a_tenant_that_does_not_exist_is_answered_like_a_bad_signature
-    secrets_that_cannot_be_looked_up_are_503
-    a_maximum_age_holds_and_its_end_is_stale
-    a_handler_that_fails_is_500_and_a_store_that_fails_503
+    rules {
+        the_documented_deliveries_are_accepted
+        every_refusal_is_its_status_and_its_code_and_no_more
+        a_body_is_refused_for_its_length_before_it_has_come
+        a_body_may_arrive_in_any_pieces
+        a_client_that_expects_to_be_told_to_continue_is
+        a_client_that_stalls_or_hangs_up_in_the_body_leaves_nothing
+        a_client_that_hangs_up_in_the_handler_leaves_the_claim_to_its_lease
+        a_header_of_64_kib_harms_nobody
+        headers_without_number_harm_nobody
+        a_handler_that_fails_is_500_and_a_store_that_fails_503
+    }
+    refused_bodies {
+        a_request_without_a_signature_is_refused_before_its_body_is_sent
+        a_client_that_writes_its_whole_body_first_sees_the_refusal
+        a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds
+        a_sender_that_dribbles_after_a_refusal_is_answered_within_six_seconds
+        a_sender_without_end_loses_the_connection
+        requests_after_a_refusal_are_answered_each_by_its_own
+        what_stands_in_a_refused_body_is_no_request
+    }
+    tenants {
+        only_a_request_with_a_well_formed_signature_looks_secrets_up
+        a_tenants_secret_is_good_for_its_own_path
+        a_tenant_that_does_not_exist_is_answered_like_a_bad_signature
+        secrets_that_cannot_be_looked_up_are_503
+        a_maximum_age_holds_and_its_end_is_stale
+    }
 }
 
 /// How much of a refused body is read is this crate's to say there. actix-web reads on by itself.
 mod bounds {
     #[tokio::test]
     async fn axum_reads_no_more_than_8_mib_of_a_refused_body() {
-        crate::rules::no_more_than_8_mib_of_a_refused_body_are_read(crate::servers::axum().await).await;
+        crate::refused_bodies::no_more_than_8_mib_of_a_refused_body_are_read(crate::servers::axum().await)
+            .await;
     }
 
     #[tokio::test]
     async fn hyper_reads_no_more_than_8_mib_of_a_refused_body() {
-        crate::rules::no_more_than_8_mib_of_a_refused_body_are_read(crate::servers::hyper().await).await;
+        crate::refused_bodies::no_more_than_8_mib_of_a_refused_body_are_read(crate::servers::hyper().await)
+            .await;
     }
 }
 

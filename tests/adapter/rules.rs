@@ -1,32 +1,26 @@
 //! What holds in every framework.
 
-use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use countersign::Signature;
 use countersign::provider::ThreeQpr;
-use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use crate::client::{Answer, Client, chunk, chunked, head, request, send, send_all_then_read};
+use crate::client::{Answer, Client, chunk, chunked, head, request, send};
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, webhook};
-use crate::servers::{LIMIT, STORE_CAPACITY, Server, tenants_secret};
+use crate::servers::{LIMIT, STORE_CAPACITY, Server};
 
-const SIGNATURE: &str = "X-Webhook-Signature";
-const EVENT: (&str, &str) = ("X-Webhook-Event", "quote.completed");
+pub(crate) const SIGNATURE: &str = "X-Webhook-Signature";
+pub(crate) const EVENT: (&str, &str) = ("X-Webhook-Event", "quote.completed");
 
-fn sign(body: &str) -> String {
+pub(crate) fn sign(body: &str) -> String {
     webhook::<ThreeQpr>().sign(body.as_bytes()).to_string()
 }
 
-fn to_quote3d() -> Vec<u8> {
+pub(crate) fn to_quote3d() -> Vec<u8> {
     request("/quote3d", &[(SIGNATURE, &sign(QUOTE3D)), EVENT], QUOTE3D)
 }
 
-fn to_nowtoprint(body: &str) -> Vec<u8> {
+pub(crate) fn to_nowtoprint(body: &str) -> Vec<u8> {
     request("/nowtoprint", &[(SIGNATURE, &sign(body))], body)
 }
 
@@ -97,132 +91,6 @@ pub async fn a_body_is_refused_for_its_length_before_it_has_come(Server { addres
     let body = "x".repeat(LIMIT);
     let request = request("/quote3d", &[(SIGNATURE, &sign(&body))], &body);
     send(address, &request).await.is_error(400, "malformed_payload");
-}
-
-pub async fn a_request_without_a_signature_is_refused_before_its_body_is_sent(server: Server) {
-    let name = "X-3QPR-Signature";
-    let cases: [(&[(&str, &str)], &str); 3] = [
-        (&[], "missing_signature"),
-        (&[(name, "sha256=00")], "malformed_signature"),
-        (&[(name, "a"), (name, "b")], "duplicate_signature"),
-    ];
-    let lengths = [("Content-Length", "1000000"), ("Transfer-Encoding", "chunked")];
-    let each = cases.iter().flat_map(|case| lengths.map(|length| (case, length)));
-    join_all(each.map(async |((headers, code), length)| {
-        let head = head("/3qpr", &[headers, &[length][..]].concat());
-        send(server.address, head.as_bytes()).await.is_error(401, code);
-    }))
-    .await;
-}
-
-pub async fn a_client_that_writes_its_whole_body_first_sees_the_refusal(Server { address, app }: Server) {
-    const MIB: usize = 1 << 20;
-    let signed = ("X-3QPR-Signature", &*sign("other"));
-    let cases: [(&[(&str, &str)], usize, u16); 4] =
-        [(&[signed], MIB + 1, 413), (&[signed], 4 * MIB, 413), (&[], 2 * MIB, 401), (&[], 7 * MIB, 401)];
-    for (headers, length, expected) in cases {
-        let announced = head("/3qpr", &[headers, &[("Content-Length", &length.to_string())]].concat());
-        let chunked = head("/3qpr", &[headers, &[("Transfer-Encoding", "chunked")]].concat());
-        let tries = if length > 4 * MIB { 5 } else { 40 };
-        let seen = tokio::task::spawn_blocking(move || {
-            let body = vec![b'x'; length];
-            let chunk = format!("{length:x}\r\n");
-            let forms: [&[&[u8]]; 2] = [
-                &[announced.as_bytes(), &body],
-                &[chunked.as_bytes(), chunk.as_bytes(), &body, b"\r\n0\r\n\r\n"],
-            ];
-            forms.map(|form| (0..tries).map(|_| send_all_then_read(address, form)).collect::<Vec<_>>())
-        });
-        for seen in seen.await.unwrap() {
-            let others: Vec<_> =
-                seen.iter().filter(|seen| !matches!(seen, Ok(status) if *status == expected)).collect();
-            assert!(
-                others.is_empty(),
-                "{length}: {} of {tries} did not see {expected}: {:?}",
-                others.len(),
-                others[0]
-            );
-        }
-    }
-    assert_eq!(app.handled(), 0);
-}
-
-/// The head of a request without a signature, of a body of so many bytes.
-fn unsigned(length: u64) -> String {
-    head("/3qpr", &[("Content-Length", &length.to_string())])
-}
-
-pub async fn a_sender_that_stalls_after_a_refusal_is_answered_within_two_seconds(
-    Server { address, .. }: Server,
-) {
-    for sent in [0, 10, 500_000] {
-        let mut client = Client::connect(address).await;
-        client.write(unsigned(1_000_000).as_bytes()).await;
-        client.write(&vec![b'x'; sent]).await;
-        let start = Instant::now();
-        client.answer().await.is_error(401, "missing_signature");
-        client.closed().await;
-        assert!(start.elapsed() < Duration::from_secs(4), "{:?} after {sent} bytes", start.elapsed());
-    }
-}
-
-pub async fn a_sender_that_dribbles_after_a_refusal_is_answered_within_six_seconds(
-    Server { address, .. }: Server,
-) {
-    let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
-    write.write_all(unsigned(1_000_000).as_bytes()).await.unwrap();
-    let dribble = tokio::spawn(async move {
-        while write.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    let start = Instant::now();
-    let mut answer = [0; 12];
-    read.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 401");
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
-    // And its connection is closed.
-    tokio::time::timeout(Duration::from_secs(10), dribble).await.unwrap().unwrap();
-}
-
-/// Writes the head of a request, and then its body until the connection is closed, or for ten seconds. Tells
-/// how many MiB were taken, and whether the connection was closed.
-async fn write_without_end(address: SocketAddr, head: String, piece: Vec<u8>) -> (usize, bool) {
-    let write = move || {
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.write_all(head.as_bytes()).unwrap();
-        let (start, mut taken) = (Instant::now(), 0);
-        while start.elapsed() < Duration::from_secs(10) {
-            if stream.write_all(&piece).is_err() {
-                return (taken >> 20, true);
-            }
-            taken += piece.len();
-        }
-        (taken >> 20, false)
-    };
-    tokio::task::spawn_blocking(write).await.unwrap()
-}
-
-pub async fn a_sender_without_end_loses_the_connection(Server { address, .. }: Server) {
-    // What is announced to be longer than what would be dropped is answered at once.
-    let start = Instant::now();
-    let mut client = Client::connect(address).await;
-    client.write(unsigned((8 << 20) + 1).as_bytes()).await;
-    client.answer().await.is_error(401, "missing_signature");
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
-    client.closed().await;
-    let (taken, is_closed) = write_without_end(address, unsigned(1 << 50), vec![b'x'; 1 << 20]).await;
-    assert!(is_closed, "{taken} MiB");
-}
-
-pub async fn no_more_than_8_mib_of_a_refused_body_are_read(Server { address, .. }: Server) {
-    let chunked = head("/3qpr", &[("Transfer-Encoding", "chunked")]);
-    let piece = chunk(&"x".repeat(1 << 20)).into_bytes();
-    // And what is in buffers on the way.
-    for (head, most) in [(unsigned(1 << 50), 16), (chunked, 24)] {
-        let (taken, is_closed) = write_without_end(address, head, piece.clone()).await;
-        assert!(is_closed && taken <= most, "{taken} MiB");
-    }
 }
 
 pub async fn a_body_may_arrive_in_any_pieces(Server { address, app }: Server) {
@@ -342,141 +210,6 @@ pub async fn headers_without_number_harm_nobody(Server { address, app }: Server)
     }
     assert_eq!(app.handled(), 0);
     assert_eq!(send(address, &to_quote3d()).await.0, 200);
-}
-
-pub async fn requests_after_a_refusal_are_answered_each_by_its_own(Server { address, .. }: Server) {
-    let forged = request("/3qpr", &[("X-3QPR-Signature", &sign("other"))], THREEQPR);
-    let right = request("/3qpr", &[("X-3QPR-Signature", &sign(THREEQPR))], THREEQPR);
-    // Their bodies were read, so the connection is good for more.
-    let mut client = Client::connect(address).await;
-    client.write(&[forged.clone(), right.clone(), forged, right.clone()].concat()).await;
-    for status in [401, 200, 401, 200] {
-        assert_eq!(client.answer().await.0, status);
-    }
-    // Of an unread body the server may take the rest, or close: the next request is its own either way.
-    let unsigned = request("/3qpr", &[], THREEQPR);
-    let mut client = Client::connect(address).await;
-    client.write(&[unsigned, right].concat()).await;
-    client.answer().await.is_error(401, "missing_signature");
-    if let Some(answer) = client.next().await {
-        answer.is(200, "scan.created");
-    }
-}
-
-pub async fn what_stands_in_a_refused_body_is_no_request(Server { address, app }: Server) {
-    let smuggled = String::from_utf8(to_quote3d()).unwrap();
-    let padded = format!("{}{smuggled}", "x".repeat(LIMIT + 1));
-    let of_unread_bodies = [
-        request("/quote3d", &[EVENT], &smuggled),
-        request("/quote3d", &[EVENT, (SIGNATURE, &sign("other"))], &padded),
-        chunked("/quote3d", &[EVENT], &[&smuggled]),
-        chunked("/quote3d", &[EVENT, (SIGNATURE, &sign("other"))], &[&"x".repeat(LIMIT + 1), &smuggled]),
-    ];
-    for request in of_unread_bodies {
-        let mut client = Client::connect(address).await;
-        client.write(&request).await;
-        let answer = client.answer().await;
-        assert!([401, 413].contains(&answer.0), "{answer:?}");
-        // Another request on the connection, so that whatever the server kept is read.
-        client.write(&to_nowtoprint(r#"{"event":"quote.updated","id":"evt_after","data":{}}"#)).await;
-        if let Some(Answer(status, _, body)) = client.next().await {
-            assert!(!body.contains("quote3d:"), "{status} {body}");
-        }
-    }
-    assert_eq!(app.handled(), app.receiver.store().len(), "only what was sent after");
-}
-
-pub async fn only_a_request_with_a_well_formed_signature_looks_secrets_up(Server { address, app }: Server) {
-    let name = "X-3QPR-Signature";
-    let path = "/tenants/acme/3qpr";
-    let signature = Signature::sign(&tenants_secret("acme"), THREEQPR.as_bytes()).to_string();
-    let too_long = "x".repeat((1 << 20) + 1);
-    for request in [
-        request(path, &[], THREEQPR),
-        request(path, &[(name, "sha256=00")], THREEQPR),
-        request(path, &[(name, &signature), (name, &signature)], THREEQPR),
-        request(path, &[(name, &signature)], &too_long),
-    ] {
-        assert!([401, 413].contains(&send(address, &request).await.0));
-        assert_eq!(app.lookups(), 0);
-    }
-    send(address, &to_tenant("acme", "acme")).await.is(200, "3qpr@acme:evt_01HXYZSCAN");
-    assert_eq!((app.lookups(), app.handled()), (1, 1));
-    // That it is wrong is known only after the lookup.
-    send(address, &to_tenant("acme", "globex")).await.is_error(401, "signature_mismatch");
-    assert_eq!((app.lookups(), app.handled()), (2, 1));
-}
-
-fn to_tenant(tenant: &str, signed_by: &str) -> Vec<u8> {
-    let signature = Signature::sign(&tenants_secret(signed_by), THREEQPR.as_bytes()).to_string();
-    request(&format!("/tenants/{tenant}/3qpr"), &[("X-3QPR-Signature", &signature)], THREEQPR)
-}
-
-pub async fn a_tenants_secret_is_good_for_its_own_path(Server { address, app }: Server) {
-    for tenant in ["acme", "globex"] {
-        // The same event of two tenants has two keys.
-        let key = format!("3qpr@{tenant}:evt_01HXYZSCAN");
-        send(address, &to_tenant(tenant, tenant)).await.is(200, &key);
-    }
-    for (tenant, signed_by) in [("acme", "globex"), ("globex", "acme")] {
-        send(address, &to_tenant(tenant, signed_by)).await.is_error(401, "signature_mismatch");
-    }
-    assert_eq!(app.handled(), 2);
-}
-
-pub async fn a_tenant_that_does_not_exist_is_answered_like_a_bad_signature(server: Server) {
-    let Server { address, app } = server;
-    let path = |tenant| format!("/tenants/{tenant}/3qpr");
-    let empty_key = "sha256=b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
-    let mut answers = Vec::new();
-    for tenant in ["acme", "nobody"] {
-        let mut of_tenant = vec![send(address, &to_tenant(tenant, "globex")).await];
-        for headers in [
-            &[][..],
-            &[("X-3QPR-Signature", "sha256=00")],
-            &[("X-3QPR-Signature", empty_key)],
-            &[("X-3QPR-Signature", "a"), ("X-3QPR-Signature", "a")],
-            &[("X-3QPR-Signature", empty_key), ("Content-Length", "1048577")],
-        ] {
-            let request = match headers {
-                [.., ("Content-Length", _)] => head(&path(tenant), headers).into_bytes(),
-                _ => request(&path(tenant), headers, ""),
-            };
-            of_tenant.push(send(address, &request).await);
-        }
-        // All but the date, which is the time of the answer.
-        answers.push(
-            of_tenant
-                .into_iter()
-                .map(|Answer(status, head, body)| {
-                    let head = head.lines().filter(|line| !line.starts_with("date: "));
-                    (status, head.collect::<String>(), body)
-                })
-                .collect::<Vec<_>>(),
-        );
-    }
-    assert_eq!(answers[0], answers[1]);
-    let statuses: Vec<_> = answers[0].iter().map(|answer| answer.0).collect();
-    assert_eq!(statuses, [401, 401, 401, 401, 401, 413]);
-    assert_eq!(app.handled(), 0);
-}
-
-pub async fn secrets_that_cannot_be_looked_up_are_503(Server { address, app }: Server) {
-    send(address, &to_tenant("outage", "acme")).await.is_error(503, "secret_unavailable");
-    assert_eq!(app.handled(), 0);
-}
-
-pub async fn a_maximum_age_holds_and_its_end_is_stale(Server { address, app }: Server) {
-    let signed = |time: &str| {
-        let body = format!(r#"{{"event":"scan.created","id":"evt_1","timestamp":"{time}","data":{{}}}}"#);
-        let signature = Signature::sign(&tenants_secret("aging"), body.as_bytes()).to_string();
-        request("/tenants/aging/3qpr", &[("X-3QPR-Signature", &signature)], &body)
-    };
-    let now = humantime::format_rfc3339(SystemTime::now()).to_string();
-    let long_ago = humantime::format_rfc3339(SystemTime::now() - Duration::from_secs(3_700)).to_string();
-    send(address, &signed(&now)).await.is(200, "3qpr@aging:evt_1");
-    send(address, &signed(&long_ago)).await.is_error(400, "stale");
-    assert_eq!(app.handled(), 1);
 }
 
 pub async fn a_handler_that_fails_is_500_and_a_store_that_fails_503(Server { address, app }: Server) {

@@ -8,4 +8,7 @@ mod clock;
 #[cfg(all(unix, feature = "axum"))]
 mod crash;
 mod outage;
+mod policy;
 mod receiver;
+mod renewal;
+mod support;

@@ -5,4 +5,5 @@ mod common;
 #[path = "../common/race.rs"]
 mod race;
 
+mod flaws;
 mod stores;

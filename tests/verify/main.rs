@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod age;
 mod debug;
 mod environment;
 mod errors;
@@ -10,6 +11,7 @@ mod headers;
 mod incidents;
 mod incoming;
 mod properties;
+mod secrets;
 mod sha256_hex_vectors;
 mod vectors;
 mod verdict;

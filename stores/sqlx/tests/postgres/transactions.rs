@@ -1,0 +1,267 @@
+//! The store in a transaction of its caller, and beside those of others.
+
+use std::future::Future;
+use std::process::Command;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use countersign::store::{Claim, LeaseStatus, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore};
+use countersign_sqlx::sqlx::{self, Connection, PgConnection};
+use countersign_sqlx::{PostgresStore, Recorded};
+
+use crate::support::{LEASE, RETENTION, acquired, add_effect, effects, sleep, store};
+
+#[tokio::test]
+async fn key_and_effect_are_committed_together_or_not_at_all() {
+    let Some((_server, store)) = store().await else { return };
+    let pool = store.pool().clone();
+    sqlx::raw_sql("CREATE TABLE effects (key text)").execute(&pool).await.unwrap();
+
+    // Rolled back: as if the handler had never run.
+    let key = conformance::fresh_key();
+    let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+    let mut transaction = pool.begin().await.unwrap();
+    add_effect(&mut transaction, &key).await;
+    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    transaction.rollback().await.unwrap();
+    assert_eq!(effects(&pool, &key).await, 0);
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+
+    // Committed: both.
+    let mut transaction = pool.begin().await.unwrap();
+    add_effect(&mut transaction, &key).await;
+    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    transaction.commit().await.unwrap();
+    assert_eq!(effects(&pool, &key).await, 1);
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+
+    // Stalled past its lease, and taken over: the late one learns it before it commits.
+    let key = conformance::fresh_key();
+    let late = acquired(store.claim(&key, Duration::from_millis(1)).await.unwrap());
+    sleep(Duration::from_millis(5)).await;
+    let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+    for (lease, expected) in
+        [(&late, LeaseStatus::Lost), (&lease, LeaseStatus::Applied), (&late, LeaseStatus::Lost)]
+    {
+        let mut transaction = pool.begin().await.unwrap();
+        add_effect(&mut transaction, &key).await;
+        let fenced = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
+        assert_eq!(fenced, expected);
+        match fenced {
+            LeaseStatus::Applied => transaction.commit().await.unwrap(),
+            LeaseStatus::Lost => transaction.rollback().await.unwrap(),
+        }
+    }
+    assert_eq!(effects(&pool, &key).await, 1);
+}
+
+#[tokio::test]
+async fn a_claim_in_a_transaction_is_undone_with_it() {
+    let Some((_server, store)) = store().await else { return };
+    let key = conformance::fresh_key();
+    let mut transaction = store.pool().begin().await.unwrap();
+    let lease = acquired(store.claim_in(&mut transaction, &key, LEASE).await.unwrap());
+    assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    assert_eq!(store.claim_in(&mut transaction, &key, LEASE).await.unwrap(), Claim::Done);
+    transaction.rollback().await.unwrap();
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_record_a_key_one_is_told_that_it_is_new() {
+    let Some((_server, store)) = store().await else { return };
+    let pool = store.pool().clone();
+    sqlx::raw_sql("CREATE TABLE effects (key text)").execute(&pool).await.unwrap();
+    for _ in 0..50 {
+        let key = conformance::fresh_key();
+        let tasks = (0..16).map(|n| {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move {
+                // Told that it is in flight, a provider delivers it again.
+                let (mut transaction, new) = loop {
+                    let mut transaction = store.pool().begin().await.unwrap();
+                    match store.record_in(&mut transaction, &key, RETENTION).await.unwrap() {
+                        Recorded::InFlight { .. } => transaction.rollback().await.unwrap(),
+                        recorded => break (transaction, recorded == Recorded::New),
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                };
+                // Some fail after they were told so; then another is told so.
+                if new {
+                    add_effect(&mut transaction, &key).await;
+                }
+                if new && n % 2 == 0 {
+                    transaction.rollback().await.unwrap();
+                } else {
+                    transaction.commit().await.unwrap();
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        assert_eq!(effects(&pool, &key).await, 1);
+        assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    }
+    // A recorded key expires like any other.
+    let key = conformance::fresh_key();
+    let mut connection = store.pool().acquire().await.unwrap();
+    assert_eq!(
+        store.record_in(&mut connection, &key, Duration::from_millis(20)).await.unwrap(),
+        Recorded::New
+    );
+    assert_eq!(store.record_in(&mut connection, &key, RETENTION).await.unwrap(), Recorded::Done);
+    sleep(Duration::from_millis(30)).await;
+    assert_eq!(store.record_in(&mut connection, &key, RETENTION).await.unwrap(), Recorded::New);
+    assert!(store.record_in(&mut connection, &key, Duration::ZERO).await.is_err());
+    // A claim of somebody's is no record: who holds it may yet fail.
+    let key = conformance::fresh_key();
+    let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+    let recorded = store.record_in(&mut connection, &key, RETENTION).await.unwrap();
+    assert!(matches!(recorded, Recorded::InFlight { retry_after } if retry_after <= LEASE));
+    assert_eq!(store.release(&lease).await.unwrap(), LeaseStatus::Applied);
+    assert_eq!(store.record_in(&mut connection, &key, RETENTION).await.unwrap(), Recorded::New);
+}
+
+/// Nine duplicates of a delivery whose transaction is not committed take nobody's connection.
+#[tokio::test]
+async fn a_claim_waits_for_no_transaction_that_records_its_key() {
+    let Some((server, _)) = store().await else { return };
+    let pool = PostgresStore::pool_options().max_connections(10);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let key = conformance::fresh_key();
+    let mut transaction = store.pool().begin().await.unwrap();
+    assert_eq!(store.record_in(&mut transaction, &key, RETENTION).await.unwrap(), Recorded::New);
+    let start = Instant::now();
+    for _ in 0..9 {
+        let claim = store.claim(&key, LEASE).await.unwrap();
+        assert_eq!(claim, Claim::InFlight { retry_after: Duration::from_secs(1) });
+        let mut other = store.pool().begin().await.unwrap();
+        let recorded = store.record_in(&mut other, &key, RETENTION).await.unwrap();
+        assert!(matches!(recorded, Recorded::InFlight { .. }), "{recorded:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // No longer than the lease that was asked for.
+    let claim = store.claim(&key, Duration::from_millis(10)).await.unwrap();
+    assert_eq!(claim, Claim::InFlight { retry_after: Duration::from_millis(10) });
+    transaction.commit().await.unwrap();
+    assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+}
+
+/// A key whose lease has lapsed, and whose holder is completing it in a transaction.
+async fn lapsed_and_locked(store: &PostgresStore, transaction: &mut PgConnection) -> IdempotencyKey {
+    let key = conformance::fresh_key();
+    let _lapsed = acquired(store.claim(&key, Duration::from_millis(1)).await.unwrap());
+    sleep(Duration::from_millis(5)).await;
+    let lock = sqlx::query("SELECT FROM countersign_keys WHERE key = $1 FOR UPDATE").bind(key.as_str());
+    lock.execute(transaction).await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn a_claim_waits_for_who_completes_a_lapsed_key_no_longer_than_its_lock_timeout() {
+    let Some((server, store)) = store().await else { return };
+    let store = store.with_lock_timeout(Duration::from_millis(200));
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    let mut transaction = other.begin().await.unwrap();
+    let key = lapsed_and_locked(&store, &mut transaction).await;
+    let start = Instant::now();
+    let error = store.claim(&key, LEASE).await.unwrap_err();
+    assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
+    assert_eq!(error.code(), "store_locked");
+    assert_eq!(error.to_string(), "another transaction is in the way");
+    // The setting is the claim's alone.
+    let setting: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(setting, "0");
+    // A transaction's own setting is kept.
+    let mut yours = store.pool().begin().await.unwrap();
+    sqlx::raw_sql("SET LOCAL lock_timeout = '100ms'").execute(&mut *yours).await.unwrap();
+    assert_eq!(store.claim_in(&mut yours, &key, LEASE).await.unwrap_err().code(), "store_locked");
+    yours.rollback().await.unwrap();
+    // And one without is given the store's.
+    let mut yours = store.pool().begin().await.unwrap();
+    let start = Instant::now();
+    assert_eq!(store.record_in(&mut yours, &key, RETENTION).await.unwrap_err().code(), "store_locked");
+    assert!(start.elapsed() >= Duration::from_millis(200) && start.elapsed() < Duration::from_secs(2));
+    yours.rollback().await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+#[tokio::test]
+async fn the_lease_of_a_claim_that_waited_counts_from_the_beginning_of_the_wait() {
+    let Some((server, store)) = store().await else { return };
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    let mut transaction = other.begin().await.unwrap();
+    let key = lapsed_and_locked(&store, &mut transaction).await;
+    let waiting = tokio::spawn({
+        let (store, key) = (store.clone(), key.clone());
+        async move { store.claim(&key, Duration::from_secs(10)).await.unwrap() }
+    });
+    sleep(Duration::from_secs(1)).await;
+    transaction.rollback().await.unwrap();
+    let _lease = acquired(waiting.await.unwrap());
+    let Claim::InFlight { retry_after } = store.claim(&key, LEASE).await.unwrap() else { panic!() };
+    // It waited for a second, less what its task took to begin. Counted from the end of the wait, it would be ten.
+    let range = Duration::from_secs(8)..Duration::from_millis(9_500);
+    assert!(range.contains(&retry_after), "{retry_after:?}");
+}
+
+/// In a stricter transaction the loser of a race is told to try again.
+#[tokio::test]
+async fn a_serialization_failure_is_an_error_that_may_be_tried_again() {
+    let Some((_server, store)) = store().await else { return };
+    let key = conformance::fresh_key();
+    let mut strict = store.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    sqlx::raw_sql("SELECT count(*) FROM countersign_keys").execute(&mut *strict).await.unwrap();
+    let _lease = acquired(store.claim(&key, LEASE).await.unwrap());
+    let error = store.claim_in(&mut strict, &key, LEASE).await.unwrap_err();
+    assert_eq!(error.code(), "store_locked");
+}
+
+/// A client hangs up while its handler begins a transaction: what others write after that, on the same
+/// connection, has to be there when the connection closes.
+#[tokio::test]
+async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
+    let Some((server, store)) = store().await else { return };
+    sqlx::raw_sql("CREATE TABLE effects (key text)").execute(store.pool()).await.unwrap();
+    let pool = PostgresStore::pool_options().max_connections(1);
+    let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let mut connection = one.pool().acquire().await.unwrap();
+    let process: i32 =
+        sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([name, &process.to_string()]).status();
+        assert!(status.unwrap().success(), "kill {name}");
+    };
+    // Polled once, in which `BEGIN` is sent, and dropped before the answer, which its stopped server cannot give.
+    signal("-STOP");
+    let mut begin = Box::pin(connection.begin());
+    let pending = begin.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    signal("-CONT");
+    assert!(pending, "the answer was there at once");
+    drop(begin);
+    drop(connection);
+    // That sqlx leaves the transaction open is what is tried here.
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
+    let start = Instant::now();
+    while sqlx::query_scalar::<_, i64>(open).fetch_one(store.pool()).await.unwrap() == 0 {
+        assert!(start.elapsed() < Duration::from_secs(10), "sqlx rolls back: this guard can go");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut keys = Vec::new();
+    for _ in 0..5 {
+        let key = conformance::fresh_key();
+        let lease = acquired(one.claim(&key, LEASE).await.unwrap());
+        let insert = sqlx::query("INSERT INTO effects VALUES ($1)").bind(key.as_str());
+        insert.execute(one.pool()).await.unwrap();
+        assert_eq!(one.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+        keys.push(key);
+    }
+    one.pool().close().await;
+    for key in keys {
+        assert_eq!(effects(store.pool(), &key).await, 1);
+        assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    }
+}
