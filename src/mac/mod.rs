@@ -9,7 +9,7 @@ mod secret_error;
 mod signature;
 mod verifier;
 
-pub(crate) use keyed::{Mac, WipedStack, on_wiped_stack, sha256};
+pub(crate) use keyed::{Mac, WipedStack, on_wiped_small_stack, on_wiped_stack, sha256};
 pub use secret::{Secret, Secrets};
 pub use secret_error::SecretError;
 pub(crate) use signature::hex_digits;

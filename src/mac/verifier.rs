@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::mac::Signature;
-use crate::mac::{Mac, WipedStack, on_wiped_stack};
+use crate::mac::{Mac, WipedStack, on_wiped_small_stack, on_wiped_stack};
 use crate::mac::{Secret, Secrets};
 
 struct KeyedSecret {
@@ -76,8 +76,10 @@ impl Verifier {
     /// [`SignatureMismatch`] if no secret made it.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, SignatureMismatch> {
         let mut keys = self.keys.iter().enumerate();
-        keys.find_map(|(position, key)| key.matched(position, key.mac.tag_with(body), signature))
-            .ok_or(SignatureMismatch)
+        on_wiped_small_stack(|| {
+            keys.find_map(|(position, key)| key.matched(position, key.mac.tag_with(body), signature))
+        })
+        .ok_or(SignatureMismatch)
     }
 
     /// Begins the verification of a body that arrives in pieces.

@@ -7,6 +7,9 @@ use aws_lc_rs::{digest, hmac};
 pub(crate) struct Mac(hmac::Context);
 
 impl Mac {
+    /// The most bytes of the stack in which a clone and its tag leave copies of the state, in a release build.
+    pub(super) const STACK: usize = 2048;
+
     pub(super) fn keyed(key: &[u8]) -> Self {
         Self(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key)))
     }

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Mac(Hmac<Sha256>);
 
 impl Mac {
+    /// The most bytes of the stack in which a clone and its tag leave copies of the state, in a release build.
+    pub(super) const STACK: usize = 1024;
+
     pub(super) fn keyed(key: &[u8]) -> Self {
         #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
         Self(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
