@@ -141,7 +141,7 @@ fn router() -> Router {
         };
         post(handler).with_state(Arc::new(ByHand::new()))
     };
-    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap());
+    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap()).unwrap();
     let receiver = Receiver::new(webhook, MemoryStore::new());
     Router::new()
         .route("/by-hand", by_hand(parse_value))
@@ -235,7 +235,7 @@ fn compare_endpoints() {
 
 /// A megabyte in frames of 16 KiB: what is left to do when the last one has come.
 fn compare_last_frames() {
-    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap());
+    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap()).unwrap();
     let verifier = Verifier::new(Secret::new(SECRET).unwrap());
     let fill = "x".repeat((1 << 20) - 36);
     let body = format!(r#"{{"event":"quote.imagined","data":"{fill}"}}"#).into_bytes();

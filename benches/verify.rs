@@ -40,8 +40,8 @@ fn main() {
         secrets.with_older(Secret::new(format!("whsec_0123456789abcde{n}")).unwrap()).unwrap()
     });
     let verifier = Verifier::new(Secret::new(secret).unwrap());
-    let webhook = Webhook::<Quote3d>::new(Secret::new(secret).unwrap());
-    let rotating = Webhook::<Quote3d>::new(eight);
+    let webhook = Webhook::<Quote3d>::new(Secret::new(secret).unwrap()).unwrap();
+    let rotating = Webhook::<Quote3d>::new(eight).unwrap();
 
     for (size, body) in [("the documented payload", &documented), ("1 MiB", &megabyte)] {
         let signature = webhook.sign(body);

@@ -75,7 +75,7 @@ type Tenant = Arc<Receiver<ThreeQpr, Store>>;
 
 fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
     let store = Arc::new(MemoryStore::new().with_capacity(capacity));
-    Arc::new(Receiver::new(Webhook::new(secrets).with_tenant(name), store))
+    Arc::new(Receiver::new(Webhook::new(secrets)?.with_tenant(name), store))
 }
 
 struct Tenants {
@@ -112,9 +112,9 @@ fn main() -> Result<(), Report> {
     // Everything is made before the workers, which share it. A worker with its own store would handle events
     // that another worker has handled.
     let store = Store::default();
-    let of_quote3d = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+    let of_quote3d = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?;
     let of_quote3d = Arc::new(Receiver::new(of_quote3d, store.clone()));
-    let webhook = Webhook::<NowToPrint>::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
+    let webhook = Webhook::<NowToPrint>::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?)?;
     let of_nowtoprint = Data::new(Receiver::new(webhook.clone(), store));
     let webhook = Data::new(webhook);
     let tenants = Data::new(Tenants {

@@ -80,7 +80,7 @@ type Tenant = Arc<Receiver<ThreeQpr, Store>>;
 
 fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
     let store = Arc::new(MemoryStore::new().with_capacity(capacity));
-    Arc::new(Receiver::new(Webhook::new(secrets).with_tenant(name), store))
+    Arc::new(Receiver::new(Webhook::new(secrets)?.with_tenant(name), store))
 }
 
 struct Tenants {
@@ -115,8 +115,8 @@ async fn threeqpr(
 #[tokio::main]
 async fn main() -> Result<(), Report> {
     let store = Store::default();
-    let of_quote3d = Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?), store.clone());
-    let of_nowtoprint = Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?), store);
+    let of_quote3d = Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?, store.clone());
+    let of_nowtoprint = Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?)?, store);
     let tenants = Arc::new(Tenants {
         known: HashMap::from([
             ("acme", tenant("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)),

@@ -110,7 +110,7 @@ fn inspect(line: &[u8]) -> Result<Verdict, String> {
 }
 
 fn verify<P: Provider + Default>(captured: Captured) -> Result<Verdict, String> {
-    let mut webhook = Webhook::<P>::new(secrets(captured.secrets)?);
+    let mut webhook = Webhook::<P>::new(secrets(captured.secrets)?)?;
     if let Some(seconds) = captured.max_age_s {
         webhook = webhook.with_max_age(Duration::from_secs(seconds));
     }

@@ -1,4 +1,4 @@
-//! HMAC-SHA256 and SHA-256, from the backend that the crate was compiled with.
+//! HMAC and SHA-256, from the backend that the crate was compiled with.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
@@ -10,13 +10,15 @@ pub(crate) use aws_lc::{Mac, sha256};
 #[cfg(not(feature = "aws-lc-rs"))]
 pub(crate) use rust_crypto::{Mac, sha256};
 
+use crate::mac::Algorithm;
+
 /// A stack that is wiped after use. A MAC can only be keyed with one; [`on_wiped_stack`] makes it.
 pub(crate) struct WipedStack(());
 
 impl WipedStack {
-    /// Keys an HMAC-SHA256, which has seen nothing of a body yet.
-    pub(crate) fn mac(&self, key: &[u8]) -> Mac {
-        Mac::keyed(key)
+    /// Keys an HMAC, which has seen nothing of a message yet.
+    pub(crate) fn mac(&self, algorithm: Algorithm, key: &[u8]) -> Mac {
+        Mac::keyed(algorithm, key)
     }
 }
 
@@ -38,14 +40,4 @@ pub(crate) fn on_wiped_stack<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
     let result = run(work);
     wipe();
     result
-}
-
-impl Mac {
-    /// The tag of the body so far and `last`.
-    #[inline]
-    pub(crate) fn tag_with(&self, last: &[u8]) -> [u8; 32] {
-        let mut mac = self.clone();
-        mac.update(last);
-        mac.finish()
-    }
 }

@@ -160,7 +160,7 @@ fn child() {
     black_box(Signature::sign(&new(), body));
     search.report("a signature made");
     {
-        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap();
         search.report("a live Webhook");
         assert!(webhook.verify(&headers, body).is_err());
         drop(from_stack_to_heap());
@@ -178,7 +178,7 @@ fn child() {
     assert!(verification.finish().is_err());
     search.report("a dropped Verification");
     for end in [7, body.len()] {
-        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap();
         let mut partial = webhook.begin(&headers).unwrap();
         drop(from_stack_to_heap());
         partial.update(&body[..end]).unwrap();
@@ -189,7 +189,7 @@ fn child() {
     }
     search.report("a dropped PartialDelivery");
     for end in [7, body.len()] {
-        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap();
         // From one place on the heap to another, as in futures and collections.
         let boxed = black_box(Box::new(webhook.begin(&headers).unwrap()));
         let mut moved = black_box(vec![*boxed]);
@@ -202,7 +202,7 @@ fn child() {
     search.report("a dropped PartialDelivery that was moved");
     #[cfg(any(feature = "tower", feature = "actix-web"))]
     adapters::report(&mut search, &|| {
-        Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap())
+        Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap()
     });
     #[cfg(feature = "diagnose")]
     {
@@ -223,7 +223,7 @@ fn child() {
         let as_it_is = |plain: &[u8]| String::from_utf8(plain.to_vec()).unwrap();
         let secrets =
             [written(as_it_is), written(|plain| hex::encode(plain)), written(|plain| STANDARD.encode(plain))];
-        let diagnoser = Diagnoser::<ThreeQpr>::new(Secrets::try_from(Vec::from(secrets)).unwrap())
+        let diagnoser = Diagnoser::<ThreeQpr>::new(Secrets::try_from(Vec::from(secrets)).unwrap()).unwrap()
             .with_other("other", new());
         let diagnosis = diagnoser.diagnose([("x-3qpr-signature", header.as_bytes())], b"");
         assert_eq!(diagnosis.code(), "no_known_cause");

@@ -162,7 +162,7 @@ fn no_debug_shows_a_secret_or_a_tag() {
         format!("{secrets:?}"),
         format!("{signature:?}"),
         format!("{verifier:?}"),
-        format!("{:?}", verifier.begin(signature)),
+        format!("{:?}", verifier.begin(signature.parse().unwrap())),
         format!("{:?}", webhook.begin(&headers).unwrap()),
         format!("{webhook:?}"),
         format!("{receiver:?}"),
