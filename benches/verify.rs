@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use countersign::provider::Quote3d;
-use countersign::{Secret, Secrets, Verifier, Webhook};
+use countersign::{Secret, Secrets, Signature, Verifier, Webhook};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue};
 use rounds::{Candidate, measure};
@@ -44,7 +44,7 @@ fn main() {
     let rotating = Webhook::<Quote3d>::new(eight).unwrap();
 
     for (size, body) in [("the documented payload", &documented), ("1 MiB", &megabyte)] {
-        let signature = webhook.sign(body);
+        let signature: Signature = webhook.sign(body).parse().unwrap();
         let tag = hex::decode(&signature.to_string()[7..]).unwrap();
         let headers = |signature: &str| {
             let mut headers = HeaderMap::new();

@@ -25,7 +25,6 @@
 mod builtin;
 mod challenge;
 mod check;
-mod declaration;
 mod declared;
 mod github;
 mod linear;

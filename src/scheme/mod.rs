@@ -2,6 +2,8 @@
 
 mod error;
 mod headers;
+#[cfg(test)]
+mod injectivity;
 mod names;
 mod reader;
 #[allow(clippy::module_inception, reason = "the room is named after its main noun")]

@@ -56,6 +56,13 @@ pub(crate) struct Head<'h> {
     values: [&'h [u8]; MAX_HEADERS],
 }
 
+#[cfg(test)]
+impl<'h> Head<'h> {
+    pub(super) fn of(text: &'h [u8], time: SystemTime, values: [&'h [u8]; MAX_HEADERS]) -> Self {
+        Self { time: Some((text, time)), values, ..Self::new() }
+    }
+}
+
 impl Head<'_> {
     pub(crate) fn new() -> Self {
         Self { candidates: Candidates::new(), family: 0, time: None, values: [&[]; MAX_HEADERS] }
@@ -110,6 +117,16 @@ impl Reader {
     pub(crate) fn new(scheme: &Scheme<'_>) -> Result<Self, SchemeError> {
         scheme.check()?;
         let summary = template::summary(scheme.signed)?;
+        Self::split(scheme, summary)
+    }
+
+    /// Like [`new`](Reader::new), for a test of what the check is good for.
+    #[cfg(test)]
+    pub(super) fn unchecked(scheme: &Scheme<'_>) -> Result<Self, SchemeError> {
+        Self::split(scheme, Summary { has_time: scheme.time.is_some(), needs_object: false })
+    }
+
+    fn split(scheme: &Scheme<'_>, summary: Summary) -> Result<Self, SchemeError> {
         let (parts, signed) = parts(scheme.signed)?;
         let time_header = match scheme.time {
             Some((TimeSource::Header(name), _)) => Some(name),
@@ -258,7 +275,7 @@ impl Reader {
     }
 
     /// Whether each header's value can be told from what stands beside it, as the check of the template assumes.
-    fn are_distinct(&self, head: &Head<'_>) -> bool {
+    pub(super) fn are_distinct(&self, head: &Head<'_>) -> bool {
         let mut is_after_body = false;
         let around = |at: usize| {
             (at.checked_sub(1).and_then(|before| self.parts.get(before)), self.parts.get(at + 1))

@@ -222,7 +222,7 @@ impl<P: Provider> fmt::Debug for Delivery<'_, P> {
         f.debug_struct("Delivery")
             .field("provider", &self.provider.name())
             .field("tenant", &self.tenant)
-            .field("event", &self.contents.event)
+            .field("event", &self.event_name())
             .field("id", &self.contents.id)
             .field("timestamp", &self.contents.timestamp)
             .field("secret", &self.secret)

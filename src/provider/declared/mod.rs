@@ -1,5 +1,7 @@
 //! A provider that a configuration declares as JSON.
 
+mod declaration;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -8,11 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::event::{Envelope, Event, Name, Place, UnknownEvent};
 use crate::mac::{Algorithm, KeyEncoding, TagEncoding};
-use crate::provider::declaration::{
-    Declaration, Encoding, EventPart, Hash, Key, Source, Unit, object,
-};
 use crate::provider::{Provider, check, scheme_with};
 use crate::scheme::{Scheme, SchemeError, TimeUnit};
+use declaration::{Declaration, Encoding, EventPart, Hash, Key, Source, Unit, object};
 
 /// A provider that a configuration declares, for a gateway whose providers are rows. Read it with serde.
 ///
