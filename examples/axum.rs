@@ -115,7 +115,8 @@ async fn threeqpr(
 #[tokio::main]
 async fn main() -> Result<(), Report> {
     let store = Store::default();
-    let of_quote3d = Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?, store.clone());
+    let of_quote3d =
+        Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?, store.clone());
     let of_nowtoprint = Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?)?, store);
     let tenants = Arc::new(Tenants {
         known: HashMap::from([

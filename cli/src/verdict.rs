@@ -185,7 +185,11 @@ pub(crate) fn judge(
     }
 }
 
-fn boxed<P: Provider + Clone>(provider: P, secrets: Secrets, terms: Terms) -> Result<Arc<dyn Judge>, Failure> {
+fn boxed<P: Provider + Clone>(
+    provider: P,
+    secrets: Secrets,
+    terms: Terms,
+) -> Result<Arc<dyn Judge>, Failure> {
     let unusable = |error: SetupError| Failure::usage(error.to_string());
     let mut diagnoser = Diagnoser::for_provider(provider.clone(), secrets.clone()).map_err(unusable)?;
     for (other, secrets) in terms.others {

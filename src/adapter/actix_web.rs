@@ -38,10 +38,10 @@ use crate::error::{BoxError, Error};
 use crate::provider::Provider;
 use crate::receiver::Outcome;
 use crate::receiver::Receiver;
+use crate::scheme::Headers;
 use crate::store::IdempotencyStore;
 use crate::trace;
 use crate::webhook::Delivery;
-use crate::scheme::Headers;
 use crate::webhook::PartialDelivery;
 use crate::webhook::Webhook;
 

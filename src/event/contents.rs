@@ -186,7 +186,8 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
             (_, Some(event)) => Some(event.0),
             (_, None) => text(optional_event),
         };
-        let is_number = |json: &&RawValue| json.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let is_number =
+            |json: &&RawValue| json.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
         let (timestamp, is_timestamp_numeric) = match number {
             Some(json) if is_number(&json) => (Some(Cow::Borrowed(json.get())), true),
             Some(json) => {

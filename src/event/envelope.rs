@@ -32,7 +32,10 @@ pub(crate) enum Name<'a> {
     /// A header, signed or not.
     Header(&'a str),
     /// A member, and an unsigned header that must agree with it.
-    Both { member: &'a str, header: &'a str },
+    Both {
+        member: &'a str,
+        header: &'a str,
+    },
 }
 
 /// Where the event's id stands.
@@ -65,7 +68,14 @@ impl<'a> Envelope<'a> {
     /// A body that is never parsed, because it is no JSON object. The delivery has no name, id, time or data. Its key is
     /// the body's SHA-256.
     pub const fn opaque() -> Self {
-        Self { name: Name::Nowhere, id: None, time: None, is_time_numeric: false, data: None, is_opaque: true }
+        Self {
+            name: Name::Nowhere,
+            id: None,
+            time: None,
+            is_time_numeric: false,
+            data: None,
+            is_opaque: true,
+        }
     }
 
     /// Sets the member that names the event, a string.

@@ -20,5 +20,5 @@ pub use secret::{Secret, Secrets};
 pub use secret_error::SecretError;
 pub use signature::{MalformedSignature, Signature};
 pub(crate) use tag::{Candidates, Tag};
-pub use verifier::{MatchedSecret, SignatureMismatch, Verification, Verifier};
 pub(crate) use verifier::{Keys, Streamed};
+pub use verifier::{MatchedSecret, SignatureMismatch, Verification, Verifier};

@@ -116,7 +116,11 @@ impl Streamed {
     }
 
     /// Returns which secret made one of the candidates, once the last pieces have been added.
-    pub(crate) fn finish(self, last: &[&[u8]], candidates: &[Tag]) -> Result<MatchedSecret, SignatureMismatch> {
+    pub(crate) fn finish(
+        self,
+        last: &[&[u8]],
+        candidates: &[Tag],
+    ) -> Result<MatchedSecret, SignatureMismatch> {
         // Borrowed: moving out of a box frees its memory without overwriting it.
         let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
         let matched = on_wiped_stack(|_| {

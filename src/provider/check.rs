@@ -4,7 +4,11 @@ use crate::event::{Envelope, Name, Place};
 use crate::scheme::{Scheme, SchemeError, has_header, is_header_name};
 
 /// Checks a provider's parts. It is constant, so that the compiler can report an error.
-pub(crate) const fn check(name: &str, scheme: &Scheme<'_>, envelope: &Envelope<'_>) -> Result<(), SchemeError> {
+pub(crate) const fn check(
+    name: &str,
+    scheme: &Scheme<'_>,
+    envelope: &Envelope<'_>,
+) -> Result<(), SchemeError> {
     if !is_name(name) {
         return Err(SchemeError::new("name", "this is not 1 to 32 of a-z, 0-9, '-', '_' and '.'"));
     }
@@ -31,12 +35,17 @@ const fn check_envelope(scheme: &Scheme<'_>, envelope: &Envelope<'_>) -> Result<
     };
     let id = match envelope.id {
         Some(Place::Header(header)) if !has_header(scheme.signed, header.as_bytes()) => {
-            return Err(SchemeError::new("event.id", "the header is not signed: it does not stand in the template"));
+            return Err(SchemeError::new(
+                "event.id",
+                "the header is not signed: it does not stand in the template",
+            ));
         }
         Some(Place::Member(name)) => Some(name),
         _ => None,
     };
-    if envelope.is_opaque && (name.is_some() || id.is_some() || envelope.time.is_some() || envelope.data.is_some()) {
+    if envelope.is_opaque
+        && (name.is_some() || id.is_some() || envelope.time.is_some() || envelope.data.is_some())
+    {
         return Err(SchemeError::new("event", "an opaque body has no members"));
     }
     if is_same(name, id) || is_same(envelope.time, id) || is_same(envelope.data, id) {

@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use crate::event::Envelope;
-use crate::provider::builtin::builtin;
 use crate::provider::Challenge;
+use crate::provider::builtin::builtin;
 use crate::scheme::{Scheme, TimeUnit};
 
 builtin! {

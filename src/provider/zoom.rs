@@ -8,8 +8,8 @@
 //! that no retry is lost. No id is documented, so the key is the body's SHA-256. The data is `payload`.
 
 use crate::event::Envelope;
-use crate::provider::builtin::builtin;
 use crate::provider::Challenge;
+use crate::provider::builtin::builtin;
 use crate::scheme::{Scheme, TimeUnit};
 
 builtin! {

@@ -58,7 +58,10 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
 }
 
 /// How often the header occurs, and its value.
-pub(crate) fn occurrence<'h>(headers: &'h (impl Headers + ?Sized), name: &HeaderName) -> Occurrence<&'h [u8]> {
+pub(crate) fn occurrence<'h>(
+    headers: &'h (impl Headers + ?Sized),
+    name: &HeaderName,
+) -> Occurrence<&'h [u8]> {
     let mut occurrence = Occurrence::Never;
     headers.each_value(name, &mut |value| {
         occurrence = match occurrence {

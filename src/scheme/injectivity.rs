@@ -33,19 +33,21 @@ const BODIES: [&str; 20] = [
     "1111111111{}",
     "{}.a",
 ];
-const PARTS: [&str; 9] =
-    ["{body}", "{timestamp}", "{header:x}", "{header:y}", ".", "..", "-", ".-", " "];
+const PARTS: [&str; 9] = ["{body}", "{timestamp}", "{header:x}", "{header:y}", ".", "..", "-", ".-", " "];
 
 /// Two messages with the same signed bytes that would both be accepted, if there are.
 fn collision(scheme: &Scheme<'_>) -> Option<[String; 2]> {
     let reader = Reader::unchecked(scheme).ok()?;
     let (has_x, has_y) = (scheme.signed.contains(":x}"), scheme.signed.contains(":y}"));
-    let choices = |values: &'static [&'static str], is_used: bool| if is_used { values } else { &values[..1] };
+    let choices =
+        |values: &'static [&'static str], is_used: bool| if is_used { values } else { &values[..1] };
     let mut seen: HashMap<Vec<u8>, String> = HashMap::new();
     for time in choices(&TIMES, scheme.time.is_some()) {
         for x in choices(&VALUES, has_x) {
             for y in choices(&VALUES, has_y) {
-                for body in BODIES.iter().filter(|body| scheme.is_opaque || check_object(body.as_bytes()).is_ok()) {
+                for body in
+                    BODIES.iter().filter(|body| scheme.is_opaque || check_object(body.as_bytes()).is_ok())
+                {
                     let mut values = [&b""[..]; MAX_HEADERS];
                     for (place, value) in [("x", x), ("y", y)] {
                         if let Some(at) = reader.place_of(place) {

@@ -277,9 +277,8 @@ impl Reader {
     /// Whether each header's value can be told from what stands beside it, as the check of the template assumes.
     pub(super) fn are_distinct(&self, head: &Head<'_>) -> bool {
         let mut is_after_body = false;
-        let around = |at: usize| {
-            (at.checked_sub(1).and_then(|before| self.parts.get(before)), self.parts.get(at + 1))
-        };
+        let around =
+            |at: usize| (at.checked_sub(1).and_then(|before| self.parts.get(before)), self.parts.get(at + 1));
         self.parts.iter().enumerate().all(|(at, part)| {
             is_after_body |= matches!(part, Part::Body);
             let Part::Header(place) = part else { return true };
@@ -341,7 +340,9 @@ impl Reader {
         let tag = self.encoding.encode(tag.bytes(self.algorithm.tag_len()));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let signature = match (&self.form, &self.time) {
-            (OwnedForm::One { prefix: before } | OwnedForm::Each { version: before, .. }, _) => text(before) + &tag,
+            (OwnedForm::One { prefix: before } | OwnedForm::Each { version: before, .. }, _) => {
+                text(before) + &tag
+            }
             (OwnedForm::Fields { separator, key }, Some((Some(time_key), _))) => {
                 format!("{}={time}{}{}={tag}", text(time_key), char::from(*separator), text(key))
             }

@@ -218,8 +218,15 @@ impl<'a> Scheme<'a> {
             Err(error) => return Err(error),
         };
         match (summary.has_time, self.time.is_some()) {
-            (true, false) => return Err(SchemeError::new("timestamp", "the template has a `{timestamp}`, but there is none")),
-            (false, true) => return Err(SchemeError::new("signed", "the time is not signed: `{timestamp}` is missing")),
+            (true, false) => {
+                return Err(SchemeError::new(
+                    "timestamp",
+                    "the template has a `{timestamp}`, but there is none",
+                ));
+            }
+            (false, true) => {
+                return Err(SchemeError::new("signed", "the time is not signed: `{timestamp}` is missing"));
+            }
             _ => {}
         }
         if self.tolerance.is_some() && self.time.is_none() {
@@ -309,7 +316,9 @@ impl<'a> Scheme<'a> {
             Some((beginning, _)) if !begins_with(name, beginning) || name.len() == beginning.len() => {
                 Err(SchemeError::new(part, NOT_OF_FAMILY))
             }
-            Some((beginning, other)) if !is_header_name(other.as_bytes()) || begins_with(other, beginning) => {
+            Some((beginning, other))
+                if !is_header_name(other.as_bytes()) || begins_with(other, beginning) =>
+            {
                 Err(SchemeError::new(part, "the second family's beginning is not one of its own"))
             }
             _ => Ok(()),
@@ -330,7 +339,10 @@ impl<'a> Scheme<'a> {
             TagEncoding::Base64Url => matches!(separator, '=' | '-' | '_'),
         };
         if !is_separator || is_of_a_tag || matches!((self.form, separator), (Form::Fields { .. }, '=')) {
-            return Err(SchemeError::new("signature.separator", "this must be a space or a character such as `,` that no item contains"));
+            return Err(SchemeError::new(
+                "signature.separator",
+                "this must be a space or a character such as `,` that no item contains",
+            ));
         }
         if !is_text(key) || has(key, separator) {
             return Err(SchemeError::new("signature.each", NOT_PLAIN));

@@ -1,7 +1,7 @@
 //! The template of the signed bytes: its parts, and the check that they can be taken apart in one way only.
 
-use crate::scheme::names::is_header_name;
 use crate::scheme::SchemeError;
+use crate::scheme::names::is_header_name;
 
 /// The most headers that a template may name.
 pub(crate) const MAX_HEADERS: usize = 4;
@@ -54,7 +54,9 @@ pub(crate) const fn part(template: &str, at: usize) -> Result<(Part<'_>, usize),
         }
         Part::Header(name)
     } else {
-        return Err(error("only `{timestamp}`, `{header:NAME}` and `{body}` may be in braces (`{{` is a brace)"));
+        return Err(error(
+            "only `{timestamp}`, `{header:NAME}` and `{body}` may be in braces (`{{` is a brace)",
+        ));
     };
     Ok((part, end + 1))
 }
@@ -125,7 +127,9 @@ enum Last {
     /// Anything that can be told from a body: the start, a time, or a literal that does not end with white space.
     Distinct,
     /// A literal. It ends with white space or not.
-    Literal { is_space: bool },
+    Literal {
+        is_space: bool,
+    },
     Body,
 }
 

@@ -281,9 +281,10 @@ impl<P: Provider> Webhook<P> {
         // The clock is read only if its time is sent.
         let now = || if self.plan.reader.has_time() { (self.clock)() } else { SystemTime::UNIX_EPOCH };
         let time = options.time.unwrap_or_else(now);
-        let id = options.id.clone().unwrap_or_else(|| {
-            format!("msg_{}", hex_digits(&sha256(&[body])).take(24).collect::<String>())
-        });
+        let id = options
+            .id
+            .clone()
+            .unwrap_or_else(|| format!("msg_{}", hex_digits(&sha256(&[body])).take(24).collect::<String>()));
         let named = Contents::parse(body, &self.plan.members).ok().and_then(|contents| contents.event);
         let is_unsigned = self.plan.is_name_unsigned();
         let event = options.event.as_deref().or(named.as_deref()).or(is_unsigned.then_some("test"));
@@ -397,7 +398,15 @@ impl<P: Provider> Webhook<P> {
             Some(max_age) if !contents.is_within(max_age, (self.clock)()) => return Err(Error::Stale),
             _ => {}
         }
-        Ok(Delivery::new(Arc::clone(&self.provider), body, contents, source, proof.secret, proof.signed_at, self.tenant.clone()))
+        Ok(Delivery::new(
+            Arc::clone(&self.provider),
+            body,
+            contents,
+            source,
+            proof.secret,
+            proof.signed_at,
+            self.tenant.clone(),
+        ))
     }
 
     /// Logs the verdict on a delivery.

@@ -402,7 +402,8 @@ fn a_diagnosis_answers_nobody_and_is_not_in_the_log() {
         (&[event], QUOTE3D, "no_known_cause"),
     ];
     for (headers, body, code) in cases {
-        let diagnoser = countersign::diagnose::Diagnoser::<Quote3d>::new(Secret::new(NEWEST).unwrap()).unwrap();
+        let diagnoser =
+            countersign::diagnose::Diagnoser::<Quote3d>::new(Secret::new(NEWEST).unwrap()).unwrap();
         let diagnosis = diagnoser.diagnose(headers.iter().copied(), body.as_bytes());
         assert_eq!(diagnosis.code(), code, "{diagnosis}");
         let logged = log.take_all();

@@ -124,7 +124,8 @@ fn a_secret_of_another_is_named_by_the_name_it_was_given() {
     let headers = [(HEADER, signature.as_bytes())];
     let staging =
         Secrets::new(secret("whsec_of-staging-2026")).with_older(secret(SECRET).with_label("2025")).unwrap();
-    let diagnoser = Diagnoser::<ThreeQpr>::new(ours()).unwrap()
+    let diagnoser = Diagnoser::<ThreeQpr>::new(ours())
+        .unwrap()
         .with_other("quote3d", secret("whsec_of-quote3d-2026"))
         .with_other("staging", staging);
     let diagnosis = diagnose(&diagnoser, &headers, &signature);
@@ -132,7 +133,8 @@ fn a_secret_of_another_is_named_by_the_name_it_was_given() {
     assert_eq!(diagnosis.secret_label(), Some("2025"));
     assert!(diagnosis.to_string().contains("signed with the secret of staging\n  cure: "), "{diagnosis}");
 
-    let quoted = Diagnoser::<ThreeQpr>::new(ours()).unwrap().with_other("old", secret(format!("\"{SECRET}\"")));
+    let quoted =
+        Diagnoser::<ThreeQpr>::new(ours()).unwrap().with_other("old", secret(format!("\"{SECRET}\"")));
     let diagnosis = diagnose(&quoted, &headers, &signature);
     assert_eq!(caused(&diagnosis), ["secret_of_other: old", "secret_quoted"]);
 

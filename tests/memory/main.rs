@@ -223,7 +223,8 @@ fn child() {
         let as_it_is = |plain: &[u8]| String::from_utf8(plain.to_vec()).unwrap();
         let secrets =
             [written(as_it_is), written(|plain| hex::encode(plain)), written(|plain| STANDARD.encode(plain))];
-        let diagnoser = Diagnoser::<ThreeQpr>::new(Secrets::try_from(Vec::from(secrets)).unwrap()).unwrap()
+        let diagnoser = Diagnoser::<ThreeQpr>::new(Secrets::try_from(Vec::from(secrets)).unwrap())
+            .unwrap()
             .with_other("other", new());
         let diagnosis = diagnoser.diagnose([("x-3qpr-signature", header.as_bytes())], b"");
         assert_eq!(diagnosis.code(), "no_known_cause");

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign::provider::{
-    GitHub, Linear, Paddle, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom,
-};
+use countersign::provider::{GitHub, Linear, Paddle, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom};
 use countersign::{EventNameSource, Provider, Secret, SetupError, Signature, SigningOptions, Webhook};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -41,7 +39,8 @@ fn each_builtin_reads_its_envelope() {
     let options = SigningOptions::new().id("msg_1").event("push");
     let typed = r#"{"type":"a.b","timestamp":"2026-03-10T14:30:00Z","data":{"n":1.50}}"#;
     let read_standard = read(&webhook::<StandardWebhooks>(), typed, &options);
-    let expected = ["a.b", "Signed", "msg_1", "2026-03-10T14:30:00Z", r#"{"n":1.50}"#, "standard-webhooks:msg_1"];
+    let expected =
+        ["a.b", "Signed", "msg_1", "2026-03-10T14:30:00Z", r#"{"n":1.50}"#, "standard-webhooks:msg_1"];
     assert_eq!(read_standard, expected);
     let read_bare = read(&webhook::<StandardWebhooks>(), r#"{"test":1}"#, &options);
     assert_eq!(read_bare, ["", "Absent", "msg_1", "none", "null", "standard-webhooks:msg_1"]);
@@ -61,7 +60,8 @@ fn each_builtin_reads_its_envelope() {
     assert_ne!(other[5], format!("shopify:sha256:{key}"), "two topics may carry the same bytes");
 
     for body in ["token=a&text=", "", "[1]", "\u{0}", "{\"type\":\"event_callback\"}"] {
-        let expected = ["", "Absent", "none", "none", "null", &format!("slack:sha256:{}", sha256(body.as_bytes()))];
+        let expected =
+            ["", "Absent", "none", "none", "null", &format!("slack:sha256:{}", sha256(body.as_bytes()))];
         assert_eq!(read(&webhook::<Slack>(), body, &options), expected);
     }
 
@@ -136,13 +136,20 @@ fn a_numeric_time_is_one_of_seconds_or_milliseconds() {
         let headers = webhook.signed_headers(body.as_bytes());
         let delivery = webhook.verify(&headers, body.as_bytes()).unwrap();
         assert_eq!(delivery.timestamp(), expected, "{time}");
-        let recent = webhook.clone().with_max_age(Duration::ZERO).with_clock(move || expected.unwrap_or(SystemTime::UNIX_EPOCH));
+        let recent = webhook
+            .clone()
+            .with_max_age(Duration::ZERO)
+            .with_clock(move || expected.unwrap_or(SystemTime::UNIX_EPOCH));
         assert_eq!(recent.verify(&headers, body.as_bytes()).is_ok(), expected.is_some(), "{time}");
     }
     for time in ["true", "[]", "{}", "\"\\ud800\""] {
         let body = format!(r#"{{"type":"Issue","webhookTimestamp":{time}}}"#);
         let headers = webhook.signed_headers(body.as_bytes());
-        assert_eq!(webhook.verify(&headers, body.as_bytes()).unwrap_err().code(), "malformed_payload", "{time}");
+        assert_eq!(
+            webhook.verify(&headers, body.as_bytes()).unwrap_err().code(),
+            "malformed_payload",
+            "{time}"
+        );
     }
 }
 
@@ -199,7 +206,9 @@ fn a_secret_in_another_encoding_is_an_error_at_the_start() {
         let code = match webhook {
             Ok(_) => None,
             Err(SetupError::Secret(error)) => {
-                assert!(!error.to_string().contains(&secret[6..]) && !format!("{error:?}").contains(&secret[6..]));
+                assert!(
+                    !error.to_string().contains(&secret[6..]) && !format!("{error:?}").contains(&secret[6..])
+                );
                 Some(error.code())
             }
             Err(other) => panic!("{other}"),

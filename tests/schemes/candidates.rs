@@ -48,7 +48,8 @@ fn a_tag_has_one_spelling_under_every_algorithm_and_encoding() {
             refused.extend((0..right.len()).map(|length| right[..length].to_owned()));
             refused.extend((1..right.len()).map(|at| right[at..].to_owned()));
             let swapped = right.replace('+', "-").replace('/', "_");
-            let swapped = if encoding == "base64url" { right.replace('-', "+").replace('_', "/") } else { swapped };
+            let swapped =
+                if encoding == "base64url" { right.replace('-', "+").replace('_', "/") } else { swapped };
             refused.push(swapped);
             for value in refused.iter().filter(|value| **value != right) {
                 let code = told(value.as_bytes());
@@ -172,7 +173,10 @@ fn a_time_has_its_fixed_length_and_is_judged_after_the_signature() {
         (1_614_265_631, "stale"),
     ] {
         let headers = webhook.signed_headers_with(BODY, &SigningOptions::new().at(at(seconds)));
-        assert_eq!(webhook.verify(&headers, BODY).map_or_else(|error| error.code(), |_| "accepted"), expected);
+        assert_eq!(
+            webhook.verify(&headers, BODY).map_or_else(|error| error.code(), |_| "accepted"),
+            expected
+        );
         let signature = webhook.verify_signature(&headers, BODY);
         assert_eq!(signature.map_or_else(|error| error.code(), |_| "accepted"), expected);
         let other = webhook.verify(&headers, b"{}").unwrap_err().code();
@@ -182,7 +186,9 @@ fn a_time_has_its_fixed_length_and_is_judged_after_the_signature() {
         assert!(lenient.verify(&headers, BODY).is_ok());
     }
     let (webhook, right) = standard();
-    for text in ["", "161426533", "01614265330", "+614265330", "1614265330 ", "18446744073709551616", "1e9", "١"] {
+    for text in
+        ["", "161426533", "01614265330", "+614265330", "1614265330 ", "18446744073709551616", "1e9", "١"]
+    {
         let headers = [("webhook-id", "msg_1"), ("webhook-timestamp", text), ("webhook-signature", &right)];
         assert_eq!(webhook.verify(&headers, BODY).unwrap_err().code(), "malformed_signature", "{text}");
     }

@@ -4,7 +4,9 @@ use countersign::provider::DeclaredProvider;
 use countersign::{Envelope, Provider, Scheme, Secret, SetupError, TimeUnit, UnknownEvent, Webhook};
 
 fn refusal(json: &str) -> String {
-    serde_json::from_str::<DeclaredProvider>(json).map(|_| "accepted".to_owned()).unwrap_or_else(|error| error.to_string())
+    serde_json::from_str::<DeclaredProvider>(json)
+        .map(|_| "accepted".to_owned())
+        .unwrap_or_else(|error| error.to_string())
 }
 
 /// A declaration with these members beside its name and its signature.
@@ -63,7 +65,10 @@ fn what_makes_no_sense_is_named() {
         (with_signature(r#"{"header":"x-s","separator":"a","each":""}"#), "`signature.separator`"),
         (with_signature(r#"{"header":"x-s","separator":", ","each":""}"#), "character"),
         (with_signature(r#"{"header":"x-s","separator":"é","each":""}"#), "`signature.separator`"),
-        (with_signature(r#"{"header":"x-s","separator":"/","each":"","encoding":"base64"}"#), "`signature.separator`"),
+        (
+            with_signature(r#"{"header":"x-s","separator":"/","each":"","encoding":"base64"}"#),
+            "`signature.separator`",
+        ),
         (with_signature(r#"{"header":"x-s","separator":",","each":"a","field":"b"}"#), "`signature.field`"),
         (with(r#","event":[]"#), "an object"),
         (with(r#","event":{"nmae":"type"}"#), "`nmae`"),
@@ -118,7 +123,8 @@ impl Provider for Chosen {
 
 #[test]
 fn a_scheme_of_settings_is_checked_when_the_webhook_is_made() {
-    let made = |template| Webhook::for_provider(Chosen(template), Secret::new("a-secret-for-the-tests").unwrap());
+    let made =
+        |template| Webhook::for_provider(Chosen(template), Secret::new("a-secret-for-the-tests").unwrap());
     assert!(made("{timestamp}{body}").is_ok());
     for template in ["{body}", "{header:x-id}{timestamp}{body}", "{timestamp}"] {
         let Err(SetupError::Scheme(error)) = made(template) else { panic!("{template}") };

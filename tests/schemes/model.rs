@@ -88,6 +88,8 @@ fn generated_declarations_agree_with_the_model() {
             *(if delivery.code == "accepted" { &mut accepted } else { &mut refused }) += 1;
         }
     }
-    println!("{count} declarations, {senseless} without sense; {accepted} deliveries accepted, {refused} refused");
+    println!(
+        "{count} declarations, {senseless} without sense; {accepted} deliveries accepted, {refused} refused"
+    );
     assert!(accepted > count / 2 && refused > count / 2 && senseless > count / 20);
 }

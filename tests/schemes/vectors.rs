@@ -90,7 +90,12 @@ fn each_vector_has_its_verdict_by_its_declaration_and_by_its_builtin() {
             let builtin = told_by_builtin(&file.scheme, case);
             for (code, key) in std::iter::once(told(declared, case)).chain(builtin) {
                 assert_eq!(code, case.verdict, "{}: {}", file.scheme, case.about);
-                assert!(key.is_none() || key == case.idempotency_key, "{}: {} {key:?}", file.scheme, case.about);
+                assert!(
+                    key.is_none() || key == case.idempotency_key,
+                    "{}: {} {key:?}",
+                    file.scheme,
+                    case.about
+                );
             }
             count[0] += usize::from(case.verdict == "accepted");
             count[1] += usize::from(case.verdict != "accepted");
@@ -118,7 +123,8 @@ fn every_flipped_bit_of_a_published_vector_is_refused() {
                             (other.clone(), if other == name { flipped.clone() } else { value.clone() })
                         });
                         let spoiled = Case { headers: headers.collect(), ..copy(case) };
-                        let declared: DeclaredProvider = serde_json::from_str(file.declaration.get()).unwrap();
+                        let declared: DeclaredProvider =
+                            serde_json::from_str(file.declaration.get()).unwrap();
                         let (code, _) = told(declared, &spoiled);
                         // The event's name of GitHub's and Shopify's is not signed.
                         let is_unsigned = matches!(&**name, "X-GitHub-Event" | "X-Shopify-Topic");
@@ -131,7 +137,8 @@ fn every_flipped_bit_of_a_published_vector_is_refused() {
                 for bit in 0..8 {
                     let mut flipped = body.clone().into_bytes();
                     flipped[at] ^= 1 << bit;
-                    let spoiled = Case { body: None, body_base64: Some(STANDARD.encode(flipped)), ..copy(case) };
+                    let spoiled =
+                        Case { body: None, body_base64: Some(STANDARD.encode(flipped)), ..copy(case) };
                     let declared: DeclaredProvider = serde_json::from_str(file.declaration.get()).unwrap();
                     assert_eq!(told(declared, &spoiled).0, "signature_mismatch", "{} {at} {bit}", case.about);
                 }

@@ -90,7 +90,8 @@ fn is_not_in(hidden: &[u8], shown: &str) {
 fn slack_morphism_rustsec_2022_0087_no_debug_output_has_a_secret() {
     let secret = Secret::new(NEWEST).unwrap();
     let secrets = Secrets::new(secret.clone()).with_older(Secret::new(OLDER).unwrap()).unwrap();
-    let (verifier, webhook) = (Verifier::new(secrets.clone()), Webhook::<ThreeQpr>::new(secrets.clone()).unwrap());
+    let (verifier, webhook) =
+        (Verifier::new(secrets.clone()), Webhook::<ThreeQpr>::new(secrets.clone()).unwrap());
     let headers = signed(&webhook, BODY);
     let shown = format!(
         "{secret:?} {secret:#?} {secrets:?} {secrets:#?} {verifier:?} {verifier:#?} {webhook:?} {webhook:#?} {:?} {:?} {:?} {:?} {:?}",
@@ -185,7 +186,10 @@ fn jenkins_cve_2022_43411_all_32_bytes_are_compared_and_every_mismatch_is_the_sa
     assert!(tag.contains("words(self).ct_eq(&words(other))"));
     assert!(tag.contains("#[derive(Clone, Copy)]\npub(crate) struct Tag("), "`PartialEq` is not derived");
     let signature = include_str!("../../src/mac/signature.rs");
-    assert!(signature.contains("#[derive(Clone, Copy)]\npub struct Signature("), "`PartialEq` is not derived");
+    assert!(
+        signature.contains("#[derive(Clone, Copy)]\npub struct Signature("),
+        "`PartialEq` is not derived"
+    );
 }
 
 /// Node's `timingSafeEqual` throws where lengths differ, so that code which calls it at once answers

@@ -107,7 +107,10 @@ fn checked(declaration: &Declaration) -> Result<(), SchemeError> {
         return Err(SchemeError::new("signature.field", "there is an `each` as well"));
     }
     if signature.separator.is_some() != has_key {
-        return Err(SchemeError::new("signature.separator", "it goes with `each` or `field`, and they with it"));
+        return Err(SchemeError::new(
+            "signature.separator",
+            "it goes with `each` or `field`, and they with it",
+        ));
     }
     if let Some(time) = &declaration.timestamp
         && time.header.is_some() == time.field.is_some()
