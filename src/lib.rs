@@ -33,7 +33,7 @@
 //! |---|---|
 //! | [`Webhook`], [`Delivery`], [`Error`] | from headers and raw bytes to a verified delivery |
 //! | [`PartialDelivery`] | a delivery whose body is still arriving |
-//! | [`provider`] | Quote3D, NowToPrint and 3QPR: their headers and typed events |
+//! | [`provider`] | the providers that are built in: their schemes, envelopes and events |
 //! | [`Provider`], [`Scheme`], [`Envelope`], [`events!`], [`payload!`] | a provider of your own, in ten lines |
 //! | [`Receiver`], [`Outcome`] | each event handled once |
 //! | [`IdempotencyStore`], [`store`] | where handled events are remembered |
