@@ -141,7 +141,7 @@ fn router() -> Router {
         };
         post(handler).with_state(Arc::new(ByHand::new()))
     };
-    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap());
+    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap()).unwrap();
     let receiver = Receiver::new(webhook, MemoryStore::new());
     Router::new()
         .route("/by-hand", by_hand(parse_value))
@@ -235,19 +235,19 @@ fn compare_endpoints() {
 
 /// A megabyte in frames of 16 KiB: what is left to do when the last one has come.
 fn compare_last_frames() {
-    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap());
+    let webhook = Webhook::<Quote3d>::new(Secret::new(SECRET).unwrap()).unwrap();
     let verifier = Verifier::new(Secret::new(SECRET).unwrap());
     let fill = "x".repeat((1 << 20) - 36);
     let body = format!(r#"{{"event":"quote.imagined","data":"{fill}"}}"#).into_bytes();
     assert_eq!(body.len(), 1 << 20);
-    let signature = webhook.sign(&body);
+    let signature: Signature = webhook.sign(&body).parse().unwrap();
     let headers = |signature: Signature| {
         let mut headers = HeaderMap::new();
         headers.insert("x-webhook-signature", signature.to_string().parse().unwrap());
         headers.insert("x-webhook-event", "quote.imagined".parse().unwrap());
         headers
     };
-    let (right, forged) = (headers(signature), headers(webhook.sign(b"another body")));
+    let (right, forged) = (headers(signature), headers(webhook.sign(b"another body").parse().unwrap()));
     let last_frame = |headers: &HeaderMap| {
         let mut incoming = webhook.begin(headers).unwrap();
         let (last, frames) = body.rchunks(16 << 10).next().zip(Some(body.chunks(16 << 10).take(63))).unwrap();

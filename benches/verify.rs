@@ -9,8 +9,8 @@ mod rounds;
 use std::hint::black_box;
 use std::time::Duration;
 
-use countersign::provider::Quote3d;
-use countersign::{Secret, Secrets, Verifier, Webhook};
+use countersign::provider::{Quote3d, StandardWebhooks, Stripe};
+use countersign::{Secret, Secrets, Signature, Verifier, Webhook};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue};
 use rounds::{Candidate, measure};
@@ -40,11 +40,11 @@ fn main() {
         secrets.with_older(Secret::new(format!("whsec_0123456789abcde{n}")).unwrap()).unwrap()
     });
     let verifier = Verifier::new(Secret::new(secret).unwrap());
-    let webhook = Webhook::<Quote3d>::new(Secret::new(secret).unwrap());
-    let rotating = Webhook::<Quote3d>::new(eight);
+    let webhook = Webhook::<Quote3d>::new(Secret::new(secret).unwrap()).unwrap();
+    let rotating = Webhook::<Quote3d>::new(eight).unwrap();
 
     for (size, body) in [("the documented payload", &documented), ("1 MiB", &megabyte)] {
-        let signature = webhook.sign(body);
+        let signature: Signature = webhook.sign(body).parse().unwrap();
         let tag = hex::decode(&signature.to_string()[7..]).unwrap();
         let headers = |signature: &str| {
             let mut headers = HeaderMap::new();
@@ -71,6 +71,18 @@ fn main() {
                 webhook.verify(&malformed, black_box(body))
             }),
         ];
+        let standard =
+            Webhook::<StandardWebhooks>::new(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap())
+                .unwrap();
+        let of_standard = standard.signed_headers(body);
+        candidates.push(Candidate::new("Webhook::verify_signature, Standard Webhooks", || {
+            standard.verify_signature(&of_standard, black_box(body))
+        }));
+        let stripe = Webhook::<Stripe>::new(Secret::new(secret).unwrap()).unwrap();
+        let of_stripe = stripe.signed_headers(body);
+        candidates.push(Candidate::new("Webhook::verify_signature, Stripe", || {
+            stripe.verify_signature(&of_stripe, black_box(body))
+        }));
         if size != "1 MiB" {
             candidates.push(Candidate::new("Webhook::verify", || webhook.verify(&right, black_box(body))));
             candidates.push(Candidate::new("Webhook::verify and event", || {

@@ -22,7 +22,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{App, HttpRequest, HttpServer, rt, web};
 use countersign::actix_web::{Verified, endpoint, verify_request_with};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
-use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
+use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, SetupError, Webhook};
 
 mod report;
 use report::Report;
@@ -73,9 +73,9 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
 /// Each tenant's receiver has its own store, so that a tenant who fills it blocks no other.
 type Tenant = Arc<Receiver<ThreeQpr, Store>>;
 
-fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
+fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Result<Tenant, SetupError> {
     let store = Arc::new(MemoryStore::new().with_capacity(capacity));
-    Arc::new(Receiver::new(Webhook::new(secrets).with_tenant(name), store))
+    Ok(Arc::new(Receiver::new(Webhook::new(secrets)?.with_tenant(name), store)))
 }
 
 struct Tenants {
@@ -112,17 +112,17 @@ fn main() -> Result<(), Report> {
     // Everything is made before the workers, which share it. A worker with its own store would handle events
     // that another worker has handled.
     let store = Store::default();
-    let of_quote3d = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+    let of_quote3d = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?;
     let of_quote3d = Arc::new(Receiver::new(of_quote3d, store.clone()));
-    let webhook = Webhook::<NowToPrint>::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
+    let webhook = Webhook::<NowToPrint>::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?)?;
     let of_nowtoprint = Data::new(Receiver::new(webhook.clone(), store));
     let webhook = Data::new(webhook);
     let tenants = Data::new(Tenants {
         known: HashMap::from([
-            ("acme", tenant("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)),
-            ("globex", tenant("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)),
+            ("acme", tenant("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)?),
+            ("globex", tenant("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)?),
         ]),
-        nobody: tenant("nobody", Secrets::reject_all(), 0),
+        nobody: tenant("nobody", Secrets::reject_all(), 0)?,
     });
     let app = move || {
         App::new()

@@ -25,7 +25,7 @@ use axum::routing::{post, post_service};
 use countersign::axum::Verified;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
 use countersign::tower::Endpoint;
-use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, Webhook};
+use countersign::{Delivery, Error, MemoryStore, Outcome, Receiver, Secrets, SetupError, Webhook};
 use tokio::net::TcpListener;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
@@ -78,9 +78,9 @@ async fn scan(delivery: Delivery<'_, ThreeQpr>) -> Result<(), Error> {
 /// Each tenant's receiver has its own store, so that a tenant who fills it blocks no other.
 type Tenant = Arc<Receiver<ThreeQpr, Store>>;
 
-fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Tenant {
+fn tenant(name: &str, secrets: Secrets, capacity: usize) -> Result<Tenant, SetupError> {
     let store = Arc::new(MemoryStore::new().with_capacity(capacity));
-    Arc::new(Receiver::new(Webhook::new(secrets).with_tenant(name), store))
+    Ok(Arc::new(Receiver::new(Webhook::new(secrets)?.with_tenant(name), store)))
 }
 
 struct Tenants {
@@ -115,14 +115,15 @@ async fn threeqpr(
 #[tokio::main]
 async fn main() -> Result<(), Report> {
     let store = Store::default();
-    let of_quote3d = Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?), store.clone());
-    let of_nowtoprint = Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?), store);
+    let of_quote3d =
+        Receiver::new(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?, store.clone());
+    let of_nowtoprint = Receiver::new(Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?)?, store);
     let tenants = Arc::new(Tenants {
         known: HashMap::from([
-            ("acme", tenant("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)),
-            ("globex", tenant("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)),
+            ("acme", tenant("acme", Secrets::from_env("ACME_WEBHOOK_SECRET")?, 100_000)?),
+            ("globex", tenant("globex", Secrets::from_env("GLOBEX_WEBHOOK_SECRET")?, 100_000)?),
         ]),
-        nobody: tenant("nobody", Secrets::reject_all(), 0),
+        nobody: tenant("nobody", Secrets::reject_all(), 0)?,
     });
     let app = Router::new()
         .route("/webhooks/quote3d", post_service(Endpoint::new(of_quote3d, quote)))

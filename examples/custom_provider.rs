@@ -3,8 +3,8 @@
 //!
 //! Run it with `cargo run --example custom_provider`.
 
-use countersign::{Provider, Secret, Webhook};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use countersign::{Provider, Scheme, Secret, Webhook};
+use http::{HeaderMap, HeaderValue};
 
 mod report;
 use report::Report;
@@ -21,16 +21,14 @@ struct HubStyle;
 impl Provider for HubStyle {
     type Event = Event;
     const NAME: &'static str = "hub-style";
-    fn signature_header(&self) -> HeaderName {
-        HeaderName::from_static("x-hub-signature-256")
-    }
+    const SCHEME: Scheme<'static> = Scheme::new("x-hub-signature-256").prefix("sha256=");
 }
 
 fn main() -> Result<(), Report> {
     // The secret, the body and the signature of GitHub's documentation ("Validating webhook
     // deliveries"). GitHub's own bodies have no envelope (the event's name is in an unsigned header),
     // so only the signature is verified here.
-    let webhook = Webhook::<HubStyle>::new(Secret::new("It's a Secret to Everybody")?);
+    let webhook = Webhook::<HubStyle>::new(Secret::new("It's a Secret to Everybody")?)?;
     let documented = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     let mut headers = HeaderMap::new();
     headers.insert(webhook.signature_header().clone(), HeaderValue::from_static(documented));

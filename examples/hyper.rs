@@ -48,7 +48,7 @@ async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), Error> {
 
 #[tokio::main]
 async fn main() -> Result<(), Report> {
-    let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+    let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?;
     // A `MemoryStore` forgets its keys at a restart; a `SqliteStore` keeps them.
     let endpoint = Endpoint::new(Receiver::new(webhook, MemoryStore::new()), handle);
     let routes = service_fn(move |request: Request<TimeoutBody<Incoming>>| {

@@ -7,9 +7,10 @@
 //! {"verdict":"rejected","error":"signature_mismatch","status":401,"message":"…"}
 //! ```
 //!
-//! `body_base64` can replace `body`. `max_age_s` and `now` (RFC 3339) set a maximum age. Each character of a
-//! header's value is one byte (Latin-1), so a value can contain any byte. A line that is not such an object, or
-//! has a secret of less than 16 bytes, is `unreadable`, and the next line is read.
+//! `provider` is a built-in's name, or a provider as JSON (`DeclaredProvider` has its form). `url` is the notification URL
+//! that Square signs. `body_base64` can replace `body`. `max_age_s` and `now` (RFC 3339) set a maximum age. Each character
+//! of a header's value is one byte (Latin-1), so a value can contain any byte. A line that is not such an object, or has a
+//! secret of less than 16 bytes or in another encoding than the provider's, is `unreadable`, and the next line is read.
 
 use std::error::Error as _;
 use std::io::{self, BufRead, Write};
@@ -17,8 +18,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, Event, Json, Provider, Secret, Secrets, Webhook};
+use countersign::provider::{
+    DeclaredProvider, GitHub, Linear, NowToPrint, Paddle, Quote3d, Shopify, Slack, Square, StandardWebhooks,
+    Stripe, ThreeQpr, Zoom,
+};
+use countersign::{Delivery, Error, Event, EventNameSource, Json, Provider, Secret, Secrets, Webhook};
 use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -29,7 +33,9 @@ use report::Report;
 /// A captured delivery.
 #[derive(Deserialize)]
 struct Captured {
-    provider: String,
+    /// A text with a name, or an object.
+    provider: Json,
+    url: Option<String>,
     secrets: Vec<String>,
     headers: Vec<(String, String)>,
     body: Option<String>,
@@ -42,7 +48,7 @@ struct Captured {
 #[serde(tag = "verdict", rename_all = "snake_case")]
 enum Verdict {
     Accepted {
-        event: String,
+        event: Option<String>,
         variant: &'static str,
         id: Option<String>,
         idempotency_key: String,
@@ -101,16 +107,36 @@ fn inspect(line: &[u8]) -> Result<Verdict, String> {
         return Err("not a JSON object".to_owned());
     }
     let captured: Captured = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    match captured.provider.as_str() {
-        Quote3d::NAME => verify::<Quote3d>(captured),
-        NowToPrint::NAME => verify::<NowToPrint>(captured),
-        ThreeQpr::NAME => verify::<ThreeQpr>(captured),
+    if captured.provider.as_str().starts_with('{') {
+        let declared: DeclaredProvider = serde_json::from_str(captured.provider.as_str())
+            .map_err(|error| format!("`provider`: {error}"))?;
+        return verify(declared, captured);
+    }
+    let name: String =
+        serde_json::from_str(captured.provider.as_str()).map_err(|error| format!("`provider`: {error}"))?;
+    match &*name {
+        Quote3d::NAME => verify(Quote3d::default(), captured),
+        NowToPrint::NAME => verify(NowToPrint::default(), captured),
+        ThreeQpr::NAME => verify(ThreeQpr::default(), captured),
+        "standard-webhooks" => verify(<StandardWebhooks>::default(), captured),
+        "stripe" => verify(<Stripe>::default(), captured),
+        "github" => verify(<GitHub>::default(), captured),
+        "shopify" => verify(<Shopify>::default(), captured),
+        "slack" => verify(<Slack>::default(), captured),
+        "zoom" => verify(<Zoom>::default(), captured),
+        "paddle" => verify(<Paddle>::default(), captured),
+        "linear" => verify(<Linear>::default(), captured),
+        "square" => {
+            let url = captured.url.as_deref().ok_or("square needs the `url` that it signs")?;
+            verify(<Square>::new(url), captured)
+        }
         other => Err(format!("no provider is called {other:?}")),
     }
 }
 
-fn verify<P: Provider + Default>(captured: Captured) -> Result<Verdict, String> {
-    let mut webhook = Webhook::<P>::new(secrets(captured.secrets)?);
+fn verify<P: Provider>(provider: P, captured: Captured) -> Result<Verdict, String> {
+    let webhook = Webhook::for_provider(provider, secrets(captured.secrets)?);
+    let mut webhook = webhook.map_err(|error| error.to_string())?;
     if let Some(seconds) = captured.max_age_s {
         webhook = webhook.with_max_age(Duration::from_secs(seconds));
     }
@@ -151,8 +177,9 @@ fn secrets(secrets: Vec<String>) -> Result<Secrets, String> {
 fn accepted<P: Provider>(delivery: &Delivery<'_, P>) -> Result<Verdict, Error> {
     let event = delivery.event()?;
     let data = serde_json::to_string(&Data(&event)).and_then(|text| serde_json::from_str(&text));
+    let has_name = delivery.event_name_source() != EventNameSource::Absent;
     Ok(Verdict::Accepted {
-        event: event.name().to_owned(),
+        event: has_name.then(|| event.name().to_owned()),
         variant: event.variant(),
         id: delivery.id().map(str::to_owned),
         idempotency_key: delivery.idempotency_key().to_string(),

@@ -44,7 +44,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 /// The endpoint of a provider, with a receiver of its own.
 fn endpoint<P: Provider + Default>(store: &SqliteStore, log: &Log) -> Result<MethodRouter> {
-    let receiver = Receiver::new(Webhook::<P>::new(secrets(P::NAME)?), store.clone());
+    let receiver = Receiver::new(Webhook::<P>::new(secrets(P::NAME)?)?, store.clone());
     let log = Arc::clone(log);
     let handler = move |State(receiver), delivery| receive(receiver, delivery, Arc::clone(&log));
     Ok(post(handler).with_state(Arc::new(receiver)))
@@ -126,7 +126,7 @@ impl Sent {
         event: &'static str,
         body: &'static str,
     ) -> Result<Self> {
-        let webhook = Webhook::<P>::new(secrets(P::NAME)?);
+        let webhook = Webhook::<P>::new(secrets(P::NAME)?)?;
         let signature = (webhook.signature_header().clone(), webhook.sign(body.as_bytes()).to_string());
         let event = if webhook.event_header().is_some() { event } else { "" };
         Ok(Self { what, path, signature, event, body: body.to_owned() })

@@ -201,7 +201,7 @@ where
     P: Provider + Default,
     S: Backend,
 {
-    let webhook = Webhook::<P>::new(Secrets::from_env(secret)?);
+    let webhook = Webhook::<P>::new(Secrets::from_env(secret)?)?;
     let receiver = Receiver::new(webhook.clone(), store.clone())
         .with_lease_duration(options.lease_duration)?
         .with_retention(options.retention)?;

@@ -72,7 +72,7 @@ fn respond(request: Request, outcome: &Outcome) -> io::Result<()> {
 }
 
 fn main() -> Result<(), Report> {
-    let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+    let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?;
     let receiver = Receiver::new(webhook, MemoryStore::new());
     let server = Server::http(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000"))?;
     println!("listening on http://{}", server.server_addr());

@@ -27,7 +27,7 @@ struct Readme;
 /// ```
 /// ```compile_fail,E0599
 /// # use countersign::{Secret, Webhook, provider::Quote3d};
-/// # let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard").unwrap());
+/// # let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard").unwrap())?;
 /// let event = webhook.event(b"{}");
 /// ```
 /// ```compile_fail,E0624

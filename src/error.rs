@@ -2,7 +2,8 @@
 
 use std::error::Error as StdError;
 
-use crate::mac::{MalformedSignature, SignatureMismatch};
+use crate::mac::{MalformedSignature, SecretError, SignatureMismatch};
+use crate::scheme::SchemeError;
 
 /// Any error, behind `source()`: no dependency's type is part of this crate's errors.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -25,16 +26,17 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The signature header is absent. The sender did not sign, or a proxy dropped the header.
+    /// There is no signature header. The sender did not sign, or a proxy dropped the header.
     #[error("the signature header is missing")]
     MissingSignature,
 
-    /// The signature header occurs more than once, so it is ambiguous.
+    /// The signature header, or another header that the scheme names, occurs more than once, so it is ambiguous.
     #[error("the signature header occurs more than once")]
     DuplicateSignature,
 
-    /// The signature header is not exactly `sha256=` and 64 lower-case hex digits.
-    #[error("the signature is not `sha256=` and 64 lower-case hex digits")]
+    /// The headers of the signature are not exactly as the scheme says: no tag in its canonical form, more than 16 of
+    /// them, a time in another form, or a signed header that is absent.
+    #[error("the signature is not in the form that the provider writes")]
     MalformedSignature,
 
     /// The signature is well formed, but belongs to another body or another secret. The error has no
@@ -52,7 +54,8 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
 
-    /// The provider names the event in a header, but the header is absent.
+    /// The provider names the event in a header, but the header is absent, or is no name: 1 to 255 bytes of UTF-8
+    /// without control characters.
     #[error("the event header is missing")]
     MissingEventHeader,
 
@@ -64,8 +67,8 @@ pub enum Error {
     #[error("the event header names another event than the signed body")]
     EventMismatch,
 
-    /// A maximum age is set, and the signed timestamp is further than that in the past or in the
-    /// future, is absent, or is not RFC 3339.
+    /// A maximum age is set, or the scheme has a tolerance, and the signed timestamp is further than that in the past or
+    /// in the future, is absent, or is not a time.
     #[error("the signed timestamp is not within the maximum age")]
     Stale,
 
@@ -162,6 +165,35 @@ impl Error {
             Self::SecretUnavailable { .. } => 503,
         }
     }
+}
+
+/// A webhook that could not be made for a tenant is answered as [`Error::SecretUnavailable`].
+impl From<SetupError> for Error {
+    fn from(error: SetupError) -> Self {
+        Self::secret_unavailable(error)
+    }
+}
+
+/// Why a [`Webhook`](crate::Webhook) could not be made.
+///
+/// ```
+/// use countersign::{Secret, Webhook, provider::StandardWebhooks};
+///
+/// let secret = Secret::new("whsec_not base64 at all")?;
+/// let error = Webhook::<StandardWebhooks>::new(secret)?.unwrap_err();
+/// let expected = "the secret is not in base64, with or without `whsec_`, as the provider's scheme expects";
+/// assert_eq!(error.to_string(), expected);
+/// # Ok::<(), countersign::SetupError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// A secret was refused.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The provider's scheme or envelope makes no sense.
+    #[error(transparent)]
+    Scheme(#[from] SchemeError),
 }
 
 impl From<MalformedSignature> for Error {

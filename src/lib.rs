@@ -4,8 +4,8 @@
 //! use countersign::{Error, Secrets, Webhook, http::HeaderMap, provider::{Quote3d, quote3d}};
 //!
 //! /// Make the webhook once, at start-up.
-//! fn webhook() -> Result<Webhook<Quote3d>, countersign::SecretError> {
-//!     Ok(Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?))
+//! fn webhook() -> Result<Webhook<Quote3d>, countersign::SetupError> {
+//!     Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?
 //! }
 //!
 //! fn receive(webhook: &Webhook<Quote3d>, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {
@@ -16,7 +16,7 @@
 //!     }
 //!     Ok(())
 //! }
-//! # let webhook = Webhook::new(countersign::Secret::new("a-secret-for-the-tests")?);
+//! # let webhook = Webhook::new(countersign::Secret::new("a-secret-for-the-tests")?)?;
 //! # let body = include_bytes!("../tests/data/quote3d_quote_completed.json");
 //! # receive(&webhook, &webhook.signed_headers(body), body)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -33,8 +33,8 @@
 //! |---|---|
 //! | [`Webhook`], [`Delivery`], [`Error`] | from headers and raw bytes to a verified delivery |
 //! | [`PartialDelivery`] | a delivery whose body is still arriving |
-//! | [`provider`] | Quote3D, NowToPrint and 3QPR: their headers and typed events |
-//! | [`Provider`], [`events!`], [`payload!`] | a provider of your own, in ten lines |
+//! | [`provider`] | the providers that are built in: their schemes, envelopes and events |
+//! | [`Provider`], [`Scheme`], [`Envelope`], [`events!`], [`payload!`] | a provider of your own, in ten lines |
 //! | [`Receiver`], [`Outcome`] | each event handled once |
 //! | [`IdempotencyStore`], [`store`] | where handled events are remembered |
 //! | [`Secret`], [`Signature`], [`Verifier`] | the layer below, which knows neither HTTP nor JSON |
@@ -78,27 +78,29 @@ pub mod guide;
 mod mac;
 pub mod provider;
 mod receiver;
+mod scheme;
 pub mod store;
 mod trace;
 mod webhook;
 
-pub use error::Error;
-pub use event::{Event, EventData, Extra, Json, Number, UnknownEvent};
+pub use error::{Error, SetupError};
+pub use event::{Envelope, Event, EventData, Extra, Json, Number, UnknownEvent};
 /// The `http` crate, whose header types are part of this crate's interface.
 pub use http;
 #[cfg(countersign_memcheck)]
 #[doc(hidden)]
 pub use mac::memcheck;
 pub use mac::{
-    MalformedSignature, MatchedSecret, Secret, SecretError, Secrets, Signature, SignatureMismatch,
-    Verification, Verifier,
+    Algorithm, KeyEncoding, MalformedSignature, MatchedSecret, Secret, SecretError, Secrets, Signature,
+    SignatureMismatch, TagEncoding, Verification, Verifier,
 };
 #[doc(inline)]
 pub use provider::Provider;
 pub use receiver::{Outcome, Receiver};
+pub use scheme::{Headers, Scheme, SchemeError, TimeUnit};
 #[doc(inline)]
 pub use store::{IdempotencyKey, IdempotencyStore, MemoryStore, PolicyError};
-pub use webhook::{Delivery, Headers, PartialDelivery, Webhook};
+pub use webhook::{Delivery, EventNameSource, PartialDelivery, SigningOptions, Webhook};
 
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]

@@ -12,7 +12,7 @@ pub(crate) use off::{Span, cause, refused, verified};
 /// What the log says about a verified delivery.
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "there is no log"))]
 pub(crate) struct Named<'a> {
-    pub(crate) provider: &'static str,
+    pub(crate) provider: &'a str,
     pub(crate) tenant: Option<&'a str>,
     pub(crate) event: &'a str,
     pub(crate) id: Option<&'a str>,

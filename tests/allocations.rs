@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use common::{QUOTE3D, headers, rotating, signed, webhook};
-use countersign::provider::Quote3d;
+use countersign::provider::{DeclaredProvider, Quote3d};
 use countersign::store::{Claim, Lease, LeaseStatus};
-use countersign::{Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Receiver};
+use countersign::{
+    Delivery, Error, IdempotencyKey, IdempotencyStore, MemoryStore, Receiver, Secret, Webhook,
+};
 use futures_util::FutureExt;
 
 #[test]
@@ -37,6 +39,63 @@ fn a_rejected_delivery_allocates_nothing() {
                 }
             });
             assert_eq!((code, allocations.count_total), (expected.code(), 0));
+        }
+    }
+}
+
+#[test]
+fn a_rejected_delivery_allocates_nothing_under_every_scheme() {
+    let signature = |form: &str| format!(r#"{{"header":"x-s",{form}}}"#);
+    let forms = [
+        signature(r#""prefix":"sha256=""#),
+        signature(r#""encoding":"base64","separator":" ","each":"v1,""#),
+        signature(r#""encoding":"base64url","separator":",","field":"v1""#),
+    ];
+    let templates = [
+        ("{body}", ""),
+        ("{timestamp}.{body}", r#","timestamp":{"header":"x-t","tolerance_s":1}"#),
+        (
+            "{header:x-id}.{timestamp}.{body}.{header:x-topic}",
+            r#","timestamp":{"header":"x-t","unit":"rfc3339"}"#,
+        ),
+    ];
+    for algorithm in ["hmac-sha256", "hmac-sha1", "hmac-sha512"] {
+        for (form, (signed, time)) in forms.iter().flat_map(|form| templates.map(|template| (form, template)))
+        {
+            let json = format!(
+                r#"{{"name":"a","algorithm":"{algorithm}","signature":{form},"signed":"{signed}"{time}}}"#
+            );
+            let provider: DeclaredProvider = serde_json::from_str(&json).unwrap();
+            let secret = Secret::new("a-secret-for-the-tests").unwrap();
+            let webhook = Webhook::for_provider(provider, secret).unwrap();
+            let right = webhook.signed_headers(QUOTE3D.as_bytes());
+            assert!(webhook.verify(&right, QUOTE3D.as_bytes()).is_ok(), "{json}");
+            let mut rejected = vec![(right.clone(), "signature_mismatch")];
+            for name in right.keys() {
+                let is_signature = name == "x-s";
+                let mut absent = right.clone();
+                absent.remove(name);
+                rejected
+                    .push((absent, if is_signature { "missing_signature" } else { "malformed_signature" }));
+                let mut repeated = right.clone();
+                repeated.append(name.clone(), right[name].clone());
+                rejected.push((repeated, "duplicate_signature"));
+                let mut malformed = right.clone();
+                malformed.insert(name.clone(), "v1,v1=t=..".repeat(1_000).parse().unwrap());
+                // Of a signed id, only what it may not contain is malformed.
+                if is_signature || name == "x-t" {
+                    rejected.push((malformed, "malformed_signature"));
+                }
+            }
+            for (headers, expected) in rejected {
+                let mut code = "accepted";
+                let allocations = measure(|| {
+                    if let Err(error) = webhook.verify(&headers, b"another body") {
+                        code = error.code();
+                    }
+                });
+                assert_eq!((code, allocations.count_total), (expected, 0), "{json} {headers:?}");
+            }
         }
     }
 }
@@ -104,8 +163,8 @@ fn a_delivery_whose_body_arrives_allocates_once_its_headers_have_passed() {
     let webhook = rotating::<Quote3d>();
     let right = signed(&webhook, QUOTE3D.as_bytes());
     let malformed = headers(&[("x-webhook-signature", "sha256=00")]);
-    for (headers, expected) in [(malformed, 0), (right, 2)] {
-        // The states of the MACs, which must stay where they are, and the event header.
+    for (headers, expected) in [(malformed, 0), (right, 3)] {
+        // The states of the MACs, which must stay where they are, the candidates, and the event header.
         assert_eq!(measure(|| drop(webhook.begin(&headers))).count_total, expected);
     }
 }

@@ -106,7 +106,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
             others: keyring.others(provider),
         };
         let secrets = keyring.secrets_if_set(provider)?;
-        judges.push((provider, secrets.map(|secrets| judge(provider, secrets, terms))));
+        judges.push((provider, secrets.map(|secrets| judge(provider, secrets, terms)).transpose()?));
     }
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {

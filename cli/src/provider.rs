@@ -36,18 +36,19 @@ impl ProviderName {
 
     pub(crate) fn signature_header(self) -> HeaderName {
         match self {
-            Self::Quote3d => Quote3d::default().signature_header(),
-            Self::NowToPrint => NowToPrint::default().signature_header(),
-            Self::ThreeQpr => ThreeQpr::default().signature_header(),
+            Self::Quote3d => HeaderName::from_static(Quote3d::SCHEME.signature_header()),
+            Self::NowToPrint => HeaderName::from_static(NowToPrint::SCHEME.signature_header()),
+            Self::ThreeQpr => HeaderName::from_static(ThreeQpr::SCHEME.signature_header()),
         }
     }
 
     pub(crate) fn event_header(self) -> Option<HeaderName> {
-        match self {
-            Self::Quote3d => Quote3d::default().event_header(),
-            Self::NowToPrint => NowToPrint::default().event_header(),
-            Self::ThreeQpr => ThreeQpr::default().event_header(),
-        }
+        let header = match self {
+            Self::Quote3d => Quote3d::ENVELOPE.header(),
+            Self::NowToPrint => NowToPrint::ENVELOPE.header(),
+            Self::ThreeQpr => ThreeQpr::ENVELOPE.header(),
+        };
+        header.map(HeaderName::from_static)
     }
 
     /// The environment variable with the secret.

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use countersign::diagnose::Diagnoser;
 use countersign::http::HeaderName;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, Event, Json, Provider, Secrets, Webhook};
+use countersign::{Delivery, Error, Event, Json, Provider, Secrets, SetupError, Webhook};
 use serde::{Serialize, Serializer};
 
+use crate::failure::Failure;
 use crate::provider::ProviderName;
 use crate::terminal::{Colour, paint, visible, visible_line};
 
@@ -169,7 +170,11 @@ pub(crate) struct Terms {
     pub(crate) others: Vec<(ProviderName, Secrets)>,
 }
 
-pub(crate) fn judge(provider: ProviderName, secrets: Secrets, terms: Terms) -> Arc<dyn Judge> {
+pub(crate) fn judge(
+    provider: ProviderName,
+    secrets: Secrets,
+    terms: Terms,
+) -> Result<Arc<dyn Judge>, Failure> {
     match provider {
         ProviderName::Quote3d => boxed(Quote3d::default(), secrets, terms),
         ProviderName::NowToPrint => {
@@ -180,16 +185,21 @@ pub(crate) fn judge(provider: ProviderName, secrets: Secrets, terms: Terms) -> A
     }
 }
 
-fn boxed<P: Provider + Clone>(provider: P, secrets: Secrets, terms: Terms) -> Arc<dyn Judge> {
-    let mut diagnoser = Diagnoser::for_provider(provider.clone(), secrets.clone());
+fn boxed<P: Provider + Clone>(
+    provider: P,
+    secrets: Secrets,
+    terms: Terms,
+) -> Result<Arc<dyn Judge>, Failure> {
+    let unusable = |error: SetupError| Failure::usage(error.to_string());
+    let mut diagnoser = Diagnoser::for_provider(provider.clone(), secrets.clone()).map_err(unusable)?;
     for (other, secrets) in terms.others {
         diagnoser = diagnoser.with_other(other.to_string(), secrets);
     }
-    let mut webhook = Webhook::for_provider(provider, secrets);
+    let mut webhook = Webhook::for_provider(provider, secrets).map_err(unusable)?;
     if let Some(max_age) = terms.max_age {
         webhook = webhook.with_max_age(max_age);
     }
-    Arc::new(Bench { webhook, diagnoser })
+    Ok(Arc::new(Bench { webhook, diagnoser }))
 }
 
 struct Bench<P> {

@@ -92,7 +92,7 @@ fn of_keyring(
         max_age: max_age.map(Duration::from_secs),
         others: keyring.others(provider),
     };
-    Ok(judge(provider, keyring.secrets(provider)?, terms))
+    judge(provider, keyring.secrets(provider)?, terms)
 }
 
 fn print(arguments: &VerifyArgs, verdict: &Verdict) -> Result<(), Failure> {
@@ -191,7 +191,7 @@ fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Ver
                 max_age: line.max_age_s.map(Duration::from_secs),
                 others: Vec::new(),
             };
-            judge(provider, secrets, terms)
+            judge(provider, secrets, terms).map_err(|error| error.to_string())?
         }
         None => {
             of_keyring(arguments, keyring, provider, line.max_age_s).map_err(|error| error.to_string())?

@@ -42,7 +42,7 @@ pub const TARGETS: [Target; 9] = [
 ];
 
 fn webhook<P: Provider + Default>() -> Webhook<P> {
-    Webhook::new(Secret::new(SECRET).expect("long enough"))
+    Webhook::new(Secret::new(SECRET).expect("long enough")).unwrap()
 }
 
 /// The signature header's value, as a second implementation makes it.
@@ -126,7 +126,7 @@ pub fn pieces(data: &[u8]) {
     let whole = verifier.verify(body, &signature);
     assert_eq!(verification.finish(), whole);
 
-    let webhook = Webhook::<ThreeQpr>::new(secrets()).with_body_limit(64 * usize::from(*limit));
+    let webhook = Webhook::<ThreeQpr>::new(secrets()).unwrap().with_body_limit(64 * usize::from(*limit));
     let headers = [("x-3qpr-signature", &value)];
     let mut partial = webhook.begin(&headers).expect("one signature");
     if in_pieces(cuts, body).try_for_each(|piece| partial.update(piece)).is_err() {

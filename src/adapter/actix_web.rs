@@ -38,10 +38,10 @@ use crate::error::{BoxError, Error};
 use crate::provider::Provider;
 use crate::receiver::Outcome;
 use crate::receiver::Receiver;
+use crate::scheme::Headers;
 use crate::store::IdempotencyStore;
 use crate::trace;
 use crate::webhook::Delivery;
-use crate::webhook::Headers;
 use crate::webhook::PartialDelivery;
 use crate::webhook::Webhook;
 
@@ -87,11 +87,11 @@ impl<P: Provider> FromRequest for Verified<P> {
 ///     Ok(())
 /// }
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// let receiver = Arc::new(Receiver::new(webhook, MemoryStore::new()));
 /// let app = move || App::new().route("/webhooks/3qpr", endpoint(Arc::clone(&receiver), handle));
 /// # app();
-/// # Ok::<(), countersign::SecretError>(())
+/// # Ok::<(), countersign::SetupError>(())
 /// ```
 #[must_use]
 pub fn endpoint<P, S, H, F, E>(receiver: impl Into<Arc<Receiver<P, S>>>, handler: H) -> Route
@@ -180,7 +180,7 @@ where
 ///         let secrets = secrets_of(&tenant).await.map_err(Error::secret_unavailable)?;
 ///         // A tenant that does not exist is refused like any forged delivery.
 ///         let secrets = secrets.unwrap_or_else(Secrets::reject_all);
-///         Ok(Webhook::new(secrets).with_tenant(tenant.as_str()))
+///         Ok(Webhook::new(secrets)?.with_tenant(tenant.as_str()))
 ///     };
 ///     let delivery = verify_request_with(&webhook, &request, payload, lookup).await?;
 ///     println!("{:?}", delivery.event()?);
@@ -188,7 +188,7 @@ where
 /// }
 ///
 /// // At start-up, without a secret:
-/// let webhook = web::Data::new(Webhook::<ThreeQpr>::new(Secrets::reject_all()));
+/// let webhook = web::Data::new(Webhook::<ThreeQpr>::new(Secrets::reject_all())?);
 /// let app = move || App::new().app_data(webhook.clone()).route("/webhooks/{tenant}/3qpr", web::post().to(scan));
 /// # app();
 /// ```

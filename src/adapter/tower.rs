@@ -69,7 +69,7 @@ impl<P: Provider> Webhook<P> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use countersign::{Secret, Webhook, provider::ThreeQpr};
     ///
-    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
     /// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
     /// # let signature = webhook.sign(body.as_bytes()).to_string();
     /// # let request = http::Request::post("/").header("x-3qpr-signature", signature).body(body)?;
@@ -111,18 +111,18 @@ impl<P: Provider> Webhook<P> {
     /// # }
     ///
     /// // At start-up, without a secret:
-    /// let webhook = Webhook::<ThreeQpr>::new(Secrets::reject_all());
+    /// let webhook = Webhook::<ThreeQpr>::new(Secrets::reject_all())?;
     ///
     /// // For each request, with the tenant taken from its path:
     /// # let tenant = "acme";
     /// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
-    /// # let signature = Webhook::<ThreeQpr>::new(secrets_of(tenant).await?.unwrap()).sign(body.as_bytes());
+    /// # let signature = Webhook::<ThreeQpr>::new(secrets_of(tenant).await?.unwrap())?.sign(body.as_bytes());
     /// # let request = http::Request::post("/").header("x-3qpr-signature", signature.to_string()).body(body)?;
     /// let lookup = async || {
     ///     let secrets = secrets_of(tenant).await.map_err(Error::secret_unavailable)?;
     ///     // A tenant that does not exist is refused like any forged delivery.
     ///     let secrets = secrets.unwrap_or_else(Secrets::reject_all);
-    ///     Ok(Webhook::new(secrets).with_tenant(tenant))
+    ///     Ok(Webhook::new(secrets)?.with_tenant(tenant))
     /// };
     /// let delivery = webhook.verify_request_with(request, lookup).await?;
     /// assert_eq!(delivery.idempotency_key().as_str(), "3qpr@acme:evt_1");
@@ -156,7 +156,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use countersign::{Delivery, MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr};
     ///
-    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
     /// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
     /// # let signature = webhook.sign(body.as_bytes()).to_string();
     /// # let request = http::Request::post("/").header("x-3qpr-signature", signature).body(body)?;
@@ -289,7 +289,7 @@ fn is_over_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 ///     Ok(Response::new(delivery.event_name().to_owned()))
 /// }
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// # let body = r#"{"event":"scan.created","id":"evt_1","data":{}}"#.to_owned();
 /// # let signature = webhook.sign(body.as_bytes()).to_string();
 /// # let request = Request::post("/").header("x-3qpr-signature", signature).body(body)?;
@@ -384,7 +384,7 @@ where
 ///     Ok(())
 /// }
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// # let body = r#"{"event":"scan.imagined","id":"evt_1","data":{}}"#.to_owned();
 /// # let signature = webhook.sign(body.as_bytes()).to_string();
 /// # let request = http::Request::post("/").header("x-3qpr-signature", signature).body(body)?;

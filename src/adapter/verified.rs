@@ -36,7 +36,7 @@ use crate::webhook::Delivery;
 ///     Ok(())
 /// }
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// let app: Router = Router::new().route("/webhooks/3qpr", post(scan)).with_state(webhook);
 /// # Ok(())
 /// # }
@@ -52,7 +52,7 @@ use crate::webhook::Delivery;
 ///     Ok("")
 /// }
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// let app = App::new().app_data(web::Data::new(webhook)).route("/webhooks/3qpr", web::post().to(scan));
 /// # Ok(())
 /// # }

@@ -1,13 +1,9 @@
 //! The hashes, and the limit of their number.
 
-use hmac::digest::{FixedOutput, Update};
-use hmac::{Hmac, KeyInit};
-use sha1::Sha1;
-use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::mac::{WipedStack, sha256};
+use crate::mac::{self, WipedStack, sha256};
 
 /// How a tag was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,23 +45,16 @@ pub(super) fn makes(
     message: [&[u8]; 2],
     tag: &[u8],
 ) -> bool {
+    let keyed = |algorithm: mac::Algorithm| {
+        let computed = stack.mac(algorithm, key).tag_with(&message);
+        Zeroizing::new(computed.bytes(algorithm.tag_len()).to_vec())
+    };
     let computed = match algorithm {
-        Algorithm::Sha256 => {
-            let mut mac = stack.mac(key);
-            mac.update(message[0]);
-            mac.update(message[1]);
-            Zeroizing::new(mac.finish().to_vec())
-        }
-        Algorithm::Sha1 => keyed::<Hmac<Sha1>>(key, message),
-        Algorithm::Sha512 => keyed::<Hmac<Sha512>>(key, message),
+        Algorithm::Sha256 => keyed(mac::Algorithm::HmacSha256),
+        Algorithm::Sha1 => keyed(mac::Algorithm::HmacSha1),
+        Algorithm::Sha512 => keyed(mac::Algorithm::HmacSha512),
         // Nothing is signed before the body here.
-        Algorithm::PlainSha256 => Zeroizing::new(sha256(message[1]).to_vec()),
+        Algorithm::PlainSha256 => Zeroizing::new(sha256(&[message[1]]).to_vec()),
     };
     computed.ct_eq(tag).into()
-}
-
-fn keyed<M: KeyInit + Update + FixedOutput>(key: &[u8], message: [&[u8]; 2]) -> Zeroizing<Vec<u8>> {
-    #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length (RFC 2104)")]
-    let mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
-    Zeroizing::new(mac.chain(message[0]).chain(message[1]).finalize_fixed().to_vec())
 }

@@ -22,8 +22,8 @@ use hash::{Algorithm, Work};
 use header::{Found, Reading};
 use secret::TriedKey;
 
-use crate::mac::MatchedSecret;
-use crate::mac::Secrets;
+use crate::error::{Error, SetupError};
+use crate::mac::{MatchedSecret, Secrets};
 use crate::mac::{WipedStack, on_wiped_stack};
 use crate::provider::Provider;
 use crate::webhook::Webhook;
@@ -42,10 +42,10 @@ use crate::webhook::Webhook;
 /// let signature = Signature::sign(&secret, b"{\"event\": \"scan.created\"}").to_string();
 /// let headers = [("X-3QPR-Signature", signature.as_bytes())];
 ///
-/// let diagnosis = Diagnoser::<ThreeQpr>::new(secret).diagnose(headers, b"{\"event\":\"scan.created\"}");
+/// let diagnosis = Diagnoser::<ThreeQpr>::new(secret)?.diagnose(headers, b"{\"event\":\"scan.created\"}");
 /// assert_eq!(diagnosis.code(), "body_reserialised");
 /// eprintln!("{diagnosis}");
-/// # Ok::<(), countersign::SecretError>(())
+/// # Ok::<(), countersign::SetupError>(())
 /// ```
 ///
 /// # Limits
@@ -72,19 +72,23 @@ pub struct Diagnoser<P> {
 
 impl<P: Provider + Default> Diagnoser<P> {
     /// Creates a diagnoser for a provider that needs no settings, with the secrets of its webhook.
-    #[must_use]
-    pub fn new(secrets: impl Into<Secrets>) -> Self {
+    ///
+    /// # Errors
+    /// Those of [`Webhook::new`].
+    pub fn new(secrets: impl Into<Secrets>) -> Result<Self, SetupError> {
         Self::for_provider(P::default(), secrets)
     }
 }
 
 impl<P: Provider> Diagnoser<P> {
     /// Creates a diagnoser for a provider with settings, with the secrets of its webhook.
-    #[must_use]
-    pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
+    ///
+    /// # Errors
+    /// Those of [`Webhook::for_provider`].
+    pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Result<Self, SetupError> {
         let secrets = secrets.into();
-        let webhook = Webhook::for_provider(provider, secrets.clone());
-        Self { webhook, secrets, others: Vec::new(), are_too_many: false }
+        let webhook = Webhook::for_provider(provider, secrets.clone())?;
+        Ok(Self { webhook, secrets, others: Vec::new(), are_too_many: false })
     }
 
     /// Adds other secrets to try, such as those of another provider or environment, or old ones, under a name that
@@ -106,13 +110,13 @@ impl<P: Provider> Diagnoser<P> {
     ///
     /// ```
     /// # use countersign::{Secret, diagnose::Diagnoser, provider::ThreeQpr};
-    /// # let diagnoser = Diagnoser::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// # let diagnoser = Diagnoser::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
     /// # let (headers, body) = (http::HeaderMap::new(), b"{}");
     /// // From a `HeaderMap`:
     /// let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
     /// let diagnosis = diagnoser.diagnose(headers, body);
     /// # assert_eq!(diagnosis.hints()[0].code(), "signature_missing");
-    /// # Ok::<(), countersign::SecretError>(())
+    /// # Ok::<(), countersign::SetupError>(())
     /// ```
     pub fn diagnose<'h, N: AsRef<str>>(
         &self,
@@ -129,11 +133,15 @@ impl<P: Provider> Diagnoser<P> {
             found.add(self.webhook.signature_header().as_str(), name.as_ref(), value);
         }
         // The webhook's own rule, without its log: no delivery was answered.
-        if let Ok(matched) = self.webhook.matched(headers, body) {
-            return self.of_verified(matched, headers, body);
+        let proven = self.webhook.proven(headers, body);
+        let was_compared = matches!(proven, Err(Error::SignatureMismatch));
+        if let Ok(proof) = proven {
+            let secret = proof.secret.clone();
+            let verdict = self.webhook.accept(proof, headers, body);
+            return Self::of_verified(&secret, verdict.err(), body);
         }
         let readings = found.readings();
-        let hashes = self.webhook.signature_of(headers).map_or(0, |_| self.secrets.iter().count() as u64);
+        let hashes = if was_compared { self.secrets.iter().count() as u64 } else { 0 };
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         let keys = self.keys();
         let mut search =
@@ -151,16 +159,10 @@ impl<P: Provider> Diagnoser<P> {
         Diagnosis { is_verified: false, causes: Vec::new(), hints, secret_label: None, work }
     }
 
-    fn of_verified<N: AsRef<str>>(
-        &self,
-        matched: MatchedSecret,
-        headers: &[(N, &[u8])],
-        body: &[u8],
-    ) -> Diagnosis {
-        let hashes = matched.position() as u64 + 1;
-        let secret_label = matched.label().map(Into::into);
-        let verdict = self.webhook.accept(matched, headers, body);
-        let hints = verdict.err().map(|error| Hint::RefusedAfterwards { code: error.code() });
+    fn of_verified(secret: &MatchedSecret, refusal: Option<Error>, body: &[u8]) -> Diagnosis {
+        let hashes = secret.position() as u64 + 1;
+        let secret_label = secret.label().map(Into::into);
+        let hints = refusal.map(|error| Hint::RefusedAfterwards { code: error.code() });
         Diagnosis {
             is_verified: true,
             causes: Vec::new(),
@@ -210,7 +212,7 @@ impl<P: Provider> fmt::Debug for Diagnoser<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let others = self.others.iter().map(|(name, _)| name);
         f.debug_struct("Diagnoser")
-            .field("provider", &P::NAME)
+            .field("provider", &self.webhook.provider().name())
             .field("signature_header", self.webhook.signature_header())
             .field("secrets", &self.secrets)
             .field("others", &others.collect::<Vec<_>>())

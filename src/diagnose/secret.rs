@@ -43,7 +43,7 @@ pub(super) struct TriedKey {
 impl TriedKey {
     pub(super) fn new(secret: &Secret, other: Option<&str>) -> Self {
         Self {
-            bytes: Zeroizing::new(secret.as_bytes().to_vec()),
+            bytes: Zeroizing::new(secret.text().to_vec()),
             causes: other.map(|name| Cause::SecretOfOther { name: name.to_owned() }).into_iter().collect(),
             label: secret.label().cloned(),
         }

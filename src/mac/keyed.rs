@@ -1,4 +1,4 @@
-//! HMAC-SHA256 and SHA-256, from the backend that the crate was compiled with.
+//! HMAC and SHA-256, from the backend that the crate was compiled with.
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
@@ -10,13 +10,15 @@ pub(crate) use aws_lc::{Mac, sha256};
 #[cfg(not(feature = "aws-lc-rs"))]
 pub(crate) use rust_crypto::{Mac, sha256};
 
+use crate::mac::Algorithm;
+
 /// A stack that is wiped after use. A MAC can only be keyed with one; [`on_wiped_stack`] makes it.
 pub(crate) struct WipedStack(());
 
 impl WipedStack {
-    /// Keys an HMAC-SHA256, which has seen nothing of a body yet.
-    pub(crate) fn mac(&self, key: &[u8]) -> Mac {
-        Mac::keyed(key)
+    /// Keys an HMAC, which has seen nothing of a message yet.
+    pub(crate) fn mac(&self, algorithm: Algorithm, key: &[u8]) -> Mac {
+        Mac::keyed(algorithm, key)
     }
 }
 
@@ -28,9 +30,10 @@ pub(crate) fn on_wiped_stack<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
     wiped::<{ 16 * 1024 }, T>(|| work(&WipedStack(())))
 }
 
-/// The same, for work with MACs that are keyed already. It wipes less, because a body is verified often.
-pub(crate) fn on_wiped_small_stack<T>(work: impl FnOnce() -> T) -> T {
-    wiped::<{ Mac::STACK }, T>(work)
+/// The same, for work with a MAC that is keyed already. It wipes no more than a clone and its tag use in a release
+/// build, because a body is verified often.
+pub(crate) fn on_wiped_stack_of<T>(mac: &Mac, work: impl FnOnce() -> T) -> T {
+    if mac.is_large() { wiped::<2048, T>(work) } else { wiped::<1024, T>(work) }
 }
 
 fn wiped<const BYTES: usize, T>(work: impl FnOnce() -> T) -> T {
@@ -47,14 +50,4 @@ fn wiped<const BYTES: usize, T>(work: impl FnOnce() -> T) -> T {
     let result = run(work);
     wipe::<BYTES>();
     result
-}
-
-impl Mac {
-    /// The tag of the body so far and `last`.
-    #[inline]
-    pub(crate) fn tag_with(&self, last: &[u8]) -> [u8; 32] {
-        let mut mac = self.clone();
-        mac.update(last);
-        mac.finish()
-    }
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::mac::SecretError;
-use crate::mac::{Mac, WipedStack};
+use crate::mac::{KeyEncoding, SecretError};
 
 /// A webhook's signing secret, as its provider issued it.
 ///
-/// The key is the secret's bytes, unchanged: nothing is decoded, and a `whsec_` prefix is part of the
-/// key. [`new`](Secret::new) takes text, which nearly all providers issue, and
-/// [`from_bytes`](Secret::from_bytes) takes a binary key.
+/// [`new`](Secret::new) takes the text that nearly all providers issue. A webhook decodes it if its provider's scheme
+/// says so ([`KeyEncoding`]); otherwise the key is the text unchanged, with a `whsec_` prefix.
+/// [`from_bytes`](Secret::from_bytes) takes a binary key, which is never decoded.
 ///
 /// A secret shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes is refused. A text is also refused if it begins or ends
 /// with white space or a byte order mark (the newline of an env file is the commonest cause of signatures that never
@@ -28,11 +27,15 @@ use crate::mac::{Mac, WipedStack};
 /// let secret = Secret::new("whsec_0123456789abcdef")?.with_label("2026-03");
 /// assert_eq!(format!("{secret:?}"), r#"Secret { label: Some("2026-03"), .. }"#);
 /// assert!(Secret::new("whsec_0123456789abcdef\n").is_err());
-/// # Ok::<(), countersign::SecretError>(())
+/// # Ok::<(), countersign::SetupError>(())
 /// ```
 #[derive(Clone)]
 pub struct Secret {
     bytes: Zeroizing<Vec<u8>>,
+    /// The shortest key that it may spell, in bytes.
+    min_len: usize,
+    /// Whether the bytes are the key itself.
+    is_key: bool,
     label: Option<Arc<str>>,
 }
 
@@ -64,8 +67,8 @@ impl Secret {
 
     /// Makes a secret from a binary key. A `Vec<u8>` is moved, not copied.
     ///
-    /// If the provider shows the key as hex or Base64, decode it only if the documentation says that the decoded
-    /// bytes are the key.
+    /// No scheme decodes it. If the provider shows the key as hex or base64, give [`new`](Secret::new) the text as it
+    /// is shown.
     ///
     /// # Errors
     /// [`SecretError::TooShort`], and [`SecretError::Placeholder`] if all bytes are zero, as in a buffer that
@@ -79,10 +82,10 @@ impl Secret {
     /// ```
     pub fn from_bytes(key: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
         let secret = Self::checked(key.into(), Self::MIN_LEN)?;
-        if secret.bytes.iter().all(|byte| *byte == 0) {
+        if is_blank(&secret.bytes) {
             return Err(SecretError::Placeholder { variable: None });
         }
-        Ok(secret)
+        Ok(Self { is_key: true, ..secret })
     }
 
     /// Makes a secret that may be shorter than [`MIN_LEN`](Secret::MIN_LEN), for a provider that lets
@@ -117,7 +120,7 @@ impl Secret {
     /// use countersign::Secret;
     ///
     /// let secret = Secret::from_env("QUOTE3D_WEBHOOK_SECRET")?;
-    /// # Ok::<(), countersign::SecretError>(())
+    /// # Ok::<(), countersign::SetupError>(())
     /// ```
     pub fn from_env(variable: &str) -> Result<Self, SecretError> {
         match std::env::var(variable) {
@@ -145,28 +148,59 @@ impl Secret {
         if bytes.len() < min_len {
             return Err(SecretError::TooShort { variable: None });
         }
-        Ok(Self { bytes, label: None })
+        Ok(Self { bytes, min_len, is_key: false, label: None })
     }
 
-    /// Keys an HMAC-SHA256 with this secret.
-    pub(crate) fn to_mac(&self, stack: &WipedStack) -> Mac {
-        stack.mac(&self.bytes)
+    /// The key that the secret spells, which is wiped when it is dropped.
+    pub(crate) fn key(&self, encoding: KeyEncoding) -> Result<Key<'_>, SecretError> {
+        if self.is_key || encoding == KeyEncoding::Text || self.bytes.is_empty() {
+            return Ok(Key::Itself(&self.bytes));
+        }
+        let variable = || self.label.as_deref().map(str::to_owned);
+        let key = encoding.decode(&self.bytes);
+        let key = key.ok_or_else(|| SecretError::Encoding { variable: variable(), expected: encoding })?;
+        match key.len() {
+            length if length < self.min_len => Err(SecretError::TooShort { variable: variable() }),
+            _ if is_blank(&key) => Err(SecretError::Placeholder { variable: variable() }),
+            _ => Ok(Key::Decoded(key)),
+        }
+    }
+
+    /// The secret's text, which is the key where nothing is decoded.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// A stand-in for a service that has no secret. Its MAC is computed, and never matches.
     pub(crate) fn reject_all() -> Self {
-        Self { bytes: Zeroizing::default(), label: None }
-    }
-
-    /// The secret's bytes, to look for what was changed in them.
-    #[cfg(feature = "diagnose")]
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        Self { bytes: Zeroizing::default(), min_len: 0, is_key: true, label: None }
     }
 
     pub(crate) fn label(&self) -> Option<&Arc<str>> {
         self.label.as_ref()
     }
+}
+
+/// The key of a secret.
+pub(crate) enum Key<'a> {
+    /// The secret itself.
+    Itself(&'a [u8]),
+    /// The bytes that the secret spells.
+    Decoded(Zeroizing<Vec<u8>>),
+}
+
+impl Key<'_> {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Itself(bytes) => bytes,
+            Self::Decoded(bytes) => bytes,
+        }
+    }
+}
+
+/// Whether all bytes are zero, as in a buffer that was never filled.
+fn is_blank(key: &[u8]) -> bool {
+    key.iter().all(|byte| *byte == 0)
 }
 
 /// Refuses texts that no provider issues. It copies nothing of the text.
@@ -263,7 +297,7 @@ impl fmt::Debug for Secret {
 ///
 /// let secrets = Secrets::new(Secret::new("the-new-secret-of-2026")?)
 ///     .with_older(Secret::new("the-old-secret-of-2025")?)?;
-/// # Ok::<(), countersign::SecretError>(())
+/// # Ok::<(), countersign::SetupError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Secrets(Vec<Secret>);
@@ -309,8 +343,8 @@ impl Secrets {
     /// ```no_run
     /// use countersign::{Secrets, Webhook, provider::Quote3d};
     ///
-    /// let webhook = Webhook::<Quote3d>::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
-    /// # Ok::<(), countersign::SecretError>(())
+    /// let webhook = Webhook::<Quote3d>::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?;
+    /// # Ok::<(), countersign::SetupError>(())
     /// ```
     pub fn from_env(variable: &str) -> Result<Self, SecretError> {
         let secrets = Self::new(Secret::from_env(variable)?);
@@ -332,7 +366,7 @@ impl Secrets {
     /// # fn webhook(tenants: &HashMap<String, Secrets>, tenant: &str) -> Webhook<Quote3d> {
     ///
     /// let secrets = tenants.get(tenant).cloned().unwrap_or_else(Secrets::reject_all);
-    /// Webhook::<Quote3d>::new(secrets).with_tenant(tenant)
+    /// Webhook::<Quote3d>::new(secrets)?.with_tenant(tenant)
     /// # }
     /// ```
     #[must_use]

@@ -1,5 +1,7 @@
 //! Why a secret was refused.
 
+use crate::mac::KeyEncoding;
+
 /// Why a secret was refused. No message and no `Debug` contains the value.
 ///
 /// ```
@@ -27,7 +29,7 @@ pub enum SecretError {
         /// The variable's name.
         variable: String,
     },
-    /// The secret is empty, or shorter than [`Secret::MIN_LEN`](crate::Secret::MIN_LEN) bytes.
+    /// The secret, or the key that it spells, is shorter than [`Secret::MIN_LEN`](crate::Secret::MIN_LEN) bytes.
     #[non_exhaustive]
     TooShort {
         /// The environment variable it came from, if it did.
@@ -53,6 +55,14 @@ pub enum SecretError {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
+    /// The secret does not spell a key in the encoding that the provider's scheme expects.
+    #[non_exhaustive]
+    Encoding {
+        /// The environment variable it came from, or its label.
+        variable: Option<String>,
+        /// The encoding that the scheme expects.
+        expected: KeyEncoding,
+    },
     /// No secret was given.
     NoSecret,
     /// More than [`Secrets::MAX`](crate::Secrets::MAX) secrets were given.
@@ -70,6 +80,7 @@ impl SecretError {
             Self::Padded { .. } => "secret_padded",
             Self::Quoted { .. } => "secret_quoted",
             Self::Placeholder { .. } => "secret_placeholder",
+            Self::Encoding { .. } => "secret_encoding",
             Self::NoSecret => "no_secret",
             Self::TooMany => "too_many_secrets",
         }
@@ -106,6 +117,9 @@ impl std::fmt::Display for SecretError {
             Self::Quoted { variable } => write!(f, "{} is in quotation marks", subject(variable)),
             Self::Placeholder { variable } => {
                 write!(f, "{} is a placeholder, not one that a provider issued", subject(variable))
+            }
+            Self::Encoding { variable, expected } => {
+                write!(f, "{} is not in {expected}, as the provider's scheme expects", subject(variable))
             }
             Self::NoSecret => f.write_str("at least one secret is needed"),
             Self::TooMany => f.write_str("at most 8 secrets can be valid at once"),

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::mac::Signature;
-use crate::mac::{Mac, WipedStack, on_wiped_small_stack, on_wiped_stack};
-use crate::mac::{Secret, Secrets};
+use crate::mac::secret::Key;
+use crate::mac::{
+    Algorithm, KeyEncoding, Mac, SecretError, Tag, WipedStack, on_wiped_stack, on_wiped_stack_of,
+};
+use crate::mac::{Secret, Secrets, Signature};
 
 struct KeyedSecret {
     mac: Mac,
@@ -16,12 +18,120 @@ struct KeyedSecret {
 }
 
 impl KeyedSecret {
-    /// Compares the tag that the key made of a body. This is the only place that reads a computed tag.
-    fn matched(&self, position: usize, tag: [u8; 32], signature: &Signature) -> Option<MatchedSecret> {
-        let matches = signature.matches(&tag);
+    /// Compares the tag that the key made of a message with every candidate. This is the only place that reads a
+    /// computed tag. It does not stop at a match: which candidate is right stays unknown.
+    fn matched(&self, position: usize, tag: Tag, candidates: &[Tag]) -> Option<MatchedSecret> {
+        let compare = |any, candidate: &Tag| any | candidate.ct_eq(&tag);
+        let matches = candidates.iter().fold(subtle::Choice::from(0), compare).into();
         #[cfg(countersign_memcheck)]
         let matches = crate::mac::memcheck::made_public(matches);
         (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
+    }
+}
+
+/// The keyed MACs of a webhook's secrets, newest first. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Keys(Arc<[KeyedSecret]>);
+
+impl Keys {
+    /// Keys the MAC for each secret.
+    pub(crate) fn new(
+        secrets: &Secrets,
+        algorithm: Algorithm,
+        encoding: KeyEncoding,
+    ) -> Result<Self, SecretError> {
+        on_wiped_stack(|stack| {
+            let keys: Vec<Key<'_>> =
+                secrets.iter().map(|secret| secret.key(encoding)).collect::<Result<_, _>>()?;
+            Ok(Self::keyed(secrets, &keys, algorithm, stack))
+        })
+    }
+
+    fn keyed(secrets: &Secrets, keys: &[Key<'_>], algorithm: Algorithm, stack: &WipedStack) -> Self {
+        let keyed = |secret: &Secret, key: &[u8], refuses| KeyedSecret {
+            mac: stack.mac(algorithm, key),
+            label: secret.label().cloned(),
+            refuses,
+        };
+        // Collected into their final place: a `Vec` that became the `Arc` would leave copies in freed memory.
+        let pairs = secrets.iter().zip(keys);
+        let all: Arc<[KeyedSecret]> = pairs.map(|(secret, key)| keyed(secret, key.bytes(), false)).collect();
+        if all.is_empty() {
+            return Self(std::iter::once(keyed(&Secret::reject_all(), &[], true)).collect());
+        }
+        Self(all)
+    }
+
+    /// Returns which secret made one of the candidates of this message. It allocates nothing, and compares in
+    /// constant time.
+    pub(crate) fn verify(
+        &self,
+        pieces: &[&[u8]],
+        candidates: &[Tag],
+    ) -> Result<MatchedSecret, SignatureMismatch> {
+        let mut keys = self.0.iter().enumerate();
+        on_wiped_stack_of(&self.0[0].mac, || {
+            keys.find_map(|(position, key)| key.matched(position, key.mac.tag_with(pieces), candidates))
+        })
+        .ok_or(SignatureMismatch)
+    }
+
+    /// Begins a message that arrives in pieces.
+    pub(crate) fn begin(&self) -> Streamed {
+        // On a wiped stack: a future that is made where a copy lay could carry the copy to the heap, in its padding.
+        let macs = on_wiped_stack(|_| self.0.iter().map(|key| key.mac.clone()).collect());
+        Streamed { keys: Arc::clone(&self.0), macs }
+    }
+
+    /// Whether the secrets are `Secrets::reject_all`.
+    pub(crate) fn rejects_all(&self) -> bool {
+        self.0[0].refuses
+    }
+
+    /// Signs a message with the newest secret, for testing a receiver.
+    pub(crate) fn sign(&self, pieces: &[&[u8]]) -> Tag {
+        on_wiped_stack_of(&self.0[0].mac, || self.0[0].mac.tag_with(pieces))
+    }
+
+    /// Signs a message with the secret at this position.
+    pub(crate) fn sign_with(&self, position: usize, pieces: &[&[u8]]) -> Option<Tag> {
+        let key = self.0.get(position).filter(|key| !key.refuses)?;
+        Some(on_wiped_stack_of(&key.mac, || key.mac.tag_with(pieces)))
+    }
+
+    /// The secrets' labels.
+    pub(crate) fn labels(&self) -> Vec<Option<&str>> {
+        self.0.iter().map(|key| key.label.as_deref()).collect()
+    }
+}
+
+/// The MACs of a message that arrives in pieces.
+pub(crate) struct Streamed {
+    keys: Arc<[KeyedSecret]>,
+    /// One for each key. They are boxed because a move would leave a copy behind that is not wiped, and a future
+    /// may be moved often. (Their number is known, so collecting them allocates once, in the right size.)
+    macs: Box<[Mac]>,
+}
+
+impl Streamed {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        for mac in &mut self.macs {
+            mac.update(piece);
+        }
+    }
+
+    /// Returns which secret made one of the candidates, once the last pieces have been added.
+    pub(crate) fn finish(
+        self,
+        last: &[&[u8]],
+        candidates: &[Tag],
+    ) -> Result<MatchedSecret, SignatureMismatch> {
+        // Borrowed: moving out of a box frees its memory without overwriting it.
+        let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
+        let matched = on_wiped_stack(|_| {
+            keyed.find_map(|(position, (key, mac))| key.matched(position, mac.tag_with(last), candidates))
+        });
+        matched.ok_or(SignatureMismatch)
     }
 }
 
@@ -44,7 +154,7 @@ impl KeyedSecret {
 /// ```
 #[derive(Clone)]
 pub struct Verifier {
-    keys: Arc<[KeyedSecret]>,
+    keys: Keys,
 }
 
 impl Verifier {
@@ -52,21 +162,11 @@ impl Verifier {
     #[must_use]
     pub fn new(secrets: impl Into<Secrets>) -> Self {
         let secrets = secrets.into();
-        on_wiped_stack(|stack| Self::keyed(&secrets, stack))
-    }
-
-    fn keyed(secrets: &Secrets, stack: &WipedStack) -> Self {
-        let key = |secret: &Secret, refuses| KeyedSecret {
-            mac: secret.to_mac(stack),
-            label: secret.label().cloned(),
-            refuses,
+        let keyed = |stack: &WipedStack| {
+            let texts: Vec<Key<'_>> = secrets.iter().map(|secret| Key::Itself(secret.text())).collect();
+            Keys::keyed(&secrets, &texts, Algorithm::HmacSha256, stack)
         };
-        // Collected into their final place: a `Vec` that became the `Arc` would leave copies in freed memory.
-        let keys: Arc<[KeyedSecret]> = secrets.iter().map(|secret| key(secret, false)).collect();
-        if keys.is_empty() {
-            return Self { keys: std::iter::once(key(&Secret::reject_all(), true)).collect() };
-        }
-        Self { keys }
+        Self { keys: on_wiped_stack(keyed) }
     }
 
     /// Verifies the signature of a body, and returns which secret made it. It allocates nothing, and
@@ -75,11 +175,7 @@ impl Verifier {
     /// # Errors
     /// [`SignatureMismatch`] if no secret made it.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, SignatureMismatch> {
-        let mut keys = self.keys.iter().enumerate();
-        on_wiped_small_stack(|| {
-            keys.find_map(|(position, key)| key.matched(position, key.mac.tag_with(body), signature))
-        })
-        .ok_or(SignatureMismatch)
+        self.keys.verify(&[body], std::slice::from_ref(signature.tag()))
     }
 
     /// Begins the verification of a body that arrives in pieces.
@@ -96,26 +192,13 @@ impl Verifier {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn begin(&self, signature: Signature) -> Verification {
-        // On a wiped stack: a future that is made where a copy lay could carry the copy to the heap, in its padding.
-        let macs = on_wiped_stack(|_| self.keys.iter().map(|key| key.mac.clone()).collect());
-        Verification { keys: Arc::clone(&self.keys), macs, signature }
-    }
-
-    /// Whether the secrets are `Secrets::reject_all`.
-    pub(crate) fn rejects_all(&self) -> bool {
-        self.keys[0].refuses
-    }
-
-    /// Signs a body with the newest secret, for testing a receiver.
-    pub(crate) fn sign(&self, body: &[u8]) -> Signature {
-        Signature::from_tag(self.keys[0].mac.tag_with(body))
+        Verification { macs: self.keys.begin(), signature }
     }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let labels = self.keys.iter().map(|key| key.label.as_deref());
-        f.debug_struct("Verifier").field("labels", &labels.collect::<Vec<_>>()).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("labels", &self.keys.labels()).finish_non_exhaustive()
     }
 }
 
@@ -125,19 +208,14 @@ impl fmt::Debug for Verifier {
 /// passed to [`update`](Verification::update), and no others.
 #[must_use = "nothing is verified before `finish`"]
 pub struct Verification {
-    keys: Arc<[KeyedSecret]>,
-    /// One for each key. They are boxed because a move would leave a copy behind that is not wiped, and a future
-    /// may be moved often. (Their number is known, so collecting them allocates once, in the right size.)
-    macs: Box<[Mac]>,
+    macs: Streamed,
     signature: Signature,
 }
 
 impl Verification {
     /// Adds the next piece, of any length.
     pub fn update(&mut self, chunk: &[u8]) {
-        for mac in &mut self.macs {
-            mac.update(chunk);
-        }
+        self.macs.update(chunk);
     }
 
     /// Verifies all pieces together. The verdict is the same as [`Verifier::verify`]'s on the whole body.
@@ -145,14 +223,7 @@ impl Verification {
     /// # Errors
     /// [`SignatureMismatch`] if no secret made the signature.
     pub fn finish(self) -> Result<MatchedSecret, SignatureMismatch> {
-        // Borrowed: moving out of a box frees its memory without overwriting it.
-        let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
-        let matched = on_wiped_stack(|_| {
-            keyed.find_map(|(position, (key, mac))| {
-                key.matched(position, mac.clone().finish(), &self.signature)
-            })
-        });
-        matched.ok_or(SignatureMismatch)
+        self.macs.finish(&[], std::slice::from_ref(self.signature.tag()))
     }
 }
 

@@ -8,6 +8,7 @@
 use http::HeaderName;
 
 use crate::provider::Provider;
+use crate::scheme::Scheme;
 
 /// NowToPrint. Its page does not name the signature header; `X-Webhook-Signature` is this crate's
 /// choice. Look at your deliveries, and set the header if it is another.
@@ -17,8 +18,8 @@ use crate::provider::Provider;
 /// use http::HeaderName;
 ///
 /// let provider = NowToPrint::with_signature_header(HeaderName::from_static("x-ntp-signature"));
-/// let webhook = Webhook::for_provider(provider, Secret::new("the-partner-api-secret")?);
-/// # Ok::<(), countersign::SecretError>(())
+/// let webhook = Webhook::for_provider(provider, Secret::new("the-partner-api-secret")?)?;
+/// # Ok::<(), countersign::SetupError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct NowToPrint {
@@ -44,8 +45,10 @@ impl Provider for NowToPrint {
 
     const NAME: &'static str = "nowtoprint";
 
-    fn signature_header(&self) -> HeaderName {
-        self.signature_header.clone()
+    const SCHEME: Scheme<'static> = Scheme::new("x-webhook-signature").prefix("sha256=");
+
+    fn scheme(&self) -> Scheme<'_> {
+        Scheme::new(self.signature_header.as_str()).prefix("sha256=")
     }
 }
 

@@ -6,11 +6,10 @@
 //! of an event has the same body, and two events have different ones. An `id` in a body is ignored, because
 //! it is not documented what it would identify. A resend from the dashboard can come at any later time.
 
-use http::HeaderName;
-
 use crate::event::open_enum;
-use crate::event::{Json, Number};
+use crate::event::{Envelope, Json, Number};
 use crate::provider::Provider;
+use crate::scheme::Scheme;
 
 /// Quote3D. Its headers are `X-Webhook-Signature`, and `X-Webhook-Event`, which must agree with the signed body.
 ///
@@ -18,7 +17,7 @@ use crate::provider::Provider;
 /// use countersign::{Secret, Webhook, provider::{Quote3d, quote3d}};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let body = include_bytes!("../../tests/data/quote3d_quote_completed.json");
-/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?)?;
 /// # let headers = webhook.signed_headers(body);
 /// match webhook.verify(&headers, body)?.event()? {
 ///     quote3d::Event::QuoteCompleted(quote) => {
@@ -39,15 +38,9 @@ impl Provider for Quote3d {
 
     const NAME: &'static str = "quote3d";
 
-    const EVENT_ID: Option<&'static str> = None;
+    const SCHEME: Scheme<'static> = Scheme::new("x-webhook-signature").prefix("sha256=");
 
-    fn signature_header(&self) -> HeaderName {
-        HeaderName::from_static("x-webhook-signature")
-    }
-
-    fn event_header(&self) -> Option<HeaderName> {
-        Some(HeaderName::from_static("x-webhook-event"))
-    }
+    const ENVELOPE: Envelope<'static> = Envelope::new().without_id().confirming_header("x-webhook-event");
 }
 
 crate::events! {

@@ -5,19 +5,18 @@
 //! than 2xx: 5 s, 30 s, 2 min, 10 min and 1 h later, for 73 minutes in total. The fields here are those
 //! of the objects in its API, and all are optional.
 
-use http::HeaderName;
-
 use crate::event::open_enum;
 use crate::event::{Json, Number};
 use crate::provider::Provider;
+use crate::scheme::Scheme;
 
 /// 3QPR. Its header is `X-3QPR-Signature`. The secret begins with `whsec_`; keep that prefix.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::ThreeQpr};
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
-/// # Ok::<(), countersign::SecretError>(())
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
+/// # Ok::<(), countersign::SetupError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
@@ -28,9 +27,7 @@ impl Provider for ThreeQpr {
 
     const NAME: &'static str = "3qpr";
 
-    fn signature_header(&self) -> HeaderName {
-        HeaderName::from_static("x-3qpr-signature")
-    }
+    const SCHEME: Scheme<'static> = Scheme::new("x-3qpr-signature").prefix("sha256=");
 }
 
 crate::events! {

@@ -7,12 +7,13 @@ use crate::error::BoxError;
 use crate::provider::Provider;
 use crate::receiver::Outcome;
 use crate::receiver::renewal::{Lost, Renewal};
+use crate::scheme::Headers;
 use crate::store::IdempotencyKey;
 use crate::store::PolicyError;
 use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_duration, check_retention};
 use crate::trace::{self, Span};
 use crate::webhook::Delivery;
-use crate::webhook::{Headers, Webhook};
+use crate::webhook::Webhook;
 
 /// Longer than the 5 seconds that 3QPR waits for an answer; the others document no time.
 const DEFAULT_LEASE_DURATION: Duration = Duration::from_secs(60);
@@ -46,7 +47,7 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// use std::time::Duration;
 /// use countersign::{MemoryStore, Outcome, Receiver, Secret, Webhook, provider::ThreeQpr};
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
 /// # let headers = webhook.signed_headers(body);
 /// let receiver = Receiver::new(webhook, MemoryStore::new())
@@ -143,10 +144,10 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// use countersign::{MemoryStore, PolicyError, Receiver, Secret, Webhook, provider::ThreeQpr};
     ///
     /// let hour = Duration::from_secs(3600);
-    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?).with_max_age(hour);
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?.with_max_age(hour);
     /// let refused = Receiver::new(webhook, MemoryStore::new()).with_retention(hour).unwrap_err();
     /// assert_eq!(refused, PolicyError::RetentionShorterThanMaxAge);
-    /// # Ok::<(), countersign::SecretError>(())
+    /// # Ok::<(), countersign::SetupError>(())
     /// ```
     pub fn with_retention(mut self, retention: Duration) -> Result<Self, PolicyError> {
         self.told.retention = Some(retention);
@@ -168,7 +169,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// use std::time::Duration;
     /// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr};
     ///
-    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
     /// let receiver = Receiver::new(webhook, MemoryStore::new())
     ///     .with_lease_duration(Duration::from_secs(10))?
     ///     .with_renewal(Duration::from_secs(300), tokio::time::sleep)?;

@@ -22,7 +22,7 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DynStoreError>> + Sen
 /// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr, store::DynIdempotencyStore};
 ///
 /// let store: Arc<dyn DynIdempotencyStore> = Arc::new(MemoryStore::new());
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// let receiver = Receiver::new(webhook, store);
 /// # Ok(()) }
 /// ```

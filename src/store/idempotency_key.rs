@@ -10,9 +10,10 @@ use crate::mac::{hex_digits, sha256};
 /// The key that identifies an event. A store remembers it, so that the event is handled once, however often it is
 /// delivered.
 ///
-/// The key is made from the signed body, never from a header: the provider's name, and the body's
-/// `id` (the member that [`Provider::EVENT_ID`](crate::Provider::EVENT_ID) names). A body without an `id` is
-/// identified by its SHA-256. Only a verified [`Delivery`](crate::Delivery) returns a key. To a store, it is opaque
+/// The key is made from what is signed: the provider's name, and the event's id, which its
+/// [`Envelope`](crate::Envelope) finds in the body or in a signed header. An event without an id is identified by the
+/// SHA-256 of its body. If the event's name is not signed, it is hashed with the body, because two events may have the
+/// same one. Only a verified [`Delivery`](crate::Delivery) returns a key. To a store, it is opaque
 /// text of at most [`MAX_LEN`](IdempotencyKey::MAX_LEN) printable ASCII characters, compared byte by byte.
 ///
 /// If your handler calls a service that accepts an idempotency key, pass this one on.
@@ -25,6 +26,7 @@ use crate::mac::{hex_digits, sha256};
 /// | has an `id` of 1 to 150 printable ASCII characters | `3qpr:evt_01HXYZ` |
 /// | has any other `id` | `3qpr:id-sha256:` and the hex SHA-256 of the `id` |
 /// | has no `id`, or one with only white space and control characters | `quote3d:sha256:` and the hex SHA-256 of the body |
+/// | has none, and the event's name is unsigned | `github:sha256:` and the hex SHA-256 of the name, a zero byte and the body |
 /// | any of these, with the tenant `acme` | `3qpr@acme:` and so on |
 /// | any, with a tenant whose name is not 1 to 64 characters of `A-Z a-z 0-9 - _ .` | `3qpr@~`, the hex SHA-256 of the name, `:` and so on |
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,21 +51,29 @@ impl IdempotencyKey {
     }
 
     /// Makes a key. The provider's name is at most 32 bytes, so the key fits.
-    pub(crate) fn new(provider: &str, tenant: Option<&str>, id: Option<&str>, body: &[u8]) -> Self {
+    /// `unsigned_name` is the event's name, if it is not signed: two events may then have the same body.
+    pub(crate) fn new(
+        provider: &str,
+        tenant: Option<&str>,
+        id: Option<&str>,
+        unsigned_name: Option<&str>,
+        body: &[u8],
+    ) -> Self {
         let mut key = String::with_capacity(Self::MAX_LEN);
         key.push_str(provider);
         // Neither a provider's name nor a tenant's contains `:` or `@`, so an `id` cannot imitate one.
         match tenant {
             None => {}
             Some(tenant) if Self::is_plain(tenant) => key.extend(["@", tenant]),
-            Some(tenant) => push_digest(&mut key, "@~", tenant.as_bytes()),
+            Some(tenant) => push_digest(&mut key, "@~", &[tenant.as_bytes()]),
         }
-        match id {
-            None => push_digest(&mut key, ":sha256:", body),
-            // A blank id would give every event the same key.
-            Some(id) if is_blank(id) => push_digest(&mut key, ":sha256:", body),
-            Some(id) if Self::stands_as_it_is(id) => key.extend([":", id]),
-            Some(id) => push_digest(&mut key, ":id-sha256:", id.as_bytes()),
+        // A blank id would give every event the same key.
+        match (id.filter(|id| !is_blank(id)), unsigned_name) {
+            (None, None) => push_digest(&mut key, ":sha256:", &[body]),
+            // No name has a zero byte.
+            (None, Some(name)) => push_digest(&mut key, ":sha256:", &[name.as_bytes(), b"\0", body]),
+            (Some(id), _) if Self::stands_as_it_is(id) => key.extend([":", id]),
+            (Some(id), _) => push_digest(&mut key, ":id-sha256:", &[id.as_bytes()]),
         }
         Self(key.into())
     }
@@ -83,7 +93,7 @@ fn is_blank(id: &str) -> bool {
     id.chars().all(|character| character.is_whitespace() || character.is_control())
 }
 
-fn push_digest(key: &mut String, name: &str, of: &[u8]) {
+fn push_digest(key: &mut String, name: &str, of: &[&[u8]]) {
     key.push_str(name);
     key.extend(hex_digits(&sha256(of)));
 }
@@ -120,7 +130,7 @@ mod tests {
     use super::*;
 
     fn key(id: Option<&str>, body: &str) -> String {
-        IdempotencyKey::new("3qpr", None, id, body.as_bytes()).as_str().to_owned()
+        IdempotencyKey::new("3qpr", None, id, None, body.as_bytes()).as_str().to_owned()
     }
 
     #[test]
@@ -132,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_key_is_written_as_its_text() {
-        let key = IdempotencyKey::new("3qpr", None, Some("evt_1"), b"{}");
+        let key = IdempotencyKey::new("3qpr", None, Some("evt_1"), None, b"{}");
         assert_eq!((key.as_str(), &*key.to_string()), ("3qpr:evt_1", "3qpr:evt_1"));
         assert_eq!(serde_json::to_string(&key).unwrap(), r#""3qpr:evt_1""#);
     }
@@ -179,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_tenants_keys_are_its_own() {
-        let key = |tenant, id| IdempotencyKey::new("3qpr", tenant, id, b"{}").as_str().to_owned();
+        let key = |tenant, id| IdempotencyKey::new("3qpr", tenant, id, None, b"{}").as_str().to_owned();
         assert_eq!(key(Some("acme"), Some("evt_1")), "3qpr@acme:evt_1");
         // `printf 'a b' | sha256sum`
         let hashed = "3qpr@~c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65:evt_1";
@@ -201,7 +211,7 @@ mod tests {
         let long = if cfg!(miri) { 200 } else { 100_000 };
         for tenant in [None, Some(&*"t".repeat(64)), Some("\n"), Some(&*"t".repeat(long))] {
             for id in [None, Some("\u{1f980}"), Some(&*"x".repeat(150)), Some(&*"x".repeat(long))] {
-                let key = IdempotencyKey::new(&name, tenant, id, b"");
+                let key = IdempotencyKey::new(&name, tenant, id, None, b"");
                 assert!(key.as_str().len() <= IdempotencyKey::MAX_LEN);
                 assert!(key.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
             }

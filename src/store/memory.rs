@@ -56,7 +56,7 @@ use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_dura
 /// }
 ///
 /// fn receiver(tenant: &str, secrets: Secrets, stores: &Stores) -> Receiver<ThreeQpr, Arc<MemoryStore>> {
-///     Receiver::new(Webhook::new(secrets).with_tenant(tenant), stores.of(tenant))
+///     Receiver::new(Webhook::new(secrets)?.with_tenant(tenant), stores.of(tenant))
 /// }
 /// # let stores = Stores::default();
 /// # assert!(Arc::ptr_eq(&stores.of("acme"), &stores.of("acme")));
@@ -67,7 +67,7 @@ use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_dura
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use countersign::{MemoryStore, Receiver, Secret, Webhook, provider::ThreeQpr};
 ///
-/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// let receiver = Receiver::new(webhook, MemoryStore::new());
 /// # Ok(()) }
 /// ```
@@ -418,7 +418,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "it hashes much")]
     fn keys_are_spread_over_the_shards_whatever_tells_them_apart() {
         fn key(tenant: Option<&str>, id: Option<&str>, body: u32) -> IdempotencyKey {
-            IdempotencyKey::new("3qpr", tenant, id, &body.to_be_bytes())
+            IdempotencyKey::new("3qpr", tenant, id, None, &body.to_be_bytes())
         }
         let uuid = |n| {
             let hash = key(None, None, n);

@@ -1,15 +1,14 @@
 //! A verified delivery, and its parts.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::event::Envelope;
-use crate::event::{Event, EventData};
+use crate::event::{Contents, Event, EventData};
 use crate::mac::MatchedSecret;
 use crate::provider::Provider;
 use crate::store::IdempotencyKey;
@@ -34,26 +33,45 @@ impl Body<'_> {
 /// A verified delivery: holding one is the proof that the signature matched.
 ///
 /// [`Webhook::verify`](crate::Webhook::verify) and [`PartialDelivery::finish`](crate::PartialDelivery::finish) return
-/// one, and everything in it comes from the signed body. `verify` does not read the data;
+/// one, and everything in it is signed, except for a name that [`event_name_source`](Delivery::event_name_source)
+/// reports as unsigned. `verify` does not read the data;
 /// [`event`](Delivery::event) does. A service can therefore store the [`body`](Delivery::body) first and read it later.
 #[must_use = "a delivery is verified, but not handled"]
 pub struct Delivery<'a, P> {
+    provider: Arc<P>,
     body: Body<'a>,
-    envelope: Envelope<'a>,
+    contents: Contents<'a>,
+    name_source: EventNameSource,
     secret: MatchedSecret,
+    signed_at: Option<SystemTime>,
     tenant: Option<Arc<str>>,
-    provider: PhantomData<fn() -> P>,
+}
+
+/// Where the name of a delivery's event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventNameSource {
+    /// From something that is signed: the body, or a signed header.
+    Signed,
+    /// From a header that is not signed: whoever can replay a delivery can change it. It selects the event's type.
+    /// Decide nothing else by it.
+    Unsigned,
+    /// The delivery does not name an event.
+    Absent,
 }
 
 impl<'a, P: Provider> Delivery<'a, P> {
     /// Makes a delivery. Only `Webhook::read` calls this, after every check.
     pub(super) fn new(
+        provider: Arc<P>,
         body: Body<'a>,
-        envelope: Envelope<'a>,
+        contents: Contents<'a>,
+        name_source: EventNameSource,
         secret: MatchedSecret,
+        signed_at: Option<SystemTime>,
         tenant: Option<Arc<str>>,
     ) -> Self {
-        Self { body, envelope, secret, tenant, provider: PhantomData }
+        Self { provider, body, contents, name_source, secret, signed_at, tenant }
     }
 
     /// Returns the typed event.
@@ -62,45 +80,78 @@ impl<'a, P: Provider> Delivery<'a, P> {
     /// [`Error::InvalidEvent`] if the data of a known event lacks a documented field. The delivery is
     /// still authentic, and its body is still here.
     pub fn event(&self) -> Result<P::Event, Error> {
-        P::Event::from_data(EventData::new(&self.envelope.event, self.data()))
+        P::Event::from_data(EventData::new(self.event_name(), self.data()))
     }
 
-    /// The event's name, such as `quote.completed`.
+    /// Reads the data as any type of serde's, such as one of another crate.
+    ///
+    /// # Errors
+    /// [`Error::InvalidEvent`] if it is not one.
+    ///
+    /// ```
+    /// # use countersign::{Secret, Webhook, provider::ThreeQpr};
+    /// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
+    /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{"country":"US"}}"#;
+    /// # let headers = webhook.signed_headers(body);
+    /// let delivery = webhook.verify(&headers, body)?;
+    /// let data: std::collections::BTreeMap<String, String> = delivery.data_as()?;
+    /// assert_eq!(data["country"], "US");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        EventData::new(self.event_name(), self.data()).parse()
+    }
+
+    /// The event's name, such as `quote.completed`, or an empty text if the delivery names none.
     #[must_use]
     pub fn event_name(&self) -> &str {
-        &self.envelope.event
+        self.contents.event.as_deref().unwrap_or_default()
     }
 
-    /// The event's id, if the provider documents one ([`Provider::EVENT_ID`]) and the body has it.
+    /// Whether the event's name is signed.
+    #[must_use]
+    pub fn event_name_source(&self) -> EventNameSource {
+        self.name_source
+    }
+
+    /// The event's id, if the provider documents one (its [`Envelope`](crate::Envelope) says where) and the delivery
+    /// has it.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.envelope.id.as_deref()
+        self.contents.id.as_deref()
     }
 
-    /// The body's `timestamp`, if it has one in RFC 3339.
+    /// The event's time, if the body has one in RFC 3339, or as a number where the provider writes numbers.
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
-        self.envelope.time()
+        self.contents.time()
     }
 
-    /// The body's `timestamp` as text, in any format.
+    /// The event's time as text, in any format.
     #[must_use]
     pub fn timestamp_text(&self) -> Option<&str> {
-        self.envelope.timestamp.as_deref()
+        self.contents.timestamp.as_deref()
     }
 
-    /// The body's `data` as JSON text, or `null` if it has none. The text is well-formed, and nothing else
+    /// The time of the signature, if the provider's scheme has one. A retry may be signed anew, with another time.
+    #[must_use]
+    pub fn signed_at(&self) -> Option<SystemTime> {
+        self.signed_at
+    }
+
+    /// The event's data as JSON text (a member of the body, or all of it), or `null` if the body has none. The text is well-formed, and nothing else
     /// was checked: [`Json`](crate::Json) lists what it may still contain.
     #[must_use]
     pub fn data(&self) -> &str {
-        self.envelope.data.as_deref().unwrap_or("null")
+        self.contents.data.as_deref().unwrap_or("null")
     }
 
     /// The key that identifies the event. Each call makes it anew. If the body has no [`id`](Delivery::id), the key
     /// is the body's hash, and the call hashes the body.
     #[must_use]
     pub fn idempotency_key(&self) -> IdempotencyKey {
-        IdempotencyKey::new(P::NAME, self.tenant(), self.id(), self.body())
+        let unsigned = (self.name_source == EventNameSource::Unsigned).then(|| self.event_name());
+        IdempotencyKey::new(self.provider.name(), self.tenant(), self.id(), unsigned, self.body())
     }
 
     /// The secret that matched, by position and label. It contains nothing of the secret itself.
@@ -129,17 +180,19 @@ impl<'a, P: Provider> Delivery<'a, P> {
                 Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
                 Body::Shared(bytes) => bytes,
             }),
-            envelope: self.envelope.into_owned(),
+            provider: self.provider,
+            contents: self.contents.into_owned(),
+            name_source: self.name_source,
             secret: self.secret,
+            signed_at: self.signed_at,
             tenant: self.tenant,
-            provider: PhantomData,
         }
     }
 
     /// The names for the log.
     pub(crate) fn named(&self) -> Named<'_> {
         Named {
-            provider: P::NAME,
+            provider: self.provider.name(),
             tenant: self.tenant(),
             event: self.event_name(),
             id: self.id(),
@@ -153,10 +206,12 @@ impl<P> Clone for Delivery<'_, P> {
     fn clone(&self) -> Self {
         Self {
             body: self.body.clone(),
-            envelope: self.envelope.clone(),
+            provider: Arc::clone(&self.provider),
+            contents: self.contents.clone(),
+            name_source: self.name_source,
             secret: self.secret.clone(),
+            signed_at: self.signed_at,
             tenant: self.tenant.clone(),
-            provider: PhantomData,
         }
     }
 }
@@ -165,11 +220,11 @@ impl<P> Clone for Delivery<'_, P> {
 impl<P: Provider> fmt::Debug for Delivery<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("provider", &P::NAME)
+            .field("provider", &self.provider.name())
             .field("tenant", &self.tenant)
-            .field("event", &self.envelope.event)
-            .field("id", &self.envelope.id)
-            .field("timestamp", &self.envelope.timestamp)
+            .field("event", &self.event_name())
+            .field("id", &self.contents.id)
+            .field("timestamp", &self.contents.timestamp)
             .field("secret", &self.secret)
             .finish_non_exhaustive()
     }

@@ -1,15 +1,18 @@
 //! A delivery whose body is still arriving.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Error;
-use crate::mac::Verification;
+use crate::mac::{Streamed, Tag};
 use crate::provider::Provider;
+use crate::scheme::{Head, Headers};
 use crate::webhook::delivery::{Body, Delivery};
-use crate::webhook::headers::{EventHeader, Headers};
-use crate::webhook::webhook::Webhook;
+use crate::webhook::event_header::EventHeader;
+use crate::webhook::plan::SignedValues;
+use crate::webhook::webhook::{Proof, Webhook};
 
 /// A delivery whose headers have passed, and whose body is still arriving. [`Webhook::begin`] makes one.
 ///
@@ -38,7 +41,7 @@ use crate::webhook::webhook::Webhook;
 ///     }
 /// }
 /// # use countersign::Secret;
-/// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+/// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// # let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
 /// # let headers = webhook.signed_headers(body);
 /// # assert_eq!(receive(&webhook, &headers, &body[..])?.id(), Some("evt_1"));
@@ -47,7 +50,12 @@ use crate::webhook::webhook::Webhook;
 #[must_use = "nothing is verified before `finish`"]
 pub struct PartialDelivery<P> {
     webhook: Webhook<P>,
-    verification: Verification,
+    macs: Streamed,
+    candidates: Box<[Tag]>,
+    /// What is signed after the body.
+    after: Vec<u8>,
+    signed_at: Option<SystemTime>,
+    values: SignedValues<Box<[u8]>>,
     event_header: EventHeader<Box<[u8]>>,
     /// The body while it is a single piece, which is shared and not copied.
     piece: Bytes,
@@ -73,22 +81,27 @@ impl<P: Provider> Webhook<P> {
         &self,
         headers: &(impl Headers + ?Sized),
     ) -> Result<PartialDelivery<P>, Error> {
-        let signature = self.check_head(headers)?;
-        let event = self.headers.event(headers).to_owned();
-        Ok(PartialDelivery::new(self.clone(), self.verifier.begin(signature), event))
+        let mut head = Head::new();
+        self.read_head(headers, &mut head)?;
+        let (before, after) = self.plan.reader.around(&head);
+        let mut macs = self.keys.begin();
+        before.as_slice().iter().for_each(|piece| macs.update(piece));
+        Ok(PartialDelivery {
+            webhook: self.clone(),
+            macs,
+            candidates: head.candidates.as_slice().into(),
+            after: after.as_slice().concat(),
+            signed_at: head.time(),
+            values: self.plan.signed_values(&head).to_owned(),
+            event_header: self.event_of(headers).to_owned(),
+            piece: Bytes::new(),
+            pieces: BytesMut::new(),
+            too_large: false,
+        })
     }
 }
 
 impl<P: Provider> PartialDelivery<P> {
-    pub(super) fn new(
-        webhook: Webhook<P>,
-        verification: Verification,
-        event_header: EventHeader<Box<[u8]>>,
-    ) -> Self {
-        let (piece, pieces) = (Bytes::new(), BytesMut::new());
-        Self { webhook, verification, event_header, piece, pieces, too_large: false }
-    }
-
     /// Adds the next piece, of any length.
     ///
     /// # Errors
@@ -99,7 +112,7 @@ impl<P: Provider> PartialDelivery<P> {
 
     fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.make_room(piece.len())?;
-        self.verification.update(piece);
+        self.macs.update(piece);
         self.pieces.extend_from_slice(&std::mem::take(&mut self.piece));
         self.pieces.extend_from_slice(piece);
         Ok(())
@@ -112,7 +125,7 @@ impl<P: Provider> PartialDelivery<P> {
             return self.push(&piece);
         }
         self.make_room(piece.len())?;
-        self.verification.update(&piece);
+        self.macs.update(&piece);
         if self.len() == 0 {
             self.piece = piece;
         }
@@ -149,7 +162,9 @@ impl<P: Provider> PartialDelivery<P> {
             return Err(self.webhook.too_large());
         }
         let body = if self.pieces.is_empty() { self.piece } else { self.pieces.freeze() };
-        self.webhook.read(self.verification.finish()?, &self.event_header, Body::Shared(body))
+        let secret = self.macs.finish(&[&self.after], &self.candidates)?;
+        let proof = Proof { secret, signed_at: self.signed_at, values: self.values };
+        self.webhook.read(self.webhook.judge(proof)?, &self.event_header, Body::Shared(body))
     }
 }
 

@@ -4,15 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::error::Error;
-use crate::event::Envelope;
-use crate::mac::{MatchedSecret, Secrets, Signature, Verifier};
-use crate::provider::Provider;
+use crate::error::{Error, SetupError};
+use crate::event::{Contents, check_object};
+use crate::mac::{Keys, MatchedSecret, Secrets, hex_digits, sha256};
+use crate::provider::{Provider, check};
+use crate::scheme::{Head, Headers, MAX_HEADERS, Sent, Tolerance, occurrence};
 use crate::trace;
-use crate::webhook::delivery::{Body, Delivery};
-use crate::webhook::headers::{EventHeader, Headers, WantedHeaders};
+use crate::webhook::SigningOptions;
+use crate::webhook::delivery::{Body, Delivery, EventNameSource};
+use crate::webhook::event_header::EventHeader;
+use crate::webhook::plan::{Plan, SignedValues};
 
 /// More than a thousand times the size of a documented payload.
 const DEFAULT_BODY_LIMIT: usize = 1 << 20;
@@ -29,7 +33,7 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// use countersign::{Secret, Webhook, provider::Quote3d};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///
-/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?)?;
 /// # let body = br#"{"event":"file.deleted","timestamp":"2026-03-10T14:30:00.000Z","data":{}}"#;
 /// # let headers = &webhook.signed_headers(body);
 ///
@@ -40,8 +44,8 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// ```
 pub struct Webhook<P> {
     provider: Arc<P>,
-    pub(super) headers: WantedHeaders,
-    pub(super) verifier: Verifier,
+    pub(super) plan: Arc<Plan>,
+    pub(super) keys: Keys,
     tenant: Option<Arc<str>>,
     max_age: Option<Duration>,
     body_limit: usize,
@@ -53,8 +57,10 @@ type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 impl<P: Provider + Default> Webhook<P> {
     /// Makes a webhook for a provider without settings, with one [`Secret`](crate::Secret) or
     /// several [`Secrets`].
-    #[must_use]
-    pub fn new(secrets: impl Into<Secrets>) -> Self {
+    ///
+    /// # Errors
+    /// [`SetupError::Secret`] if a secret does not spell a key in the encoding that the provider's scheme expects.
+    pub fn new(secrets: impl Into<Secrets>) -> Result<Self, SetupError> {
         Self::for_provider(P::default(), secrets)
     }
 }
@@ -62,19 +68,27 @@ impl<P: Provider + Default> Webhook<P> {
 impl<P: Provider> Webhook<P> {
     /// Makes a webhook for a provider with settings, such as
     /// [`NowToPrint`](crate::provider::NowToPrint) with another header.
-    #[must_use]
-    pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Self {
-        const { assert!(is_name(P::NAME), "Provider::NAME is 1 to 32 of a-z, 0-9, '-', '_' and '.'") };
-        const { assert!(may_identify(P::EVENT_ID), "Provider::EVENT_ID is not `event`, `timestamp` or `data`") };
-        Self {
-            headers: WantedHeaders { signature: provider.signature_header(), event: provider.event_header() },
+    ///
+    /// # Errors
+    /// [`SetupError::Secret`] as in [`new`](Webhook::new), and [`SetupError::Scheme`] if the provider's scheme or
+    /// envelope, as its settings make them, make no sense.
+    pub fn for_provider(provider: P, secrets: impl Into<Secrets>) -> Result<Self, SetupError> {
+        const {
+            if let Err(error) = check(P::NAME, &P::SCHEME, &P::ENVELOPE) {
+                panic!("{}", error.problem());
+            }
+        }
+        let plan = Plan::of(&provider)?;
+        let keys = Keys::new(&secrets.into(), plan.reader.algorithm(), provider.scheme().key)?;
+        Ok(Self {
+            plan: Arc::new(plan),
+            keys,
             provider: Arc::new(provider),
-            verifier: Verifier::new(secrets),
             tenant: None,
             max_age: None,
             body_limit: DEFAULT_BODY_LIMIT,
             clock: Arc::new(SystemTime::now),
-        }
+        })
     }
 
     /// Sets the tenant's name, for a service whose tenants bring their own secrets. The name becomes part of
@@ -96,9 +110,12 @@ impl<P: Provider> Webhook<P> {
     }
 
     /// Sets a maximum age. A delivery is refused as [`Error::Stale`] if its signed timestamp is further
-    /// than `max_age` in the past or in the future, is absent, or is not RFC 3339. Exactly `max_age` is accepted.
+    /// than `max_age` in the past or in the future, is absent, or is not a time. Exactly `max_age` is accepted.
     ///
-    /// There is no maximum age by default, because honest deliveries can be old: 3QPR's last retry comes 73
+    /// The signed timestamp is the signature's, if the scheme has one; the maximum age then replaces the scheme's
+    /// tolerance. Otherwise it is the body's.
+    ///
+    /// A scheme without a tolerance has no maximum age by default, because honest deliveries can be old: 3QPR's last retry comes 73
     /// minutes after the event, and a Quote3D resend days later. The defence against replays is to
     /// handle each key once, and to remember it for long enough.
     #[must_use]
@@ -108,17 +125,18 @@ impl<P: Provider> Webhook<P> {
     }
 
     /// Sets the clock for the [maximum age](Webhook::with_max_age), for a test or for a platform without a clock.
-    /// It is read only if a maximum age is set.
+    /// It is read only if a maximum age is set or the scheme has a
+    /// tolerance, and to sign.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
     /// use countersign::{Secret, Webhook, provider::ThreeQpr};
     ///
     /// let later = SystemTime::now() + Duration::from_secs(3600);
-    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)
+    /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?
     ///     .with_max_age(Duration::from_secs(300))
     ///     .with_clock(move || later);
-    /// # Ok::<(), countersign::SecretError>(())
+    /// # Ok::<(), countersign::SetupError>(())
     /// ```
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
@@ -159,16 +177,16 @@ impl<P: Provider> Webhook<P> {
         &self.provider
     }
 
-    /// The header with the signature.
+    /// The header with the signature, or the first of several.
     #[must_use]
     pub fn signature_header(&self) -> &HeaderName {
-        &self.headers.signature
+        self.plan.reader.signature_header()
     }
 
-    /// The header that must name the signed body's event, if the provider has one.
+    /// The header that names the event and is not signed, if the provider has one.
     #[must_use]
     pub fn event_header(&self) -> Option<&HeaderName> {
-        self.headers.event.as_ref()
+        self.plan.event_header.as_ref()
     }
 
     /// Verifies a delivery: first the signature of the raw bytes, and then the envelope,
@@ -188,43 +206,51 @@ impl<P: Provider> Webhook<P> {
         headers: &(impl Headers + ?Sized),
         body: &'a [u8],
     ) -> Result<Delivery<'a, P>, Error> {
-        self.logged(self.matched(headers, body).and_then(|secret| self.accept(secret, headers, body)))
+        self.logged(self.matched(headers, body).and_then(|proof| self.accept(proof, headers, body)))
     }
 
-    /// Verifies only the signature, for a provider that signs in this way and whose bodies have another
-    /// form. Returns which secret matched. The headers are not signed, so trust nothing in them.
+    /// Verifies only the signature and its time, and returns which secret matched. Trust nothing in the headers.
     ///
     /// # Errors
-    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`] and
-    /// [`Error::SignatureMismatch`].
+    /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`],
+    /// [`Error::SignatureMismatch`], and [`Error::Stale`] if the scheme has a time that is judged. Where a header's
+    /// value stands beside the body in the scheme's template, also [`Error::MalformedPayload`]: the body must then be a
+    /// JSON object, or it could not be told from the value.
     pub fn verify_signature(
         &self,
         headers: &(impl Headers + ?Sized),
         body: &[u8],
     ) -> Result<MatchedSecret, Error> {
-        self.matched(headers, body).inspect_err(|error| self.refused(error))
+        let is_object = || if self.plan.reader.needs_object() { check_object(body) } else { Ok(()) };
+        let matched = self.matched(headers, body).and_then(|proof| is_object().map(|()| proof.secret));
+        matched.inspect_err(|error| self.refused(error))
     }
 
-    /// Signs a body with the newest secret, as the provider would, for testing your receiver. The signature
-    /// displays as the value of the header.
+    /// Signs a body with the newest secret, as the provider would, and returns the value of the
+    /// [signature header](Webhook::signature_header), for testing your receiver. If the scheme signs other headers as
+    /// well, use [`signed_headers`](Webhook::signed_headers).
     ///
     /// ```
     /// # use countersign::{Secret, Webhook, provider::ThreeQpr};
-    /// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?);
+    /// # let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
     /// let body = br#"{"event":"scan.created","id":"evt_1","data":{}}"#;
-    /// let header = (webhook.signature_header(), webhook.sign(body).to_string());
-    /// # Ok::<(), countersign::SecretError>(())
+    /// let header = (webhook.signature_header(), webhook.sign(body));
+    /// # Ok::<(), countersign::SetupError>(())
     /// ```
     #[must_use]
-    pub fn sign(&self, body: &[u8]) -> Signature {
-        self.verifier.sign(body)
+    pub fn sign(&self, body: &[u8]) -> String {
+        let headers = self.signed_headers(body);
+        let signature = headers.get(self.signature_header()).and_then(|value| value.to_str().ok());
+        signature.unwrap_or_default().to_owned()
     }
 
     /// Returns the headers that the provider would send with a body, signed with the newest secret, for testing your
     /// receiver. [Testing a receiver](crate::guide::testing_a_receiver) shows it in each framework.
     ///
-    /// They are the signature and, if the provider has an [`event_header`](Webhook::event_header), the event that the
-    /// body names. If the body is not an envelope, it names no event, and only the signature is returned.
+    /// They are the signature, the headers that it covers (with the webhook's time and an id that is made of the body),
+    /// and the [`event_header`](Webhook::event_header) if the provider has one: the event that the body names, or `test`
+    /// if the body does not name events. [`signed_headers_with`](Webhook::signed_headers_with) lets you choose.
+    /// If a body that should name an event is not an envelope, the event header is left out.
     ///
     /// | your test sends | add them with |
     /// |---|---|
@@ -236,33 +262,59 @@ impl<P: Provider> Webhook<P> {
     /// ```
     /// use countersign::{Secret, Webhook, provider::Quote3d};
     ///
-    /// let webhook = Webhook::<Quote3d>::new(Secret::new("a-secret-for-the-tests")?);
+    /// let webhook = Webhook::<Quote3d>::new(Secret::new("a-secret-for-the-tests")?)?;
     /// let body = br#"{"event":"file.deleted","timestamp":"2026-03-10T14:30:00.000Z","data":{}}"#;
     /// let headers = webhook.signed_headers(body);
     /// assert_eq!(headers["x-webhook-event"], "file.deleted");
     /// assert!(webhook.verify(&headers, body).is_ok());
     /// assert!(webhook.verify(&headers, b"{}").is_err());
-    /// # Ok::<(), countersign::SecretError>(())
+    /// # Ok::<(), countersign::SetupError>(())
     /// ```
     #[must_use]
     pub fn signed_headers(&self, body: &[u8]) -> HeaderMap {
-        let signature = HeaderValue::try_from(self.sign(body).to_string()).ok();
-        let event = Envelope::parse(body, P::EVENT_ID).ok();
-        let event = event.and_then(|envelope| HeaderValue::from_bytes(envelope.event.as_bytes()).ok());
-        let named = [(Some(&self.headers.signature), signature), (self.headers.event.as_ref(), event)];
-        named.into_iter().filter_map(|(name, value)| Some((name?.clone(), value?))).collect()
+        self.signed_headers_with(body, &SigningOptions::new())
+    }
+
+    /// Like [`signed_headers`](Webhook::signed_headers), with a time, an id and an event of your choice.
+    #[must_use]
+    pub fn signed_headers_with(&self, body: &[u8], options: &SigningOptions) -> HeaderMap {
+        // The clock is read only if its time is sent.
+        let now = || if self.plan.reader.has_time() { (self.clock)() } else { SystemTime::UNIX_EPOCH };
+        let time = options.time.unwrap_or_else(now);
+        let id = options
+            .id
+            .clone()
+            .unwrap_or_else(|| format!("msg_{}", hex_digits(&sha256(&[body])).take(24).collect::<String>()));
+        let named = Contents::parse(body, &self.plan.members).ok().and_then(|contents| contents.event);
+        let is_unsigned = self.plan.is_name_unsigned();
+        let event = options.event.as_deref().or(named.as_deref()).or(is_unsigned.then_some("test"));
+        let mut values = [id.as_str(); MAX_HEADERS];
+        if let Some(value) = self.plan.name_place.and_then(|place| values.get_mut(place)) {
+            *value = event.unwrap_or("test");
+        }
+        let sent = Sent { time, values };
+        let mut headers = self.plan.reader.write(&sent, body, |pieces| self.keys.sign(pieces));
+        let event = event.and_then(|event| HeaderValue::from_bytes(event.as_bytes()).ok());
+        headers.extend(self.event_header().cloned().zip(event));
+        headers
     }
 
     /// Checks a request's head before its body is read: it must have one well-formed signature, and must not announce
     /// a body longer than the limit.
-    pub(crate) fn check_head(&self, headers: &(impl Headers + ?Sized)) -> Result<Signature, Error> {
-        let signature = self.signature_of(headers)?;
-        self.headers.content_length(headers).map_or(Ok(()), |bytes| self.check_length(bytes))?;
-        Ok(signature)
+    #[cfg(any(feature = "tower", feature = "actix-web"))]
+    pub(crate) fn check_head(&self, headers: &(impl Headers + ?Sized)) -> Result<(), Error> {
+        let mut head = Head::new();
+        self.read_head(headers, &mut head)
     }
 
-    pub(crate) fn signature_of(&self, headers: &(impl Headers + ?Sized)) -> Result<Signature, Error> {
-        self.headers.signature(headers)
+    /// Like [`check_head`](Webhook::check_head), and keeps what the head says.
+    pub(super) fn read_head<'h>(
+        &self,
+        headers: &'h (impl Headers + ?Sized),
+        head: &mut Head<'h>,
+    ) -> Result<(), Error> {
+        self.plan.reader.read(headers, head)?;
+        content_length(headers).map_or(Ok(()), |bytes| self.check_length(bytes))
     }
 
     pub(crate) fn check_length(&self, length: u64) -> Result<(), Error> {
@@ -273,42 +325,88 @@ impl<P: Provider> Webhook<P> {
         Error::BodyTooLarge { limit: self.body_limit }
     }
 
-    /// Returns which secret signed a whole body. It writes nothing to the log.
-    pub(crate) fn matched(
+    /// Proves that a whole body is signed, whenever that was. It writes nothing to the log.
+    pub(crate) fn proven<'h>(
         &self,
-        headers: &(impl Headers + ?Sized),
+        headers: &'h (impl Headers + ?Sized),
         body: &[u8],
-    ) -> Result<MatchedSecret, Error> {
-        Ok(self.verifier.verify(body, &self.signature_of(headers)?)?)
+    ) -> Result<Proof<&'h [u8]>, Error> {
+        let mut head = Head::new();
+        self.plan.reader.read(headers, &mut head)?;
+        let pieces = self.plan.reader.pieces(&head, body);
+        let secret = self.keys.verify(pieces.as_slice(), head.candidates.as_slice())?;
+        Ok(Proof { secret, signed_at: head.time(), values: self.plan.signed_values(&head) })
+    }
+
+    /// Like [`proven`](Webhook::proven), and judges the age of the signature.
+    pub(crate) fn matched<'h>(
+        &self,
+        headers: &'h (impl Headers + ?Sized),
+        body: &[u8],
+    ) -> Result<Proof<&'h [u8]>, Error> {
+        self.proven(headers, body).and_then(|proof| self.judge(proof))
+    }
+
+    /// Judges the age of a signature that has matched.
+    pub(super) fn judge<T>(&self, proof: Proof<T>) -> Result<Proof<T>, Error> {
+        let own = self.max_age.map(|max_age| Tolerance { past: max_age, future: max_age });
+        let (Some(time), Some(limits)) = (proof.signed_at, own.or(self.plan.tolerance)) else {
+            return Ok(proof);
+        };
+        let is_within = match (self.clock)().duration_since(time) {
+            Ok(past) => past <= limits.past,
+            Err(future) => future.duration() <= limits.future,
+        };
+        if is_within { Ok(proof) } else { Err(Error::Stale) }
     }
 
     /// Checks everything but the signature of a whole body. It writes nothing to the log.
     pub(crate) fn accept<'a>(
         &self,
-        secret: MatchedSecret,
+        proof: Proof<&[u8]>,
         headers: &(impl Headers + ?Sized),
         body: &'a [u8],
     ) -> Result<Delivery<'a, P>, Error> {
-        self.read(secret, &self.headers.event(headers), Body::Borrowed(body))
+        self.read(proof, &self.event_of(headers), Body::Borrowed(body))
     }
 
-    /// Makes the delivery, after every check. This is the only place that makes one. The matched secret is the proof
-    /// that the signature matched.
+    pub(super) fn event_of<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> EventHeader<&'h [u8]> {
+        EventHeader::new(self.event_header().map(|name| occurrence(headers, name)))
+    }
+
+    /// Makes the delivery, after every check. This is the only place that makes one. The proof is that of its
+    /// signature.
     pub(super) fn read<'a>(
         &self,
-        secret: MatchedSecret,
+        proof: Proof<impl AsRef<[u8]>>,
         event_header: &EventHeader<impl AsRef<[u8]>>,
         body: Body<'a>,
     ) -> Result<Delivery<'a, P>, Error> {
-        let envelope = match &body {
-            Body::Borrowed(bytes) => Envelope::parse(bytes, P::EVENT_ID)?,
-            Body::Shared(bytes) => Envelope::parse(bytes, P::EVENT_ID)?.into_owned(),
+        let mut contents = match &body {
+            Body::Borrowed(bytes) => Contents::parse(bytes, &self.plan.members)?,
+            Body::Shared(bytes) => Contents::parse(bytes, &self.plan.members)?.into_owned(),
         };
-        event_header.check(&envelope.event)?;
-        match self.max_age {
-            Some(max_age) if !envelope.is_within(max_age, (self.clock)()) => Err(Error::Stale),
-            _ => Ok(Delivery::new(body, envelope, secret, self.tenant.clone())),
+        proof.values.add_to(&mut contents).ok_or(Error::MalformedSignature)?;
+        let source = if self.plan.is_name_unsigned() {
+            contents.event = event_header.name()?.map(|name| name.to_owned().into());
+            EventNameSource::Unsigned
+        } else {
+            event_header.check(contents.event.as_deref().unwrap_or_default())?;
+            if contents.event.is_some() { EventNameSource::Signed } else { EventNameSource::Absent }
+        };
+        match self.max_age.filter(|_| !self.plan.reader.has_time()) {
+            Some(max_age) if !contents.is_within(max_age, (self.clock)()) => return Err(Error::Stale),
+            _ => {}
         }
+        Ok(Delivery::new(
+            Arc::clone(&self.provider),
+            body,
+            contents,
+            source,
+            proof.secret,
+            proof.signed_at,
+            self.tenant.clone(),
+        ))
     }
 
     /// Logs the verdict on a delivery.
@@ -325,8 +423,8 @@ impl<P: Provider> Webhook<P> {
 
     /// Logs a refusal. The name of a tenant that does not exist is left out, because the sender chose it.
     pub(crate) fn refused(&self, error: &Error) {
-        let tenant = self.tenant().filter(|_| !self.verifier.rejects_all());
-        trace::refused(P::NAME, tenant, error);
+        let tenant = self.tenant().filter(|_| !self.keys.rejects_all());
+        trace::refused(self.provider.name(), tenant, error);
     }
 }
 
@@ -334,8 +432,8 @@ impl<P> Clone for Webhook<P> {
     fn clone(&self) -> Self {
         Self {
             provider: Arc::clone(&self.provider),
-            headers: self.headers.clone(),
-            verifier: self.verifier.clone(),
+            plan: Arc::clone(&self.plan),
+            keys: self.keys.clone(),
             tenant: self.tenant.clone(),
             max_age: self.max_age,
             body_limit: self.body_limit,
@@ -344,53 +442,34 @@ impl<P> Clone for Webhook<P> {
     }
 }
 
-const fn is_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        if !matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.') {
-            return false;
-        }
-        at += 1;
-    }
-    !bytes.is_empty() && bytes.len() <= 32
+/// The proof that a signature matched.
+pub(crate) struct Proof<T> {
+    pub(crate) secret: MatchedSecret,
+    pub(super) signed_at: Option<SystemTime>,
+    pub(super) values: SignedValues<T>,
 }
 
-/// Whether the member can identify an event.
-const fn may_identify(name: Option<&str>) -> bool {
-    match name {
-        Some(name) => !matches!(name.as_bytes(), b"event" | b"timestamp" | b"data"),
-        None => true,
-    }
+/// Reads the length of the body that the sender announced, in bytes. If there are several, this is the greatest. A
+/// value that is not a number is ignored.
+fn content_length(headers: &(impl Headers + ?Sized)) -> Option<u64> {
+    let mut longest = None;
+    headers.each_value(&CONTENT_LENGTH, &mut |value| {
+        let bytes = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        longest = longest.max(bytes);
+    });
+    longest
 }
 
 impl<P: Provider> fmt::Debug for Webhook<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook")
-            .field("provider", &P::NAME)
-            .field("signature_header", &self.headers.signature)
-            .field("event_header", &self.headers.event)
-            .field("verifier", &self.verifier)
+            .field("provider", &self.provider.name())
+            .field("signature_header", self.signature_header())
+            .field("event_header", &self.event_header())
+            .field("secrets", &self.keys.labels())
             .field("tenant", &self.tenant)
             .field("max_age", &self.max_age)
             .field("body_limit", &self.body_limit)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_name;
-
-    #[test]
-    fn a_providers_name_is_1_to_32_characters_that_separate_nothing_in_a_key() {
-        let longest = "n".repeat(32);
-        for name in ["a", "3qpr", "a-b_c.d", "az09-_.", &longest] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", "Acme", "a:b", "a@b", "a b", "a/b", "a~", "é", "a\0", "a:", &format!("{longest}n")]
-        {
-            assert!(!is_name(name), "{name}");
-        }
     }
 }

@@ -334,7 +334,7 @@ async fn every_refusal_is_one_event_with_its_code_and_nothing_of_the_sender() {
 async fn a_delivery_that_is_verified_is_told_to_a_debugger_and_an_older_secret_to_the_operator() {
     let log = Log::start();
     let webhook = rotating::<ThreeQpr>().with_tenant("acme");
-    let older = Webhook::<ThreeQpr>::new(Secret::new(OLDER).unwrap());
+    let older = Webhook::<ThreeQpr>::new(Secret::new(OLDER).unwrap()).unwrap();
     for (signer, level, position) in [(&webhook, Level::DEBUG, "0"), (&older, Level::WARN, "1")] {
         let headers = signed(signer, THREEQPR.as_bytes());
         for _ in 0..3 {
@@ -352,7 +352,7 @@ async fn a_delivery_that_is_verified_is_told_to_a_debugger_and_an_older_secret_t
 async fn a_refusal_names_the_tenant_unless_it_is_only_what_a_stranger_called_it() {
     let log = Log::start();
     let somebody = webhook::<ThreeQpr>().with_tenant("acme");
-    let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all()).with_tenant("confidential");
+    let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all()).unwrap().with_tenant("confidential");
     for (webhook, tenant) in [(somebody, Some("acme")), (nobody, None)] {
         assert!(webhook.verify(&HeaderMap::new(), b"").is_err());
         assert_eq!(log.one().fields.get("tenant").map(|name| &**name), tenant);
@@ -367,7 +367,7 @@ async fn a_secret_that_cannot_be_loaded_is_told_once_with_its_cause() {
     let _ = (unavailable(), Error::incomplete_body("reset"));
     assert!(log.take().is_empty());
 
-    let webhook = Webhook::<ThreeQpr>::new(Secrets::reject_all());
+    let webhook = Webhook::<ThreeQpr>::new(Secrets::reject_all()).unwrap();
     let mut request = http::Request::new(THREEQPR.to_owned());
     *request.headers_mut() = signed(&webhook, THREEQPR.as_bytes());
     let refused = webhook.verify_request_with(request, async || Err(unavailable())).await;
@@ -402,7 +402,8 @@ fn a_diagnosis_answers_nobody_and_is_not_in_the_log() {
         (&[event], QUOTE3D, "no_known_cause"),
     ];
     for (headers, body, code) in cases {
-        let diagnoser = countersign::diagnose::Diagnoser::<Quote3d>::new(Secret::new(NEWEST).unwrap());
+        let diagnoser =
+            countersign::diagnose::Diagnoser::<Quote3d>::new(Secret::new(NEWEST).unwrap()).unwrap();
         let diagnosis = diagnoser.diagnose(headers.iter().copied(), body.as_bytes());
         assert_eq!(diagnosis.code(), code, "{diagnosis}");
         let logged = log.take_all();

@@ -51,7 +51,7 @@ impl App {
             threeqpr: webhook(),
             receiver: Arc::new(Receiver::new(webhook(), MemoryStore::new().with_capacity(STORE_CAPACITY))),
             handled: AtomicUsize::new(0),
-            tenants: Webhook::new(Secrets::reject_all()),
+            tenants: Webhook::new(Secrets::reject_all()).unwrap(),
             lookups: AtomicUsize::new(0),
         })
     }
@@ -95,7 +95,7 @@ impl App {
             "acme" | "globex" | "aging" => Secrets::new(tenants_secret(tenant)),
             _ => Secrets::reject_all(),
         };
-        let webhook = Webhook::new(secrets).with_tenant(tenant);
+        let webhook = Webhook::new(secrets).unwrap().with_tenant(tenant);
         Ok(if tenant == "aging" { webhook.with_max_age(Duration::from_secs(3_600)) } else { webhook })
     }
 

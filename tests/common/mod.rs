@@ -17,13 +17,13 @@ pub const OLDER: &str = "whsec_the-older-secret-of-2025";
 
 /// A webhook with one secret, [`NEWEST`].
 pub fn webhook<P: Provider + Default>() -> Webhook<P> {
-    Webhook::new(Secret::new(NEWEST).unwrap())
+    Webhook::new(Secret::new(NEWEST).unwrap()).unwrap()
 }
 
 /// A webhook with two secrets: [`NEWEST`], and [`OLDER`] with the label `2025`.
 pub fn rotating<P: Provider + Default>() -> Webhook<P> {
     let older = Secret::new(OLDER).unwrap().with_label("2025");
-    Webhook::new(Secrets::new(Secret::new(NEWEST).unwrap()).with_older(older).unwrap())
+    Webhook::new(Secrets::new(Secret::new(NEWEST).unwrap()).with_older(older).unwrap()).unwrap()
 }
 
 pub fn headers(pairs: &[(&str, &str)]) -> HeaderMap {

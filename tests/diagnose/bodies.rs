@@ -54,7 +54,7 @@ const EXPRESS: Tool = Node("JSON.stringify(JSON.parse(body))");
 const FLASK: Tool = PYTHON;
 
 fn diagnose(signature: &str, body: &[u8]) -> Diagnosis {
-    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET));
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap();
     let diagnosis = diagnoser.diagnose([("Host", &b"example.org"[..]), (HEADER, signature.as_bytes())], body);
     let shown = [format!("{diagnoser:?}"), format!("{diagnosis:?}"), diagnosis.to_string()];
     check_redacted(&shown, &[], signature, body);

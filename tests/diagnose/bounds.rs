@@ -29,11 +29,11 @@ fn the_work_is_bounded() {
     const MIB: usize = 1 << 20;
     assert_eq!((Diagnosis::MAX_HASHES, Diagnosis::MAX_HASHED_BYTES), (65_536, 1 << 29));
     assert_eq!((Diagnosis::MAX_BODY_LEN, Diagnosis::MAX_OTHERS), (MIB, 8));
-    let diagnoser = Diagnoser::<ThreeQpr>::new(eight());
+    let diagnoser = Diagnoser::<ThreeQpr>::new(eight()).unwrap();
     let long = long_body(MIB);
 
     // One accident alone is found in the longest body, also the last one with the last secret.
-    let with_others = (0..8).fold(Diagnoser::<ThreeQpr>::new(eight()), |diagnoser, at| {
+    let with_others = (0..8).fold(Diagnoser::<ThreeQpr>::new(eight()).unwrap(), |diagnoser, at| {
         let others = (0..8).map(|year| secret(format!("whsec_of-other-{at}-{year}"))).collect::<Vec<_>>();
         diagnoser.with_other(format!("other {at}"), Secrets::try_from(others).unwrap())
     });
@@ -77,7 +77,7 @@ fn the_number_of_hashes_is_bounded_with_any_number_of_secrets_and_headers() {
     headers.extend([("x-hub-signature", joined.as_bytes()), ("stripe-signature", stripes.as_bytes())]);
     let names = (0..50).map(|at| format!("x-signature-{at}")).collect::<Vec<_>>();
     headers.extend(names.iter().map(|name| (&**name, joined.as_bytes())));
-    let mut diagnoser = Diagnoser::<ThreeQpr>::new(eight());
+    let mut diagnoser = Diagnoser::<ThreeQpr>::new(eight()).unwrap();
     for other in 0..9 {
         diagnoser = diagnoser.with_other(format!("other {other}"), eight());
     }

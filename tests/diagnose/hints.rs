@@ -18,8 +18,9 @@ fn a_delivery_that_verifies_is_said_to() {
     let labelled =
         Secrets::new(secret("whsec_of-another-year")).with_older(secret(SECRET).with_label("2025"));
     let signature = sign(BODY);
-    let diagnosis =
-        Diagnoser::<ThreeQpr>::new(labelled.unwrap()).diagnose([(HEADER, signature.as_bytes())], BODY);
+    let diagnosis = Diagnoser::<ThreeQpr>::new(labelled.unwrap())
+        .unwrap()
+        .diagnose([(HEADER, signature.as_bytes())], BODY);
     assert!(diagnosis.is_verified());
     assert_eq!((diagnosis.secret_label(), diagnosis.hashes(), diagnosis.hints()), (Some("2025"), 2, &[][..]));
     assert_eq!(diagnosis.to_string(), "the signature verifies as it is\nwith the secret labelled 2025");
@@ -36,7 +37,8 @@ fn a_delivery_that_is_refused_for_another_reason_is_said_to() {
         (&[signature, event, event], BODY, "duplicate_event_header"),
     ];
     for (headers, body, code) in cases {
-        let diagnosis = Diagnoser::<Quote3d>::new(secret(SECRET)).diagnose(headers.iter().copied(), body);
+        let diagnosis =
+            Diagnoser::<Quote3d>::new(secret(SECRET)).unwrap().diagnose(headers.iter().copied(), body);
         assert!(diagnosis.is_verified());
         assert_eq!(hinted(&diagnosis), [format!("refused_afterwards: {code}")]);
         assert_eq!(diagnosis.code(), "verified");
@@ -72,7 +74,8 @@ fn what_is_striking_without_proof_is_a_hint() {
         (&[wrong], br#"{"a":1,"b":2,"c":3,"d":4}"#, vec!["body_keys_sorted"]),
     ];
     for (headers, body, hints) in cases {
-        let diagnosis = Diagnoser::<ThreeQpr>::new(secret(SECRET)).diagnose(headers.iter().copied(), body);
+        let diagnosis =
+            Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap().diagnose(headers.iter().copied(), body);
         assert_eq!(diagnosis.code(), "no_known_cause");
         assert_eq!(hinted(&diagnosis), hints, "{headers:?}");
         let text = diagnosis.to_string();
@@ -83,7 +86,7 @@ fn what_is_striking_without_proof_is_a_hint() {
         assert_eq!(text.contains("most likely"), hints.is_empty(), "{text}");
         assert!(!text.contains("no secret makes"), "{text}");
     }
-    let nobody = Diagnoser::<ThreeQpr>::new(Secrets::reject_all()).diagnose([wrong], BODY);
+    let nobody = Diagnoser::<ThreeQpr>::new(Secrets::reject_all()).unwrap().diagnose([wrong], BODY);
     assert_eq!(nobody.hints(), [Hint::NoSecret]);
 }
 

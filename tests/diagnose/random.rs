@@ -66,7 +66,7 @@ fn a_thousand_random_deliveries_have_no_known_cause() {
             3 => body = (0..rng.usize(..200)).map(|_| rng.u8(..)).collect(),
             _ => {}
         }
-        let mut diagnoser = Diagnoser::<ThreeQpr>::new(secret(ours));
+        let mut diagnoser = Diagnoser::<ThreeQpr>::new(secret(ours)).unwrap();
         if rng.bool() {
             diagnoser = diagnoser.with_other("other", secret(written(&mut rng)));
         }
@@ -113,7 +113,7 @@ proptest! {
     fn nothing_panics_and_nothing_is_named(headers in headers(), body in bodies(), ours in proptest::collection::vec(any::<u8>(), 1..40)) {
         let Ok(ours) = Secret::dangerously_allow_short(ours) else { return Ok(()) };
         let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-        let diagnosis = Diagnoser::<ThreeQpr>::new(ours).diagnose(headers, &body);
+        let diagnosis = Diagnoser::<ThreeQpr>::new(ours).unwrap().diagnose(headers, &body);
         prop_assert_eq!(diagnosis.code(), "no_known_cause");
         prop_assert!(diagnosis.hashes() <= Diagnosis::MAX_HASHES);
     }

@@ -65,7 +65,7 @@ fn headers_that_a_server_hands_on_are_diagnosed() {
             &["signature_joined", "signature_quoted"],
         ),
     ];
-    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET));
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap();
     for (values, as_they_came, joined) in cases {
         let Some(headers) = handed_on(values) else { return };
         for (headers, causes) in headers.iter().zip([as_they_came, joined]) {

@@ -104,7 +104,7 @@ fn what_was_done_to_the_secret_is_named() {
             continue;
         };
         let signature = format!("sha256={}", String::from_utf8(tag).unwrap());
-        let diagnoser = Diagnoser::new(secret(&*ours).with_label("HOOK"));
+        let diagnoser = Diagnoser::new(secret(&*ours).with_label("HOOK")).unwrap();
         let diagnosis = diagnose(&diagnoser, &[(HEADER, signature.as_bytes())], &signature);
         let shown = [format!("{diagnoser:?}"), format!("{diagnosis:?}"), diagnosis.to_string()];
         check_redacted(&shown, &[&ours, &key], &signature, BODY);
@@ -125,6 +125,7 @@ fn a_secret_of_another_is_named_by_the_name_it_was_given() {
     let staging =
         Secrets::new(secret("whsec_of-staging-2026")).with_older(secret(SECRET).with_label("2025")).unwrap();
     let diagnoser = Diagnoser::<ThreeQpr>::new(ours())
+        .unwrap()
         .with_other("quote3d", secret("whsec_of-quote3d-2026"))
         .with_other("staging", staging);
     let diagnosis = diagnose(&diagnoser, &headers, &signature);
@@ -132,12 +133,13 @@ fn a_secret_of_another_is_named_by_the_name_it_was_given() {
     assert_eq!(diagnosis.secret_label(), Some("2025"));
     assert!(diagnosis.to_string().contains("signed with the secret of staging\n  cure: "), "{diagnosis}");
 
-    let quoted = Diagnoser::<ThreeQpr>::new(ours()).with_other("old", secret(format!("\"{SECRET}\"")));
+    let quoted =
+        Diagnoser::<ThreeQpr>::new(ours()).unwrap().with_other("old", secret(format!("\"{SECRET}\"")));
     let diagnosis = diagnose(&quoted, &headers, &signature);
     assert_eq!(caused(&diagnosis), ["secret_of_other: old", "secret_quoted"]);
 
     // Without the other, there is nothing to say.
-    let diagnosis = diagnose(&Diagnoser::new(ours()), &headers, &signature);
+    let diagnosis = diagnose(&Diagnoser::new(ours()).unwrap(), &headers, &signature);
     assert_eq!((diagnosis.code(), diagnosis.hints()), ("no_known_cause", &[][..]));
 }
 
@@ -268,7 +270,7 @@ fn what_was_done_to_the_header_is_named() {
         let (id, time) = (format!("{prefix}-id"), format!("{prefix}-timestamp"));
         let headers = [("Host", &b"localhost"[..]), (&id, b"msg_1"), (&time, b"1614265330"), (&name, &value)];
         let signature = String::from_utf8(value.clone()).unwrap();
-        let diagnosis = diagnose(&Diagnoser::new(secret(SECRET)), &headers, &signature);
+        let diagnosis = diagnose(&Diagnoser::new(secret(SECRET)).unwrap(), &headers, &signature);
         assert_eq!(caused(&diagnosis), causes, "{tool:?}: {diagnosis}");
         assert_eq!(diagnosis.hints(), [], "{tool:?}");
     }
@@ -280,7 +282,7 @@ fn a_header_that_is_there_twice_is_named() {
     let wrong = sign(b"another");
     for values in [[&right, &right], [&wrong, &right], [&right, &wrong]] {
         let headers = values.map(|value| (HEADER, value.as_bytes()));
-        let diagnosis = diagnose(&Diagnoser::new(secret(SECRET)), &headers, &right);
+        let diagnosis = diagnose(&Diagnoser::new(secret(SECRET)).unwrap(), &headers, &right);
         assert_eq!(caused(&diagnosis), ["signature_repeated"], "{diagnosis}");
     }
 }
@@ -288,7 +290,7 @@ fn a_header_that_is_there_twice_is_named() {
 #[test]
 fn accidents_of_all_three_together_are_named() {
     let signature = sign(br#"{"event": "quote.failed"}"#)[7..].to_uppercase();
-    let diagnoser = Diagnoser::<Quote3d>::new(secret(format!("'{SECRET}'")));
+    let diagnoser = Diagnoser::<Quote3d>::new(secret(format!("'{SECRET}'"))).unwrap();
     let headers = [("x-webhook-signature", format!("sha256={signature}"))];
     let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
     let diagnosis = diagnoser.diagnose(headers, br#"{"event":"quote.failed"}"#);
@@ -303,7 +305,7 @@ fn a_genuine_body_cut_in_two_is_of_no_scheme() {
     let genuine = br#"{"event":"scan.created","id":"evt_1.2"}"#;
     let tag = Signature::sign(&secret(SECRET), genuine).to_string().split_off("sha256=".len());
     let theirs = STANDARD.encode(hex::decode(&tag).unwrap());
-    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET));
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap();
     for at in (0..genuine.len()).filter(|at| genuine[*at] == b'.') {
         let (before, rest) = (&genuine[..at], &genuine[at + 1..]);
         let stripe = [b"t=", before, b",v1=", tag.as_bytes()].concat();
@@ -321,7 +323,7 @@ fn a_genuine_body_cut_in_two_is_of_no_scheme() {
 
 #[test]
 fn an_id_and_a_time_are_what_the_schemes_say() {
-    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET));
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap();
     let digits = ["1".repeat(20), "1".repeat(21)];
     let ids = ["a".repeat(256), "a".repeat(257)];
     let cases = [

@@ -14,9 +14,10 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
     use Cause::*;
     let (spaced, signature) = (b"{\"a\": 1}", sign(b"{\"a\": 1}"));
     let value = signature.as_bytes();
-    let diagnoser = Diagnoser::<ThreeQpr>::new(secret("of-x-other")).with_other("x-other", secret(SECRET));
+    let diagnoser =
+        Diagnoser::<ThreeQpr>::new(secret("of-x-other")).unwrap().with_other("x-other", secret(SECRET));
     let named = [
-        Diagnoser::<ThreeQpr>::new(secret(SECRET)).diagnose([("x-other-signature", value)], spaced),
+        Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap().diagnose([("x-other-signature", value)], spaced),
         diagnoser.diagnose([(HEADER, value)], spaced),
         diagnose(&signature, b"{\"a\":1}"),
     ];
@@ -111,14 +112,15 @@ fn a_diagnosis_is_a_few_lines_for_an_operator() {
     assert!(none.to_string().starts_with("no known cause: most likely the secret is "), "{none}");
     // Too much would have had to happen for any of it to be tried.
     let value = format!(" '{}' ", STANDARD.encode([7; 32]));
-    let untried = Diagnoser::<ThreeQpr>::new(secret(SECRET)).diagnose([(HEADER, value.as_bytes())], BODY);
+    let untried =
+        Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap().diagnose([(HEADER, value.as_bytes())], BODY);
     assert_eq!((untried.hashes(), &*untried.to_string()), (0, "no known cause"));
 }
 
 #[test]
 fn no_secret_no_tag_and_no_payload_is_shown() {
     let ours = "0123456789abcdef-of-this-endpoint";
-    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(ours)).with_other("staging", secret(SECRET));
+    let diagnoser = Diagnoser::<ThreeQpr>::new(secret(ours)).unwrap().with_other("staging", secret(SECRET));
     let signed = sign(b"{\"event\": \"evt_1\"}");
     let values = [&*signed, &signed[7..], "sha256=undefined", "evt_1", &signed.to_uppercase(), SECRET, ours];
     for value in values {

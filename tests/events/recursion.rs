@@ -3,8 +3,7 @@
 
 use crate::common::{signed, webhook};
 use allocation_counter::measure;
-use countersign::{Error, Provider};
-use http::HeaderName;
+use countersign::{Error, Provider, Scheme};
 use serde::{Deserialize, Serialize};
 
 countersign::payload! {
@@ -66,9 +65,7 @@ impl Provider for Acme {
 
     const NAME: &'static str = "acme";
 
-    fn signature_header(&self) -> HeaderName {
-        HeaderName::from_static("x-acme-signature")
-    }
+    const SCHEME: Scheme<'static> = Scheme::new("x-acme-signature").prefix("sha256=");
 }
 
 /// An event's name, what begins its data at each level, what is innermost, and what ends it.

@@ -20,7 +20,9 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::process::Command;
 
-use countersign::provider::ThreeQpr;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign::provider::{DeclaredProvider, ThreeQpr};
 use countersign::{Secret, Secrets, Signature, Verifier, Webhook};
 use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
@@ -94,7 +96,7 @@ fn nothing_of_a_secret_is_left_after_its_drop() {
             (cfg!(feature = "actix-web"), 3),
         ];
         let steps = of_features.iter().filter(|(enabled, _)| *enabled).map(|(_, steps)| steps).sum::<usize>();
-        assert_eq!(found.len(), 15 + steps, "{found:?}");
+        assert_eq!(found.len(), 16 + steps, "{found:?}");
         for line in &found {
             let (step, what) = line.split_once(": ").unwrap();
             let expected = match step {
@@ -160,7 +162,7 @@ fn child() {
     black_box(Signature::sign(&new(), body));
     search.report("a signature made");
     {
-        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap();
         search.report("a live Webhook");
         assert!(webhook.verify(&headers, body).is_err());
         drop(from_stack_to_heap());
@@ -178,7 +180,7 @@ fn child() {
     assert!(verification.finish().is_err());
     search.report("a dropped Verification");
     for end in [7, body.len()] {
-        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap();
         let mut partial = webhook.begin(&headers).unwrap();
         drop(from_stack_to_heap());
         partial.update(&body[..end]).unwrap();
@@ -189,7 +191,7 @@ fn child() {
     }
     search.report("a dropped PartialDelivery");
     for end in [7, body.len()] {
-        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap());
+        let webhook = Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap();
         // From one place on the heap to another, as in futures and collections.
         let boxed = black_box(Box::new(webhook.begin(&headers).unwrap()));
         let mut moved = black_box(vec![*boxed]);
@@ -200,13 +202,34 @@ fn child() {
         }
     }
     search.report("a dropped PartialDelivery that was moved");
+    for algorithm in ["hmac-sha256", "hmac-sha1", "hmac-sha512"] {
+        let encodings: [(&str, fn(&[u8]) -> String); 2] =
+            [("hex", |key| hex::encode(key)), ("base64", |key| STANDARD.encode(key))];
+        for (encoding, spelt) in encodings {
+            let mut key = unmasked(&secret, 0);
+            let text = spelt(&key);
+            black_box(&mut key).fill(0);
+            let json = format!(
+                r#"{{"name":"a","algorithm":"{algorithm}","secret":"{encoding}","signature":{{"header":"x-s"}}}}"#
+            );
+            let provider: DeclaredProvider = serde_json::from_str(&json).unwrap();
+            let webhook = Webhook::for_provider(provider, Secret::new(text).unwrap()).unwrap();
+            let headers = webhook.signed_headers(b"another body");
+            assert_eq!(webhook.verify(&headers, body).unwrap_err().code(), "signature_mismatch");
+            let mut partial = webhook.begin(&headers).unwrap();
+            drop(from_stack_to_heap());
+            partial.update(body).unwrap();
+            assert!(partial.finish().is_err());
+            drop(from_stack_to_heap());
+        }
+    }
+    search.report("a dropped Webhook of a decoded secret");
     #[cfg(any(feature = "tower", feature = "actix-web"))]
     adapters::report(&mut search, &|| {
-        Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap())
+        Webhook::<ThreeQpr>::new(Secrets::new(new()).with_older(new()).unwrap()).unwrap()
     });
     #[cfg(feature = "diagnose")]
     {
-        use base64::{Engine as _, engine::general_purpose::STANDARD};
         use countersign::diagnose::Diagnoser;
         // Of a length that the allocator gives to nothing else here, and with the secret within, since it writes
         // to the ends of what was freed: what is not wiped is not overwritten by chance.
@@ -224,6 +247,7 @@ fn child() {
         let secrets =
             [written(as_it_is), written(|plain| hex::encode(plain)), written(|plain| STANDARD.encode(plain))];
         let diagnoser = Diagnoser::<ThreeQpr>::new(Secrets::try_from(Vec::from(secrets)).unwrap())
+            .unwrap()
             .with_other("other", new());
         let diagnosis = diagnoser.diagnose([("x-3qpr-signature", header.as_bytes())], b"");
         assert_eq!(diagnosis.code(), "no_known_cause");

@@ -11,9 +11,9 @@ use std::time::Duration;
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
 use countersign::store::{DynIdempotencyStore, LeaseStatus};
 use countersign::{
-    Delivery, Error, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, UnknownEvent, Webhook,
+    Delivery, Error, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, Scheme, UnknownEvent,
+    Webhook,
 };
-use http::HeaderName;
 
 use crate::common::{NOWTOPRINT, QUOTE3D, headers, signed, webhook};
 use crate::support::{Faulty, Handled, MINUTE, answer, receive, receiver, unreached};
@@ -126,9 +126,7 @@ fn a_providers_type_need_be_nothing_but_a_provider() {
         type Event = UnknownEvent;
         const NAME: &'static str = "plain";
 
-        fn signature_header(&self) -> HeaderName {
-            HeaderName::from_static("x-signature")
-        }
+        const SCHEME: Scheme<'static> = Scheme::new("x-signature").prefix("sha256=");
     }
 
     fn is_cloned_and_shown<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}

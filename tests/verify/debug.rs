@@ -46,7 +46,7 @@ fn of_a_partial_delivery_debug_shows_no_header_and_nothing_that_has_come() {
 fn of_a_webhook_debug_shows_its_settings() {
     let settings = concat!(
         r#"Webhook { provider: "3qpr", signature_header: "x-3qpr-signature", event_header: None, "#,
-        r#"verifier: Verifier { labels: [None, Some("2025")], .. }, tenant: Some("acme"), "#,
+        r#"secrets: [None, Some("2025")], tenant: Some("acme"), "#,
         r#"max_age: Some(300s), body_limit: 1024, .. }"#,
     );
     let webhook = rotating::<ThreeQpr>()
@@ -69,7 +69,7 @@ async fn of_a_receiver_and_its_store_debug_shows_their_settings() {
         .unwrap();
     let expected = concat!(
         r#"Receiver { webhook: Webhook { provider: "quote3d", signature_header: "x-webhook-signature", "#,
-        r#"event_header: Some("x-webhook-event"), verifier: Verifier { labels: [None], .. }, tenant: None, "#,
+        r#"event_header: Some("x-webhook-event"), secrets: [None], tenant: None, "#,
         r#"max_age: None, body_limit: 1048576, .. }, store: MemoryStore { len: 0, capacity: 1, .. }, "#,
         r#"lease_duration: 30s, retention: 3600s, renewal: Some(Renewal { ceiling: 600s, .. }) }"#,
     );

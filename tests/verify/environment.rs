@@ -20,7 +20,7 @@ fn child() {
     let said = match Secrets::from_env("HOOK") {
         Err(error) => format!("{} {error} {error:?}", error.code()),
         Ok(secrets) => {
-            let webhook = Webhook::<ThreeQpr>::new(secrets);
+            let webhook = Webhook::<ThreeQpr>::new(secrets).unwrap();
             let body = br#"{"event":"scan.created"}"#;
             let labels = [NEWEST, OLDER].map(|secret| {
                 let signature = Signature::sign(&Secret::new(secret).unwrap(), body).to_string();

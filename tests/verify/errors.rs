@@ -34,7 +34,7 @@ fn errors_of_a_delivery() {
         &Error::MalformedSignature,
         "malformed_signature",
         401,
-        "the signature is not `sha256=` and 64 lower-case hex digits",
+        "the signature is not in the form that the provider writes",
     );
     pinned(&Error::SignatureMismatch, "signature_mismatch", 401, "the signature does not match the body");
     pinned(&Error::MissingEventHeader, "missing_event_header", 400, "the event header is missing");
@@ -73,26 +73,14 @@ fn errors_of_a_signature_are_those_of_a_delivery() {
     let of_pieces = verifier.begin(signature).finish().unwrap_err();
     assert_eq!((of_text, of_pieces), (malformed, mismatch));
     assert!(malformed.source().is_none() && mismatch.source().is_none());
-    for (shown, debug, error, code, message) in [
-        (
-            malformed.to_string(),
-            format!("{malformed:?}"),
-            Error::from(malformed),
-            "malformed_signature",
-            "the signature is not `sha256=` and 64 lower-case hex digits",
-        ),
-        (
-            mismatch.to_string(),
-            format!("{mismatch:?}"),
-            Error::from(mismatch),
-            "signature_mismatch",
-            "the signature does not match the body",
-        ),
-    ] {
-        assert_eq!(shown, message);
-        pinned(&error, code, 401, message);
-        assert_eq!(debug, format!("{error:?}"));
-    }
+    // A signature of its own has one form, and a webhook's has that of its scheme.
+    assert_eq!(malformed.to_string(), "the signature is not `sha256=` and 64 lower-case hex digits");
+    let message = "the signature is not in the form that the provider writes";
+    pinned(&Error::from(malformed), "malformed_signature", 401, message);
+    assert_eq!(format!("{malformed:?}"), format!("{:?}", Error::from(malformed)));
+    assert_eq!(mismatch.to_string(), "the signature does not match the body");
+    pinned(&Error::from(mismatch), "signature_mismatch", 401, "the signature does not match the body");
+    assert_eq!(format!("{mismatch:?}"), format!("{:?}", Error::from(mismatch)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, headers, rotating, signed, webhook};
 use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, Provider, Secret, Secrets, Verifier, Webhook};
+use countersign::{Delivery, Error, Provider, Secret, Secrets, Signature, Verifier, Webhook};
 use http::HeaderMap;
 
 /// All that a delivery tells, or the error's code.
@@ -204,7 +204,7 @@ fn the_time_of_the_verdict_can_be_chosen() {
 
 #[test]
 fn secrets_of_nobody_refuse_whatever_is_signed_with_anything() {
-    let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all());
+    let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all()).unwrap();
     let body = THREEQPR.as_bytes();
     let by_itself = signed(&nobody, body);
     // `openssl dgst -sha256 -hmac ''`, of the empty key, which no secret can be.
@@ -217,7 +217,7 @@ fn secrets_of_nobody_refuse_whatever_is_signed_with_anything() {
         assert_eq!(told(in_pieces(&nobody, headers, [body])), Err("signature_mismatch"));
         assert_eq!(nobody.verify_signature(headers, body).unwrap_err().code(), "signature_mismatch");
     }
-    let signature = nobody.sign(body);
+    let signature: Signature = nobody.sign(body).parse().unwrap();
     let verifier = Verifier::new(Secrets::reject_all());
     assert!(verifier.verify(body, &signature).is_err());
     let mut verification = verifier.begin(signature);
@@ -227,7 +227,7 @@ fn secrets_of_nobody_refuse_whatever_is_signed_with_anything() {
     let mut still_nobody = Secrets::reject_all();
     for _ in 0..=Secrets::MAX {
         still_nobody = still_nobody.with_older(Secret::new(crate::common::NEWEST).unwrap()).unwrap();
-        let still_nobody = Webhook::<ThreeQpr>::new(still_nobody.clone());
+        let still_nobody = Webhook::<ThreeQpr>::new(still_nobody.clone()).unwrap();
         for headers in [&signed(&webhook::<ThreeQpr>(), body), &by_itself] {
             assert_eq!(told(still_nobody.verify(headers, body)), Err("signature_mismatch"));
         }

@@ -10,7 +10,7 @@ use countersign::{
     Delivery, Error, Headers, Provider, Secret, SecretError, Secrets, Signature, UnknownEvent, Verifier,
     Webhook,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -82,9 +82,7 @@ impl Provider for Scheme {
     type Event = UnknownEvent;
     const NAME: &'static str = "scheme";
 
-    fn signature_header(&self) -> HeaderName {
-        HeaderName::from_static("x-signature")
-    }
+    const SCHEME: countersign::Scheme<'static> = countersign::Scheme::new("x-signature").prefix("sha256=");
 }
 
 /// A body need not be an envelope here, which is looked at only once the signature has matched.
@@ -98,7 +96,7 @@ fn told(result: Result<Delivery<'_, Scheme>, Error>) -> &'static str {
 /// What each way to verify says.
 fn verdicts(vector: &Vector, secrets: &Secrets) -> Vec<&'static str> {
     let (body, header) = (vector.body(), vector.header());
-    let webhook = Webhook::<Scheme>::new(secrets.clone());
+    let webhook = Webhook::<Scheme>::new(secrets.clone()).unwrap();
     let verifier = Verifier::new(secrets.clone());
     let mut told_by = Vec::new();
 
@@ -169,7 +167,7 @@ fn each_vector_has_its_verdict_by_every_way_to_verify() {
 fn what_is_accepted_is_what_this_crate_signs() {
     for vector in vectors().iter().filter(|vector| vector.verdict == "accepted") {
         let secret = Secret::dangerously_allow_short(vector.secret()).unwrap();
-        let webhook = Webhook::<Scheme>::new(secret);
+        let webhook = Webhook::<Scheme>::new(secret).unwrap();
         assert_eq!(signed(&webhook, &vector.body())["x-signature"], vector.header[0], "{}", vector.name());
     }
 }

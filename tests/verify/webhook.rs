@@ -150,7 +150,7 @@ fn an_unsigned_delivery_id_header_is_never_the_key() {
 fn the_key_is_of_the_body_and_outlives_a_rotation() {
     let body = br#"{"event":"quote.failed","timestamp":"2026-03-10T14:30:00.000Z"}"#;
     let [old, new] = [OLDER, NEWEST].map(|secret| {
-        let webhook = Webhook::<Quote3d>::new(Secret::new(secret).unwrap());
+        let webhook = Webhook::<Quote3d>::new(Secret::new(secret).unwrap()).unwrap();
         webhook.verify(&signed(&webhook, body), body).unwrap().idempotency_key()
     });
     assert_eq!(old, new);
@@ -159,7 +159,7 @@ fn the_key_is_of_the_body_and_outlives_a_rotation() {
 #[test]
 fn nowtoprint_takes_its_signature_from_the_header_one_names() {
     let provider = NowToPrint::with_signature_header(HeaderName::from_static("x-ntp-signature"));
-    let webhook = Webhook::for_provider(provider, Secret::new(NEWEST).unwrap());
+    let webhook = Webhook::for_provider(provider, Secret::new(NEWEST).unwrap()).unwrap();
     let signature = &webhook.sign(NOWTOPRINT.as_bytes()).to_string();
     let verdict = |name| verdict(webhook.verify(&headers(&[(name, signature)]), NOWTOPRINT.as_bytes()));
     assert_eq!(verdict("x-ntp-signature"), "accepted");
@@ -289,11 +289,8 @@ struct ByDelivery;
 impl countersign::Provider for ByDelivery {
     type Event = countersign::UnknownEvent;
     const NAME: &'static str = "by-delivery";
-    const EVENT_ID: Option<&'static str> = Some("delivery_id");
-
-    fn signature_header(&self) -> http::HeaderName {
-        http::HeaderName::from_static("x-signature")
-    }
+    const SCHEME: countersign::Scheme<'static> = countersign::Scheme::new("x-signature").prefix("sha256=");
+    const ENVELOPE: countersign::Envelope<'static> = countersign::Envelope::new().id("delivery_id");
 }
 
 #[test]

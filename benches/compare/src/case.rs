@@ -63,7 +63,7 @@ impl Case {
     }
 
     pub fn webhook(&self) -> Webhook<Quote3d> {
-        Webhook::new(self.countersign_secrets())
+        Webhook::new(self.countersign_secrets()).unwrap()
     }
 
     pub fn countersign_secrets(&self) -> Secrets {

@@ -21,7 +21,7 @@ fn keys_of<P: Provider + Default>(
     numbers: std::ops::Range<u64>,
     body: impl Fn(u64) -> String,
 ) -> Vec<IdempotencyKey> {
-    let webhook = Webhook::<P>::new(Secret::new("whsec_0123456789abcdef").unwrap());
+    let webhook = Webhook::<P>::new(Secret::new("whsec_0123456789abcdef").unwrap()).unwrap();
     let key = |number| {
         let body = body(number);
         let mut headers = HeaderMap::new();

@@ -24,7 +24,8 @@ fn secrets(newest: &str) -> Secrets {
 }
 
 fn endpoint<P: Provider + Default>(secret: &str, turns: &Arc<Semaphore>) -> MethodRouter {
-    let receiver = Arc::new(Receiver::new(Webhook::<P>::new(secrets(secret)), Arc::new(MemoryStore::new())));
+    let receiver =
+        Arc::new(Receiver::new(Webhook::<P>::new(secrets(secret)).unwrap(), Arc::new(MemoryStore::new())));
     let turns = Arc::clone(turns);
     let handler = move |State(receiver): State<Arc<Receiver<P, Arc<MemoryStore>>>>,
                         Verified(delivery): Verified<P>| async move {

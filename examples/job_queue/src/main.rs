@@ -18,7 +18,7 @@ use report::Report;
 async fn main() -> Result<(), Report> {
     let store = PostgresStore::connect(&std::env::var("DATABASE_URL")?).await?;
     let pool = store.pool().clone();
-    let webhook = Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?);
+    let webhook = Webhook::new(Secrets::from_env("NOWTOPRINT_WEBHOOK_SECRET")?)?;
     let inbox = Inbox::new(webhook, store).await?;
     let hour = Duration::from_secs(3600);
     tokio::spawn(inbox.store().clone().purge_every(hour, |error| eprintln!("not purged: {error}")));

@@ -37,7 +37,7 @@ impl Service {
     async fn start(server: &servers::Server) -> Self {
         let store = PostgresStore::connect(&server.url()).await.unwrap();
         let pool = store.pool().clone();
-        let webhook = Webhook::<NowToPrint>::new(Secret::new("whsec_0123456789abcdef").unwrap());
+        let webhook = Webhook::<NowToPrint>::new(Secret::new("whsec_0123456789abcdef").unwrap()).unwrap();
         let router = Inbox::new(webhook.clone(), store).await.unwrap().router();
         Self { webhook, pool, router }
     }

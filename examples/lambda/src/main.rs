@@ -42,7 +42,7 @@ async fn handle(Verified(delivery): Verified<Quote3d>) -> Result<(), countersign
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Report> {
-    let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?);
+    let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?;
     // An instance of the function has neither memory nor disk in common with the next. Redis has room for a
     // connection of each, and forgets old keys by itself; PostgreSQL would need a proxy and a schedule. For
     // `rediss://`, which ElastiCache may ask for, add the crate `redis` with `tokio-rustls-comp`.

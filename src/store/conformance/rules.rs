@@ -32,7 +32,7 @@ fn fresh_id() -> String {
 }
 
 fn key_of(id: &str) -> IdempotencyKey {
-    IdempotencyKey::new("conformance", None, Some(id), b"")
+    IdempotencyKey::new("conformance", None, Some(id), None, b"")
 }
 
 /// The behaviour of a store that breaks a rule.
@@ -157,7 +157,7 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         // The longest keys: the longest provider's name, tenant and id, with different ends.
         for end in ["x", "y"] {
             let id = format!("{id}{}{end}", "x".repeat(149 - id.len()));
-            keys.push(IdempotencyKey::new(&"n".repeat(32), Some("a tenant"), Some(&id), b""));
+            keys.push(IdempotencyKey::new(&"n".repeat(32), Some("a tenant"), Some(&id), None, b""));
         }
         for key in &keys {
             let lease = self.acquire(key, LONG).await?;

@@ -44,7 +44,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind
 /// // The default retries for about 10 seconds while Redis is away. Most providers wait for less.
 /// let config = redis::aio::ConnectionManagerConfig::new().set_number_of_retries(1);
 /// let store = RedisStore::new(client.get_connection_manager_with_config(config).await?);
-/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?)?;
 /// let receiver = Receiver::new(webhook, store);
 /// # Ok(()) }
 /// ```

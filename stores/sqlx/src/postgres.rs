@@ -67,7 +67,7 @@ use crate::table::TableName;
 ///
 /// let store = PostgresStore::connect("postgres://localhost/shop").await?;
 /// store.migrate().await?;
-/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?)?;
 /// let receiver = Receiver::new(webhook, store);
 /// # Ok(()) }
 /// ```

@@ -49,7 +49,7 @@ use crate::table::TableName;
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("webhooks.db");
 /// let store = SqliteStore::open(path).await?;
-/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?);
+/// let webhook = Webhook::<Quote3d>::new(Secret::new("shown-once-in-the-dashboard")?)?;
 /// let receiver = Receiver::new(webhook, store);
 /// # Ok(()) }
 /// ```

@@ -103,7 +103,7 @@ async fn without_a_right_that_the_readme_lists_no_handler_runs() {
                 assert!(store.forget(key.as_str()).await.unwrap());
             }
             let store = store_of_a_user(&server, &[&format!("-{command}")]).await;
-            let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef").unwrap());
+            let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef").unwrap()).unwrap();
             let receiver = Receiver::new(webhook, store);
             let body = br#"{"event":"scan.created","id":"evt_1"}"#;
             let headers = crate::common::signed(receiver.webhook(), body);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use countersign::provider::ThreeQpr;
 use countersign::store::{Claim, Lease, LeaseStatus, conformance};
 use countersign::{
-    Delivery, IdempotencyKey, IdempotencyStore, Provider, Receiver, Secret, UnknownEvent, Webhook,
+    Delivery, IdempotencyKey, IdempotencyStore, Provider, Receiver, Scheme, Secret, UnknownEvent, Webhook,
 };
 use countersign_sqlx::{SqlStoreError, SqliteStore, sqlx};
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use tempfile::TempDir;
 
 use crate::race;
@@ -42,16 +42,14 @@ fn keys() -> impl Iterator<Item = IdempotencyKey> {
         type Event = UnknownEvent;
         const NAME: &'static str = "racing";
 
-        fn signature_header(&self) -> HeaderName {
-            HeaderName::from_static("x-signature")
-        }
+        const SCHEME: Scheme<'static> = Scheme::new("x-signature").prefix("sha256=");
     }
 
-    let webhook = Webhook::<Racing>::new(Secret::new("the-secret-of-the-racers").unwrap());
+    let webhook = Webhook::<Racing>::new(Secret::new("the-secret-of-the-racers").unwrap()).unwrap();
     (0..500).map(move |n| {
         let body = format!(r#"{{"event":"race","id":"{n}"}}"#);
         let mut headers = HeaderMap::new();
-        headers.insert("x-signature", webhook.sign(body.as_bytes()).to_string().parse().unwrap());
+        headers.insert("x-signature", webhook.sign(body.as_bytes()).parse().unwrap());
         webhook.verify(&headers, body.as_bytes()).unwrap().idempotency_key()
     })
 }

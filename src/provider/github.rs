@@ -1,0 +1,33 @@
+//! GitHub: repositories and what happens in them.
+//!
+//! Taken from GitHub's page "Validating webhook deliveries"
+//! (<https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>). The header
+//! `X-Hub-Signature-256` is `sha256=` and the hex HMAC-SHA-256 of the body. The event's name is in `X-GitHub-Event`, which
+//! is not signed, as is the delivery's id. GitHub waits 10 seconds for an answer, and does not retry by itself; a person
+//! or a program can redeliver for three days.
+//!
+//! The webhook's content type must be `application/json`. The data is the whole body.
+
+use crate::event::Envelope;
+use crate::provider::builtin::builtin;
+use crate::scheme::Scheme;
+
+builtin! {
+    /// GitHub. The event's name is not signed: it selects the event's type, and is hashed into the key with the body.
+    ///
+    /// ```
+    /// use countersign::{EventNameSource, Secret, SigningOptions, Webhook, provider::GitHub};
+    ///
+    /// let webhook = Webhook::<GitHub>::new(Secret::new("It's a Secret to Everybody")?)?;
+    /// # let body = br#"{"ref":"refs/heads/main"}"#;
+    /// # let headers = webhook.signed_headers_with(body, &SigningOptions::new().event("push"));
+    /// let delivery = webhook.verify(&headers, body)?;
+    /// assert_eq!(delivery.event_name(), "push");
+    /// assert_eq!(delivery.event_name_source(), EventNameSource::Unsigned);
+    /// assert!(delivery.idempotency_key().as_str().starts_with("github:sha256:"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub struct GitHub = "github";
+    scheme: Scheme::new("x-hub-signature-256").prefix("sha256=");
+    envelope: Envelope::new().name_header("x-github-event").without_id().without_time().whole_body();
+}

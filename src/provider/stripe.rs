@@ -1,0 +1,39 @@
+//! Stripe: payments.
+//!
+//! Taken from Stripe's page "Receive Stripe events in your webhook endpoint" (<https://docs.stripe.com/webhooks>). The
+//! header `Stripe-Signature` holds `t=` and `v1=`; `v0=` and other schemes are skipped. Stripe signs `t.body`. The
+//! secret's text is the key, `whsec_` included. The event's `id` identifies it. Stripe retries for up to three days with
+//! growing intervals, and signs each try anew, with a time of its own. It asks for a quick 2xx, and names no time.
+//!
+//! The tolerance of 5 minutes is that of Stripe's libraries. This crate's choice: it also holds for the future, which
+//! they do not check. The data is the event's `data`, with `object` and perhaps `previous_attributes`. To read the whole
+//! event with another crate's types, parse [`Delivery::body`](crate::Delivery::body).
+
+use std::time::Duration;
+
+use crate::event::Envelope;
+use crate::provider::builtin::builtin;
+use crate::scheme::{Scheme, TimeUnit};
+
+builtin! {
+    /// Stripe.
+    ///
+    /// ```
+    /// use countersign::{Secret, Webhook, provider::Stripe};
+    ///
+    /// let webhook = Webhook::<Stripe>::new(Secret::new("whsec_0123456789abcdef")?)?;
+    /// # let body = br#"{"id":"evt_1","type":"charge.failed","created":1614265330,"data":{"object":{}}}"#;
+    /// # let headers = webhook.signed_headers(body);
+    /// let delivery = webhook.verify(&headers, body)?;
+    /// assert_eq!(delivery.event_name(), "charge.failed");
+    /// assert_eq!(delivery.idempotency_key().as_str(), "stripe:evt_1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub struct Stripe = "stripe";
+    scheme: Scheme::new("stripe-signature")
+        .field(',', "v1")
+        .time_field("t", TimeUnit::Seconds)
+        .signed("{timestamp}.{body}")
+        .tolerance(Duration::from_secs(300));
+    envelope: Envelope::new().name("type").time("created").numeric_time();
+}

@@ -1,0 +1,402 @@
+//! A scheme that is ready to read headers: the one path from headers to candidates and signed bytes.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::error::Error;
+use crate::mac::{Algorithm, Candidates, Tag, TagEncoding};
+use crate::scheme::headers::{Headers, Occurrence, occurrence};
+use crate::scheme::scheme::{Form, Scheme, TimeSource};
+use crate::scheme::template::{self, MAX_HEADERS, MAX_PARTS, Summary, is_space};
+use crate::scheme::{SchemeError, TimeUnit};
+
+/// A scheme whose parts are checked, owned and split.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    algorithm: Algorithm,
+    encoding: TagEncoding,
+    form: OwnedForm,
+    families: Vec<Family>,
+    parts: Vec<Part>,
+    time: Option<(Option<Box<[u8]>>, TimeUnit)>,
+    summary: Summary,
+}
+
+#[derive(Debug)]
+enum OwnedForm {
+    One { prefix: Box<[u8]> },
+    Each { separator: u8, version: Box<[u8]> },
+    Fields { separator: u8, key: Box<[u8]> },
+}
+
+/// The names of one family's headers.
+#[derive(Debug)]
+struct Family {
+    signatures: Vec<HeaderName>,
+    time: Option<HeaderName>,
+    /// In the order of the template.
+    signed: Vec<HeaderName>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Literal(Box<[u8]>),
+    Time,
+    /// The value of the family's header at this place.
+    Header(usize),
+    Body,
+}
+
+/// What the headers of a delivery say. Everything in it is unproven until a candidate has matched.
+pub(crate) struct Head<'h> {
+    pub(crate) candidates: Candidates,
+    family: usize,
+    time: Option<(&'h [u8], SystemTime)>,
+    values: [&'h [u8]; MAX_HEADERS],
+}
+
+#[cfg(test)]
+impl<'h> Head<'h> {
+    pub(super) fn of(text: &'h [u8], time: SystemTime, values: [&'h [u8]; MAX_HEADERS]) -> Self {
+        Self { time: Some((text, time)), values, ..Self::new() }
+    }
+}
+
+impl Head<'_> {
+    pub(crate) fn new() -> Self {
+        Self { candidates: Candidates::new(), family: 0, time: None, values: [&[]; MAX_HEADERS] }
+    }
+}
+
+impl<'h> Head<'h> {
+    /// The time of the signature.
+    pub(crate) fn time(&self) -> Option<SystemTime> {
+        self.time.map(|(_, time)| time)
+    }
+
+    /// The value of the signed header at this place in the template.
+    pub(crate) fn value(&self, at: usize) -> &'h [u8] {
+        self.values[at]
+    }
+}
+
+/// The signed bytes, in pieces.
+pub(crate) struct Pieces<'p> {
+    pieces: [&'p [u8]; MAX_PARTS],
+    len: usize,
+}
+
+impl<'p> Pieces<'p> {
+    fn new() -> Self {
+        Self { pieces: [&[]; MAX_PARTS], len: 0 }
+    }
+
+    fn push(&mut self, piece: &'p [u8]) {
+        // The check of a template limits its parts.
+        if let Some(place) = self.pieces.get_mut(self.len) {
+            *place = piece;
+            self.len += 1;
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[&'p [u8]] {
+        &self.pieces[..self.len]
+    }
+}
+
+/// What a test's sender chooses.
+pub(crate) struct Sent<'a> {
+    pub(crate) time: SystemTime,
+    /// The values of the signed headers, by their places.
+    pub(crate) values: [&'a str; MAX_HEADERS],
+}
+
+impl Reader {
+    /// Checks a scheme and takes it apart.
+    pub(crate) fn new(scheme: &Scheme<'_>) -> Result<Self, SchemeError> {
+        scheme.check()?;
+        let summary = template::summary(scheme.signed)?;
+        Self::split(scheme, summary)
+    }
+
+    /// Like [`new`](Reader::new), for a test of what the check is good for.
+    #[cfg(test)]
+    pub(super) fn unchecked(scheme: &Scheme<'_>) -> Result<Self, SchemeError> {
+        Self::split(scheme, Summary { has_time: scheme.time.is_some(), needs_object: false })
+    }
+
+    fn split(scheme: &Scheme<'_>, summary: Summary) -> Result<Self, SchemeError> {
+        let (parts, signed) = parts(scheme.signed)?;
+        let time_header = match scheme.time {
+            Some((TimeSource::Header(name), _)) => Some(name),
+            _ => None,
+        };
+        let family = |rename: &dyn Fn(&str) -> String| -> Result<Family, SchemeError> {
+            let name = |name: &str| {
+                HeaderName::try_from(rename(name))
+                    .map_err(|_| SchemeError::new("signature.header", "this is no header's name"))
+            };
+            Ok(Family {
+                signatures: scheme.headers.iter().map(name).collect::<Result<_, _>>()?,
+                time: time_header.map(name).transpose()?,
+                signed: signed.iter().map(|header| name(header)).collect::<Result<_, _>>()?,
+            })
+        };
+        let mut families = vec![family(&str::to_owned)?];
+        if let Some((beginning, other)) = scheme.family {
+            families.push(family(&|name| format!("{other}{}", &name[beginning.len()..]))?);
+        }
+        let bytes = |text: &str| Box::from(text.as_bytes());
+        Ok(Self {
+            algorithm: scheme.algorithm,
+            encoding: scheme.encoding,
+            // A separator is ASCII.
+            form: match scheme.form {
+                Form::One { prefix } => OwnedForm::One { prefix: bytes(prefix) },
+                Form::Each { separator, version } => {
+                    OwnedForm::Each { separator: separator as u8, version: bytes(version) }
+                }
+                Form::Fields { separator, key } => {
+                    OwnedForm::Fields { separator: separator as u8, key: bytes(key) }
+                }
+            },
+            families,
+            parts,
+            time: scheme.time.map(|(source, unit)| match source {
+                TimeSource::Header(_) => (None, unit),
+                TimeSource::Field(key) => (Some(bytes(key)), unit),
+            }),
+            summary,
+        })
+    }
+
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether only a body that is one JSON object can be told from what stands beside it.
+    pub(crate) fn needs_object(&self) -> bool {
+        self.summary.needs_object
+    }
+
+    pub(crate) fn has_time(&self) -> bool {
+        self.summary.has_time
+    }
+
+    /// The signature header, or the first of several.
+    pub(crate) fn signature_header(&self) -> &HeaderName {
+        &self.families[0].signatures[0]
+    }
+
+    /// The place of a signed header.
+    pub(crate) fn place_of(&self, header: &str) -> Option<usize> {
+        self.families[0].signed.iter().position(|name| name == header)
+    }
+
+    /// Reads the headers: the signature headers first, then the other headers that are signed. It allocates nothing.
+    pub(crate) fn read<'h>(
+        &self,
+        headers: &'h (impl Headers + ?Sized),
+        head: &mut Head<'h>,
+    ) -> Result<(), Error> {
+        let mut found = None;
+        for (at, family) in self.families.iter().enumerate() {
+            for name in &family.signatures {
+                match occurrence(headers, name) {
+                    Occurrence::Never => {}
+                    Occurrence::Repeated => return Err(Error::DuplicateSignature),
+                    Occurrence::Once(_) if found.is_some_and(|family| family != at) => {
+                        return Err(Error::MalformedSignature);
+                    }
+                    Occurrence::Once(value) => {
+                        found = Some(at);
+                        self.read_signature(value, head)?;
+                    }
+                }
+            }
+        }
+        head.family = found.ok_or(Error::MissingSignature)?;
+        let family = &self.families[head.family];
+        let once = |name: &HeaderName| match occurrence(headers, name) {
+            Occurrence::Never => Err(Error::MalformedSignature),
+            Occurrence::Repeated => Err(Error::DuplicateSignature),
+            Occurrence::Once(value) => Ok(value),
+        };
+        if let (Some(name), Some((_, unit))) = (&family.time, &self.time) {
+            let text = once(name)?;
+            head.time = Some((text, unit.read(text).ok_or(Error::MalformedSignature)?));
+        }
+        if self.time.is_some() && head.time.is_none() {
+            return Err(Error::MalformedSignature);
+        }
+        for (place, name) in head.values.iter_mut().zip(&family.signed) {
+            *place = once(name)?;
+        }
+        if self.are_distinct(head) { Ok(()) } else { Err(Error::MalformedSignature) }
+    }
+
+    fn read_signature<'h>(&self, value: &'h [u8], head: &mut Head<'h>) -> Result<(), Error> {
+        let before = head.candidates.as_slice().len();
+        let length = self.algorithm.tag_len();
+        let mut add = |tag: &[u8]| match self.encoding.decode(tag, length) {
+            Some(tag) if !head.candidates.push(tag) => Err(Error::MalformedSignature),
+            _ => Ok(()),
+        };
+        match &self.form {
+            OwnedForm::One { prefix } => {
+                value.strip_prefix(&**prefix).map_or(Ok(()), add)?;
+            }
+            OwnedForm::Each { separator, version } => {
+                for item in value.split(|byte| byte == separator) {
+                    item.strip_prefix(&**version).map_or(Ok(()), &mut add)?;
+                }
+            }
+            OwnedForm::Fields { separator, key } => {
+                let of = |item: &'h [u8], key: &[u8]| item.strip_prefix(key)?.strip_prefix(b"=");
+                let mut time = None;
+                for item in value.split(|byte| byte == separator) {
+                    of(item, key).map_or(Ok(()), &mut add)?;
+                    let Some((Some(time_key), unit)) = &self.time else { continue };
+                    if let Some(text) = of(item, time_key) {
+                        // One that is repeated is ambiguous.
+                        let read = unit.read(text).filter(|_| time.is_none());
+                        time = Some((text, read.ok_or(Error::MalformedSignature)?));
+                    }
+                }
+                // Two signature headers must not bring two times.
+                if time.is_some() && head.time.is_some() {
+                    return Err(Error::MalformedSignature);
+                }
+                head.time = head.time.or(time);
+            }
+        }
+        if head.candidates.as_slice().len() > before { Ok(()) } else { Err(Error::MalformedSignature) }
+    }
+
+    /// Whether each header's value can be told from what stands beside it, as the check of the template assumes.
+    pub(super) fn are_distinct(&self, head: &Head<'_>) -> bool {
+        let mut is_after_body = false;
+        let around =
+            |at: usize| (at.checked_sub(1).and_then(|before| self.parts.get(before)), self.parts.get(at + 1));
+        self.parts.iter().enumerate().all(|(at, part)| {
+            is_after_body |= matches!(part, Part::Body);
+            let Part::Header(place) = part else { return true };
+            let value = head.values[*place];
+            !value.is_empty()
+                && match around(at) {
+                    (Some(Part::Literal(literal)), _) if is_after_body => begins_once(value, literal),
+                    (Some(Part::Body), _) => !is_space(value[0]),
+                    (_, Some(Part::Literal(literal))) if !is_after_body => ends_once(value, literal),
+                    (_, Some(Part::Body)) => !is_space(value[value.len() - 1]),
+                    _ => true,
+                }
+        })
+    }
+
+    /// The signed bytes.
+    pub(crate) fn pieces<'p>(&'p self, head: &Head<'p>, body: &'p [u8]) -> Pieces<'p> {
+        let mut pieces = Pieces::new();
+        self.push(&self.parts, head, body, &mut pieces);
+        pieces
+    }
+
+    /// The signed bytes before the body, and those after it.
+    pub(crate) fn around<'p>(&'p self, head: &Head<'p>) -> (Pieces<'p>, Pieces<'p>) {
+        let body = self.parts.iter().position(|part| matches!(part, Part::Body)).unwrap_or_default();
+        let (mut before, mut after) = (Pieces::new(), Pieces::new());
+        self.push(&self.parts[..body], head, &[], &mut before);
+        self.push(&self.parts[body + 1..], head, &[], &mut after);
+        (before, after)
+    }
+
+    fn push<'p>(&'p self, parts: &'p [Part], head: &Head<'p>, body: &'p [u8], pieces: &mut Pieces<'p>) {
+        for part in parts {
+            pieces.push(match part {
+                Part::Literal(literal) => literal,
+                Part::Time => head.time.map_or(&[], |(text, _)| text),
+                Part::Header(place) => head.values[*place],
+                Part::Body => body,
+            });
+        }
+    }
+
+    /// Writes the headers of a delivery, for testing a receiver. `sign` returns the tag of the signed bytes.
+    pub(crate) fn write(
+        &self,
+        sent: &Sent<'_>,
+        body: &[u8],
+        sign: impl FnOnce(&[&[u8]]) -> Tag,
+    ) -> HeaderMap {
+        let family = &self.families[0];
+        let time = self.time.as_ref().map(|(_, unit)| unit.write(sent.time));
+        let time = time.as_deref().unwrap_or_default();
+        let head = Head {
+            time: Some((time.as_bytes(), sent.time)),
+            values: sent.values.map(str::as_bytes),
+            ..Head::new()
+        };
+        let tag = sign(self.pieces(&head, body).as_slice());
+        let tag = self.encoding.encode(tag.bytes(self.algorithm.tag_len()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let signature = match (&self.form, &self.time) {
+            (OwnedForm::One { prefix: before } | OwnedForm::Each { version: before, .. }, _) => {
+                text(before) + &tag
+            }
+            (OwnedForm::Fields { separator, key }, Some((Some(time_key), _))) => {
+                format!("{}={time}{}{}={tag}", text(time_key), char::from(*separator), text(key))
+            }
+            (OwnedForm::Fields { key, .. }, _) => format!("{}={tag}", text(key)),
+        };
+        let mut headers = HeaderMap::new();
+        let mut add = |name: &HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name.clone(), value);
+            }
+        };
+        add(&family.signatures[0], &signature);
+        family.time.iter().for_each(|name| add(name, time));
+        family.signed.iter().zip(sent.values).for_each(|(name, value)| add(name, value));
+        headers
+    }
+}
+
+/// Splits a template that has passed its check. Runs of literals become one.
+fn parts(template: &str) -> Result<(Vec<Part>, Vec<&str>), SchemeError> {
+    let (mut parts, mut signed, mut at) = (Vec::new(), Vec::new(), 0);
+    while at < template.len() {
+        let (part, next) = template::part(template, at)?;
+        match (part, parts.last_mut()) {
+            (template::Part::Literal(text), Some(Part::Literal(before))) => {
+                *before = [&**before, text].concat().into();
+            }
+            (template::Part::Literal(text), _) => parts.push(Part::Literal(text.into())),
+            (template::Part::Time, _) => parts.push(Part::Time),
+            (template::Part::Body, _) => parts.push(Part::Body),
+            (template::Part::Header(name), _) => {
+                parts.push(Part::Header(signed.len()));
+                // The check has found ASCII.
+                signed.extend(std::str::from_utf8(name));
+            }
+        }
+        at = next;
+    }
+    Ok((parts, signed))
+}
+
+/// Whether the literal first ends what `value` begins: it occurs in the two together only at the end.
+fn ends_once(value: &[u8], literal: &[u8]) -> bool {
+    (0..value.len()).all(|at| !starts_with(&value[at..], literal, literal))
+}
+
+/// Whether the literal last begins what `value` ends: it occurs in the two together only at the start.
+fn begins_once(value: &[u8], literal: &[u8]) -> bool {
+    (1..=literal.len()).all(|at| !starts_with(&literal[at..], value, literal))
+        && value.windows(literal.len()).all(|window| window != literal)
+}
+
+/// Whether the two together, one after the other, start with the literal.
+fn starts_with(first: &[u8], second: &[u8], literal: &[u8]) -> bool {
+    let at_first = first.len().min(literal.len());
+    first[..at_first] == literal[..at_first] && second.starts_with(&literal[at_first..])
+}

@@ -1,0 +1,402 @@
+//! A scheme as constant data: what is signed, and how the signature is written.
+
+use std::time::Duration;
+
+use crate::mac::{Algorithm, KeyEncoding, TagEncoding};
+use crate::scheme::names::{Names, begins_with, is_header_name};
+use crate::scheme::template::{self, is};
+use crate::scheme::{SchemeError, TimeUnit};
+
+/// What a provider signs, and how it writes the signature: constant data, by which a webhook reads the headers.
+///
+/// [`new`](Scheme::new) is the commonest form: the hex HMAC-SHA-256 of the body in one header. Each method changes one
+/// part. A [`Provider`](crate::Provider) declares it as a constant, which the compiler checks.
+///
+/// | part | by default | changed by |
+/// |---|---|---|
+/// | algorithm | HMAC-SHA-256 | [`algorithm`](Scheme::algorithm) |
+/// | key | the secret's text | [`key`](Scheme::key) |
+/// | header | the one given to `new` | [`headers`](Scheme::headers), [`family`](Scheme::family) |
+/// | tag | lower-case hex | [`encoding`](Scheme::encoding) |
+/// | form | the tag alone | [`prefix`](Scheme::prefix), [`each`](Scheme::each), [`field`](Scheme::field) |
+/// | signed bytes | `{body}` | [`signed`](Scheme::signed) |
+/// | time | none | [`time_header`](Scheme::time_header), [`time_field`](Scheme::time_field), [`tolerance`](Scheme::tolerance) |
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign::{Scheme, TimeUnit};
+///
+/// // GitHub's
+/// const HUB: Scheme<'static> = Scheme::new("x-hub-signature-256").prefix("sha256=");
+/// // Stripe's: `t=1614265330,v1=…`
+/// const STRIPE: Scheme<'static> = Scheme::new("stripe-signature")
+///     .field(',', "v1")
+///     .time_field("t", TimeUnit::Seconds)
+///     .signed("{timestamp}.{body}")
+///     .tolerance(Duration::from_secs(300));
+/// assert!(HUB.check().is_ok() && STRIPE.check().is_ok());
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Scheme<'a> {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: KeyEncoding,
+    pub(crate) headers: Names<'a>,
+    pub(crate) family: Option<(&'a str, &'a str)>,
+    pub(crate) encoding: TagEncoding,
+    pub(crate) form: Form<'a>,
+    pub(crate) signed: &'a str,
+    pub(crate) time: Option<(TimeSource<'a>, TimeUnit)>,
+    pub(crate) tolerance: Option<Tolerance>,
+    pub(crate) is_opaque: bool,
+}
+
+/// How a signature header holds its tags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form<'a> {
+    /// One, after a prefix.
+    One { prefix: &'a str },
+    /// Items, each after a version.
+    Each { separator: char, version: &'a str },
+    /// Items `key=value`, of which those with one key are tags.
+    Fields { separator: char, key: &'a str },
+}
+
+/// Where the time of a signature stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TimeSource<'a> {
+    Header(&'a str),
+    Field(&'a str),
+}
+
+/// How far the time of a signature may lie in the past and in the future.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tolerance {
+    pub(crate) past: Duration,
+    pub(crate) future: Duration,
+}
+
+impl<'a> Scheme<'a> {
+    /// The hex HMAC-SHA-256 of the body, alone in this header. The header's name is in lower case.
+    pub const fn new(header: &'a str) -> Self {
+        Self {
+            algorithm: Algorithm::HmacSha256,
+            key: KeyEncoding::Text,
+            headers: Names::One(header),
+            family: None,
+            encoding: TagEncoding::Hex,
+            form: Form::One { prefix: "" },
+            signed: "{body}",
+            time: None,
+            tolerance: None,
+            is_opaque: false,
+        }
+    }
+
+    /// Sets the algorithm.
+    pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Sets how a secret spells its key.
+    pub const fn key(mut self, key: KeyEncoding) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Sets several signature headers. A delivery has at least one of them, each at most once, and each that it has must
+    /// hold a signature.
+    pub const fn headers(mut self, headers: &'a [&'a str]) -> Self {
+        self.headers = Names::Several(headers);
+        self
+    }
+
+    /// The signature header, or the first of several.
+    #[must_use]
+    pub const fn signature_header(&self) -> &'a str {
+        self.headers.get(0)
+    }
+
+    pub(crate) const fn owned_headers(mut self, headers: &'a [String]) -> Self {
+        self.headers = Names::Owned(headers);
+        self
+    }
+
+    /// Adds a second family of headers: the same names with another beginning, such as `svix-` in place of `webhook-`.
+    /// A delivery has the headers of one family. One with signatures of both is refused.
+    ///
+    /// Every header of the scheme must begin with `beginning`.
+    pub const fn family(mut self, beginning: &'a str, other: &'a str) -> Self {
+        self.family = Some((beginning, other));
+        self
+    }
+
+    /// Sets how a tag is written.
+    pub const fn encoding(mut self, encoding: TagEncoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Sets the text that stands before the tag.
+    pub const fn prefix(mut self, prefix: &'a str) -> Self {
+        self.form = Form::One { prefix };
+        self
+    }
+
+    /// Says that the header holds several items, each a version such as `v1,` and a tag. Items of another version are
+    /// skipped. The version may be empty.
+    pub const fn each(mut self, separator: char, version: &'a str) -> Self {
+        self.form = Form::Each { separator, version };
+        self
+    }
+
+    /// Says that the header holds items `key=value`, of which those with this key are tags. The others are skipped,
+    /// except for the [time](Scheme::time_field).
+    pub const fn field(mut self, separator: char, key: &'a str) -> Self {
+        self.form = Form::Fields { separator, key };
+        self
+    }
+
+    /// Sets the template of the signed bytes: literals, `{timestamp}`, `{header:NAME}` and exactly one `{body}`. `{{` is
+    /// a literal brace.
+    ///
+    /// No two different deliveries may have the same signed bytes. Therefore a literal must stand between two headers'
+    /// values, and the value before or after it must not contain it. Beside the body, a header's value needs one as
+    /// well, unless the body has to be one JSON object. A time may stand beside anything.
+    pub const fn signed(mut self, template: &'a str) -> Self {
+        self.signed = template;
+        self
+    }
+
+    /// Says that the time of the signature stands in this header.
+    pub const fn time_header(mut self, header: &'a str, unit: TimeUnit) -> Self {
+        self.time = Some((TimeSource::Header(header), unit));
+        self
+    }
+
+    /// Says that the time of the signature stands in this field of the signature header.
+    pub const fn time_field(mut self, key: &'a str, unit: TimeUnit) -> Self {
+        self.time = Some((TimeSource::Field(key), unit));
+        self
+    }
+
+    /// Sets how far the time of the signature may lie in the past and in the future. Without a tolerance, it is not
+    /// judged. [`Webhook::with_max_age`](crate::Webhook::with_max_age) replaces it.
+    pub const fn tolerance(self, either: Duration) -> Self {
+        self.tolerance_of(either, either)
+    }
+
+    /// Sets how far the time of the signature may lie in the past, and how far in the future.
+    pub const fn tolerance_of(mut self, past: Duration, future: Duration) -> Self {
+        self.tolerance = Some(Tolerance { past, future });
+        self
+    }
+
+    /// Says that a body need not be a JSON object, so that no header's value may stand beside it. A provider's
+    /// [`Envelope::opaque`](crate::Envelope::opaque) says the same.
+    pub const fn opaque_body(mut self) -> Self {
+        self.is_opaque = true;
+        self
+    }
+
+    /// Checks that the scheme makes sense, and that its template is injective.
+    ///
+    /// # Errors
+    /// [`SchemeError`], which names the part.
+    pub const fn check(&self) -> Result<(), SchemeError> {
+        match self.check_headers() {
+            Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+        match self.check_form() {
+            Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+        let summary = match template::summary(self.signed) {
+            Ok(summary) => summary,
+            Err(error) => return Err(error),
+        };
+        match (summary.has_time, self.time.is_some()) {
+            (true, false) => {
+                return Err(SchemeError::new(
+                    "timestamp",
+                    "the template has a `{timestamp}`, but there is none",
+                ));
+            }
+            (false, true) => {
+                return Err(SchemeError::new("signed", "the time is not signed: `{timestamp}` is missing"));
+            }
+            _ => {}
+        }
+        if self.tolerance.is_some() && self.time.is_none() {
+            return Err(SchemeError::new("timestamp", "there is a tolerance, but no time"));
+        }
+        if summary.needs_object && self.is_opaque {
+            return Err(SchemeError::new(
+                "signed",
+                "a header's value stands beside the body, and no literal separates them",
+            ));
+        }
+        Ok(())
+    }
+
+    const fn check_headers(&self) -> Result<(), SchemeError> {
+        if self.headers.len() == 0 || self.headers.len() > 8 {
+            return Err(SchemeError::new("signature.header", "there must be 1 to 8 headers"));
+        }
+        let mut at = 0;
+        while at < self.headers.len() {
+            let name = self.headers.get(at);
+            match self.check_name("signature.header", name) {
+                Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+            let mut before = 0;
+            while before < at {
+                if is(self.headers.get(before).as_bytes(), name.as_bytes()) {
+                    return Err(SchemeError::new("signature.header", "a header occurs twice"));
+                }
+                before += 1;
+            }
+            if template::has_header(self.signed, name.as_bytes()) {
+                return Err(SchemeError::new("signed", "the signature header cannot be signed"));
+            }
+            at += 1;
+        }
+        if let Some((TimeSource::Header(name), _)) = self.time {
+            match self.check_name("timestamp.header", name) {
+                Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+            if self.is_signature_header(name) {
+                return Err(SchemeError::new("timestamp.header", "this is the signature header"));
+            }
+            if template::has_header(self.signed, name.as_bytes()) {
+                return Err(SchemeError::new("signed", "the header of the time is written `{timestamp}`"));
+            }
+        }
+        self.check_signed_names()
+    }
+
+    const fn check_signed_names(&self) -> Result<(), SchemeError> {
+        let mut at = 0;
+        while at < self.signed.len() {
+            let (part, next) = match template::part(self.signed, at) {
+                Ok(read) => read,
+                Err(error) => return Err(error),
+            };
+            if let (template::Part::Header(name), Some((beginning, _))) = (part, self.family)
+                && !(name.len() > beginning.len()
+                    && is(template::slice(name, 0, beginning.len()), beginning.as_bytes()))
+            {
+                return Err(SchemeError::new("signed", NOT_OF_FAMILY));
+            }
+            at = next;
+        }
+        Ok(())
+    }
+
+    const fn is_signature_header(&self, name: &str) -> bool {
+        let mut at = 0;
+        while at < self.headers.len() {
+            if is(self.headers.get(at).as_bytes(), name.as_bytes()) {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    const fn check_name(&self, part: &'static str, name: &str) -> Result<(), SchemeError> {
+        if !is_header_name(name.as_bytes()) {
+            return Err(SchemeError::new(part, "this is no header's name in lower case"));
+        }
+        match self.family {
+            Some((beginning, _)) if !begins_with(name, beginning) || name.len() == beginning.len() => {
+                Err(SchemeError::new(part, NOT_OF_FAMILY))
+            }
+            Some((beginning, other))
+                if !is_header_name(other.as_bytes()) || begins_with(other, beginning) =>
+            {
+                Err(SchemeError::new(part, "the second family's beginning is not one of its own"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const fn check_form(&self) -> Result<(), SchemeError> {
+        let (separator, key) = match self.form {
+            Form::One { prefix } if is_text(prefix) => return self.check_time_field(None),
+            Form::One { .. } => return Err(SchemeError::new("signature.prefix", NOT_PLAIN)),
+            Form::Each { separator, version } => (separator, version),
+            Form::Fields { separator, key } => (separator, key),
+        };
+        let is_separator = separator.is_ascii_punctuation() || separator == ' ';
+        let is_of_a_tag = match self.encoding {
+            TagEncoding::Hex => false,
+            TagEncoding::Base64 => matches!(separator, '=' | '+' | '/'),
+            TagEncoding::Base64Url => matches!(separator, '=' | '-' | '_'),
+        };
+        if !is_separator || is_of_a_tag || matches!((self.form, separator), (Form::Fields { .. }, '=')) {
+            return Err(SchemeError::new(
+                "signature.separator",
+                "this must be a space or a character such as `,` that no item contains",
+            ));
+        }
+        if !is_text(key) || has(key, separator) {
+            return Err(SchemeError::new("signature.each", NOT_PLAIN));
+        }
+        match self.form {
+            Form::Fields { .. } if key.is_empty() || has(key, '=') => {
+                Err(SchemeError::new("signature.field", "this must be a key without `=`"))
+            }
+            Form::Fields { .. } => self.check_time_field(Some((separator, key))),
+            _ => self.check_time_field(None),
+        }
+    }
+
+    const fn check_time_field(&self, fields: Option<(char, &str)>) -> Result<(), SchemeError> {
+        let Some((TimeSource::Field(name), _)) = self.time else { return Ok(()) };
+        match fields {
+            None => Err(SchemeError::new("timestamp.field", "the signature header has no fields")),
+            Some((separator, key)) => {
+                if name.is_empty() || !is_text(name) || has(name, '=') || has(name, separator) {
+                    return Err(SchemeError::new("timestamp.field", "this must be a key without `=`"));
+                }
+                if is(name.as_bytes(), key.as_bytes()) {
+                    return Err(SchemeError::new("timestamp.field", "this is the field of the tags"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+const NOT_OF_FAMILY: &str = "every header must begin with the family's beginning, and go on";
+const NOT_PLAIN: &str = "this must be printable ASCII without the separator";
+
+/// Whether the text is printable ASCII.
+const fn is_text(text: &str) -> bool {
+    let text = text.as_bytes();
+    let mut at = 0;
+    while at < text.len() {
+        if !(text[at] == b' ' || text[at].is_ascii_graphic()) {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+const fn has(text: &str, character: char) -> bool {
+    let text = text.as_bytes();
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] as char == character {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}

@@ -1,0 +1,247 @@
+//! What the built-in providers read of their deliveries beside the signature.
+
+use std::time::{Duration, SystemTime};
+
+use countersign::provider::{GitHub, Linear, Paddle, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom};
+use countersign::{EventNameSource, Provider, Secret, SetupError, Signature, SigningOptions, Webhook};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn webhook<P: Provider + Default>() -> Webhook<P> {
+    Webhook::new(Secret::new(SECRET).unwrap()).unwrap()
+}
+
+/// The event's name and where it is from, the id, the time as text, the data, and the key.
+fn read<P: Provider>(webhook: &Webhook<P>, body: &str, options: &SigningOptions) -> [String; 6] {
+    let headers = webhook.signed_headers_with(body.as_bytes(), options);
+    let delivery = webhook.verify(&headers, body.as_bytes()).unwrap();
+    assert_eq!(delivery.clone().into_owned().idempotency_key(), delivery.idempotency_key());
+    let mut partial = webhook.begin(&headers).unwrap();
+    body.as_bytes().chunks(5).for_each(|piece| partial.update(piece).unwrap());
+    assert_eq!(format!("{:?}", partial.finish().unwrap()), format!("{delivery:?}"));
+    [
+        delivery.event_name().to_owned(),
+        format!("{:?}", delivery.event_name_source()),
+        delivery.id().unwrap_or("none").to_owned(),
+        delivery.timestamp_text().unwrap_or("none").to_owned(),
+        delivery.data().to_owned(),
+        delivery.idempotency_key().to_string(),
+    ]
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(bytes))
+}
+
+#[test]
+fn each_builtin_reads_its_envelope() {
+    let options = SigningOptions::new().id("msg_1").event("push");
+    let typed = r#"{"type":"a.b","timestamp":"2026-03-10T14:30:00Z","data":{"n":1.50}}"#;
+    let read_standard = read(&webhook::<StandardWebhooks>(), typed, &options);
+    let expected =
+        ["a.b", "Signed", "msg_1", "2026-03-10T14:30:00Z", r#"{"n":1.50}"#, "standard-webhooks:msg_1"];
+    assert_eq!(read_standard, expected);
+    let read_bare = read(&webhook::<StandardWebhooks>(), r#"{"test":1}"#, &options);
+    assert_eq!(read_bare, ["", "Absent", "msg_1", "none", "null", "standard-webhooks:msg_1"]);
+
+    let body = r#"{"id":"evt_1","type":"charge.failed","created":1614265330,"data":{"object":{}}}"#;
+    let expected = ["charge.failed", "Signed", "evt_1", "1614265330", r#"{"object":{}}"#, "stripe:evt_1"];
+    assert_eq!(read(&webhook::<Stripe>(), body, &options), expected);
+
+    let body = r#" {"ref":"main"} "#;
+    let key = sha256(b"push\0 {\"ref\":\"main\"} ");
+    let expected = ["push", "Unsigned", "none", "none", r#"{"ref":"main"}"#];
+    assert_eq!(read(&webhook::<GitHub>(), body, &options)[..5], expected);
+    assert_eq!(read(&webhook::<GitHub>(), body, &options)[5], format!("github:sha256:{key}"));
+    assert_eq!(read(&webhook::<Shopify>(), body, &options)[..5], expected);
+    assert_eq!(read(&webhook::<Shopify>(), body, &options)[5], format!("shopify:sha256:{key}"));
+    let other = read(&webhook::<Shopify>(), body, &SigningOptions::new().event("orders/paid"));
+    assert_ne!(other[5], format!("shopify:sha256:{key}"), "two topics may carry the same bytes");
+
+    for body in ["token=a&text=", "", "[1]", "\u{0}", "{\"type\":\"event_callback\"}"] {
+        let expected =
+            ["", "Absent", "none", "none", "null", &format!("slack:sha256:{}", sha256(body.as_bytes()))];
+        assert_eq!(read(&webhook::<Slack>(), body, &options), expected);
+    }
+
+    let body = r#"{"event":"meeting.started","event_ts":1626230691572,"payload":{"id":1}}"#;
+    let key = format!("zoom:sha256:{}", sha256(body.as_bytes()));
+    let expected = ["meeting.started", "Signed", "none", "1626230691572", r#"{"id":1}"#, &key];
+    assert_eq!(read(&webhook::<Zoom>(), body, &options), expected);
+
+    let body = r#"{"event_id":"evt_1","event_type":"a","occurred_at":"2026-03-10T14:30:00Z","data":[]}"#;
+    let expected = ["a", "Signed", "evt_1", "2026-03-10T14:30:00Z", "[]", "paddle:evt_1"];
+    assert_eq!(read(&webhook::<Paddle>(), body, &options), expected);
+
+    let body = r#"{"action":"create","type":"Issue","data":{},"webhookTimestamp":1676056940508}"#;
+    let key = format!("linear:sha256:{}", sha256(body.as_bytes()));
+    assert_eq!(
+        read(&webhook::<Linear>(), body, &options),
+        ["Issue", "Signed", "none", "1676056940508", "{}", &key]
+    );
+
+    let body = r#"{"type":"a","event_id":"e_1","created_at":"2026-03-10T14:30:00Z","data":{}}"#;
+    let square = <Square>::new("https://example.org/{a}?b");
+    let square = Webhook::for_provider(square, Secret::new(SECRET).unwrap()).unwrap();
+    let expected = ["a", "Signed", "e_1", "2026-03-10T14:30:00Z", "{}", "square:e_1"];
+    assert_eq!(read(&square, body, &options), expected);
+    let elsewhere = <Square>::new("https://example.org/{a}?c");
+    let elsewhere = Webhook::for_provider(elsewhere, Secret::new(SECRET).unwrap()).unwrap();
+    let headers = square.signed_headers(body.as_bytes());
+    assert_eq!(elsewhere.verify(&headers, body.as_bytes()).unwrap_err().code(), "signature_mismatch");
+}
+
+#[test]
+fn a_name_that_is_not_signed_must_be_one_name() {
+    let webhook = webhook::<GitHub>();
+    let signature = webhook.sign(b"{}");
+    let long = "n".repeat(256);
+    for (names, expected) in [
+        (&[&b"push"[..]][..], "accepted"),
+        (&[], "missing_event_header"),
+        (&[b""], "missing_event_header"),
+        (&[b"push", b"push"], "duplicate_event_header"),
+        (&[b"pu\0sh"], "missing_event_header"),
+        (&[b"\xff"], "missing_event_header"),
+        (&[long.as_bytes()], "missing_event_header"),
+        (&[&long.as_bytes()[1..]], "accepted"),
+    ] {
+        let mut headers = vec![("x-hub-signature-256", signature.as_bytes())];
+        headers.extend(names.iter().map(|name| ("x-github-event", *name)));
+        let code = webhook.verify(&headers, b"{}").map_or_else(|error| error.code(), |_| "accepted");
+        assert_eq!(code, expected, "{names:?}");
+    }
+}
+
+#[test]
+fn a_numeric_time_is_one_of_seconds_or_milliseconds() {
+    let webhook = webhook::<Linear>();
+    let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    for (time, expected) in [
+        ("1676056940", at(1_676_056_940)),
+        ("1676056940000", at(1_676_056_940)),
+        ("\"2023-02-10T19:22:20Z\"", at(1_676_056_940)),
+        ("0", at(0)),
+        ("99999999999", at(99_999_999_999)),
+        ("100000000000", at(100_000_000)),
+        ("18446744073709551616", None),
+        ("1676056940.5", None),
+        ("-1", None),
+        ("1e9", None),
+        ("\"1676056940\"", None),
+        ("null", None),
+    ] {
+        let body = format!(r#"{{"type":"Issue","webhookTimestamp":{time}}}"#);
+        let headers = webhook.signed_headers(body.as_bytes());
+        let delivery = webhook.verify(&headers, body.as_bytes()).unwrap();
+        assert_eq!(delivery.timestamp(), expected, "{time}");
+        let recent = webhook
+            .clone()
+            .with_max_age(Duration::ZERO)
+            .with_clock(move || expected.unwrap_or(SystemTime::UNIX_EPOCH));
+        assert_eq!(recent.verify(&headers, body.as_bytes()).is_ok(), expected.is_some(), "{time}");
+    }
+    for time in ["true", "[]", "{}", "\"\\ud800\""] {
+        let body = format!(r#"{{"type":"Issue","webhookTimestamp":{time}}}"#);
+        let headers = webhook.signed_headers(body.as_bytes());
+        assert_eq!(
+            webhook.verify(&headers, body.as_bytes()).unwrap_err().code(),
+            "malformed_payload",
+            "{time}"
+        );
+    }
+}
+
+#[test]
+fn a_challenge_is_answered_only_as_the_provider_sends_it() {
+    let slack = webhook::<Slack>();
+    let zoom = webhook::<Zoom>();
+    let answer = |body: &str| {
+        let headers = slack.signed_headers(body.as_bytes());
+        slack.challenge_response(&slack.verify(&headers, body.as_bytes()).unwrap())
+    };
+    let challenge = |token: &str| format!(r#"{{"type":"url_verification","challenge":"{token}"}}"#);
+    assert_eq!(answer(&challenge("3eZ_-")).as_deref(), Some(r#"{"challenge":"3eZ_-"}"#));
+    for token in ["", "a b", "<script>", "a\\u0022", "é", "v0:1614265330:", &"a".repeat(129)] {
+        assert_eq!(answer(&challenge(token)), None, "{token}");
+    }
+    for body in ["", "{}", "[]", r#"{"type":"event_callback","challenge":"a"}"#, r#"{"challenge":"a"}"#] {
+        assert_eq!(answer(body), None, "{body}");
+    }
+
+    let body = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"}}"#;
+    let headers = zoom.signed_headers(body.as_bytes());
+    let delivery = zoom.verify(&headers, body.as_bytes()).unwrap();
+    let mac = Signature::sign(&Secret::new(SECRET).unwrap(), b"qgg8vlvZRS6UYooatFL8Aw").to_string();
+    let mac = mac.trim_start_matches("sha256=");
+    let expected = format!(r#"{{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"{mac}"}}"#);
+    assert_eq!(zoom.challenge_response(&delivery), Some(expected));
+    // What an attacker would want signed has a colon.
+    let body = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"v0:1614265330:{}"}}"#;
+    let headers = zoom.signed_headers(body.as_bytes());
+    assert_eq!(zoom.challenge_response(&zoom.verify(&headers, body.as_bytes()).unwrap()), None);
+    let no_challenge = webhook::<GitHub>();
+    let delivery = no_challenge.signed_headers(b"{}");
+    assert_eq!(no_challenge.challenge_response(&no_challenge.verify(&delivery, b"{}").unwrap()), None);
+}
+
+#[test]
+fn a_secret_in_another_encoding_is_an_error_at_the_start() {
+    for (secret, expected) in [
+        (SECRET, None),
+        ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", None),
+        ("whsec_AAECAwQFBgcICQoLDA0ODw==", None),
+        ("whsec_AAECAwQFBgcICQoLDA0ODw", None),
+        ("whsec_AAECAwQFBgcICQoLDA0ODx==", Some("secret_encoding")),
+        ("whsec_not base64 at all", Some("secret_encoding")),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_", Some("secret_encoding")),
+        ("whsec_AAECAwQFBgcICQoLDA0O", Some("secret_too_short")),
+        ("whsec_AAAAAAAAAAAAAAAAAAAAAA==", Some("secret_placeholder")),
+    ] {
+        let webhook = match Secret::new(secret) {
+            Ok(secret) => Webhook::<StandardWebhooks>::new(secret),
+            Err(error) => Err(error.into()),
+        };
+        let code = match webhook {
+            Ok(_) => None,
+            Err(SetupError::Secret(error)) => {
+                assert!(
+                    !error.to_string().contains(&secret[6..]) && !format!("{error:?}").contains(&secret[6..])
+                );
+                Some(error.code())
+            }
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(code, expected, "{secret}");
+    }
+    let labelled = Secret::new("whsec_not base64 at all").unwrap().with_label("SVIX_SECRET");
+    assert_eq!(
+        Webhook::<StandardWebhooks>::new(labelled).unwrap_err().to_string(),
+        "the secret in SVIX_SECRET is not in base64, with or without `whsec_`, as the provider's scheme expects",
+    );
+    // A binary key is never decoded.
+    let key = Secret::from_bytes(*b"a binary key of some length").unwrap();
+    let binary = Webhook::<StandardWebhooks>::new(key).unwrap();
+    let spelt = Secret::new("whsec_YSBiaW5hcnkga2V5IG9mIHNvbWUgbGVuZ3Ro").unwrap();
+    let text = Webhook::<StandardWebhooks>::new(spelt).unwrap();
+    let headers = binary.signed_headers(b"{}");
+    assert!(text.verify(&headers, b"{}").is_ok());
+}
+
+#[test]
+fn data_is_read_as_any_type() {
+    #[derive(serde::Deserialize)]
+    struct Push {
+        r#ref: String,
+    }
+
+    let webhook = webhook::<GitHub>();
+    let body = br#"{"ref":"refs/heads/main"}"#;
+    let headers = webhook.signed_headers_with(body, &SigningOptions::new().event("push"));
+    let delivery = webhook.verify(&headers, body).unwrap();
+    assert_eq!(delivery.data_as::<Push>().unwrap().r#ref, "refs/heads/main");
+    let error = delivery.data_as::<Vec<u8>>().unwrap_err();
+    assert_eq!((error.code(), delivery.event_name_source()), ("invalid_event", EventNameSource::Unsigned));
+    assert!(error.to_string().contains("`push`"));
+}
