@@ -368,7 +368,7 @@ fn replayable_for<P: Provider>(webhook: &Webhook<P>) -> Duration {
 }
 
 /// The outcome of a store's error, whose causes are logged.
-fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
+pub(super) fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
     let error = error.into();
     trace::cause(&*error);
     Outcome::Unavailable(error)

@@ -28,6 +28,7 @@ mod dyn_store;
 mod idempotency_key;
 mod memory;
 mod policy_error;
+mod transactional;
 
 pub use contract::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_duration, check_retention};
 pub use dyn_store::{DynIdempotencyStore, DynStoreError};
@@ -36,3 +37,4 @@ pub use idempotency_key::IdempotencyKey;
 pub(crate) use idempotency_key::is_short_and_plain;
 pub use memory::{MemoryStore, MemoryStoreError};
 pub use policy_error::PolicyError;
+pub use transactional::{Begun, TransactionalStore};

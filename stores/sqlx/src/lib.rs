@@ -16,22 +16,34 @@
 mod error;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_transaction;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_transaction;
 mod statements;
 mod table;
+mod version;
 
 pub use error::SqlStoreError;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::PostgresStore;
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use postgres_transaction::PostgresTransaction;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::SqliteStore;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlite_transaction::SqliteTransaction;
 /// The `sqlx` crate, whose pools and transactions the stores use.
 pub use sqlx;
 pub use statements::Recorded;
 pub use table::{TableName, TableNameError};
+pub use version::{Advance, Version};
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "sqlite"))]

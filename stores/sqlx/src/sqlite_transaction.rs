@@ -1,0 +1,146 @@
+//! A delivery in one SQLite transaction: its key, and the handler's effect.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use countersign::IdempotencyKey;
+use countersign::store::{Begun, Claim, Lease, TransactionalStore, check_retention};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+use crate::error::SqlStoreError;
+use crate::sqlite::{SqliteStore, fenced, in_the_way};
+use crate::version::{Advance, Version, check_object};
+
+/// An open transaction of a [`SqliteStore`], which has recorded the delivery's key. The handler of
+/// [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction) gets it and hands it back.
+///
+/// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
+/// Only the receiver commits it. Dropping it rolls back. If the handler ends the transaction with SQL of its own, or
+/// ignores an error with which SQLite has ended it (`ON CONFLICT ROLLBACK`, a full disk), the delivery is not
+/// acknowledged.
+///
+/// SQLite has one writer at a time, so deliveries run one after the other. Do not use the store's pool in the
+/// handler: its one connection is this transaction's.
+///
+/// ```
+/// use countersign::{Delivery, provider::Quote3d};
+/// use countersign_sqlx::{SqliteTransaction, sqlx};
+///
+/// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+///
+/// async fn handle(
+///     delivery: Delivery<'_, Quote3d>,
+///     mut transaction: SqliteTransaction,
+/// ) -> Result<SqliteTransaction, BoxError> {
+///     let insert = sqlx::query("INSERT INTO jobs (event) VALUES (?1)").bind(delivery.event_name());
+///     insert.execute(&mut *transaction).await?;
+///     Ok(transaction)
+/// }
+/// ```
+pub struct SqliteTransaction {
+    transaction: Transaction<'static, Sqlite>,
+    store: SqliteStore,
+    /// The key, and the token of its row.
+    recorded: Lease,
+    retention: Duration,
+}
+
+impl SqliteTransaction {
+    /// Says whether this version of an object is newer than every version that was handled, and remembers it: for
+    /// events that arrive out of order. It is committed with the transaction, and undone with it.
+    ///
+    /// `object` names the object, in 1 to 1,024 bytes. All deliveries in this store's table share the names, so put the
+    /// kind into it, and the tenant if there are several, for example `"acme/quote/7"`. `version` is the
+    /// provider's: see [`Version`].
+    ///
+    /// An object's version is remembered for the receiver's [retention](countersign::Receiver::with_retention) after it
+    /// was last advanced.
+    ///
+    /// # Errors
+    /// [`SqlStoreError::InvalidObject`], and [`SqlStoreError::Database`]. Return it from the handler.
+    ///
+    /// ```
+    /// use countersign::{Delivery, provider::Quote3d};
+    /// use countersign_sqlx::{SqliteTransaction, sqlx};
+    ///
+    /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// async fn handle(
+    ///     delivery: Delivery<'_, Quote3d>,
+    ///     mut transaction: SqliteTransaction,
+    /// ) -> Result<SqliteTransaction, BoxError> {
+    ///     let sent = delivery.timestamp().ok_or("no timestamp")?;
+    ///     if transaction.advance("quote/7", sent).await?.is_newer() {
+    ///         sqlx::query("UPDATE quotes SET state = ?1 WHERE id = 7")
+    ///             .bind(delivery.event_name())
+    ///             .execute(&mut *transaction)
+    ///             .await?;
+    ///     }
+    ///     Ok(transaction)
+    /// }
+    /// ```
+    pub async fn advance(&mut self, object: &str, version: impl Into<Version>) -> Result<Advance, SqlStoreError> {
+        check_object(object)?;
+        let version = version.into();
+        let (_, end) = self.store.now_and(self.retention);
+        let sql = &self.store.sql;
+        let advanced = sqlx::query(sql.advance.clone()).bind(object).bind(version.get()).bind(end);
+        if advanced.execute(&mut *self.transaction).await?.rows_affected() > 0 {
+            return Ok(Advance::Newer);
+        }
+        let newest = sqlx::query_scalar(sql.newest.clone()).bind(object);
+        Ok(Advance::not(version, newest.fetch_one(&mut *self.transaction).await?))
+    }
+}
+
+impl TransactionalStore for SqliteStore {
+    type Transaction = SqliteTransaction;
+
+    async fn begin(
+        &self,
+        key: &IdempotencyKey,
+        retention: Duration,
+    ) -> Result<Begun<SqliteTransaction>, SqlStoreError> {
+        check_retention(retention)?;
+        // IMMEDIATE, because SQLite waits for its lock at the beginning of a transaction, but not in the middle of one.
+        let mut transaction = self.pool().begin_with("BEGIN IMMEDIATE").await.map_err(in_the_way)?;
+        match self.insert(&mut transaction, key, retention, true).await? {
+            Claim::Acquired(recorded) => {
+                Ok(Begun::New(SqliteTransaction { transaction, store: self.clone(), recorded, retention }))
+            }
+            Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
+            Claim::Done => Ok(Begun::Done),
+        }
+    }
+
+    async fn commit(&self, key: &IdempotencyKey, transaction: SqliteTransaction) -> Result<(), SqlStoreError> {
+        let SqliteTransaction { mut transaction, recorded, .. } = transaction;
+        // If the transaction has ended with a rollback, its row is gone. (To commit one that does not exist fails.)
+        let is_open = fenced(&self.sql.recorded, &recorded).fetch_optional(&mut *transaction).await?.is_some();
+        if !is_open || recorded.key() != key {
+            return Err(SqlStoreError::NotCommitted);
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+impl Deref for SqliteTransaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for SqliteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+impl fmt::Debug for SqliteTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTransaction").field("key", self.recorded.key()).finish_non_exhaustive()
+    }
+}
