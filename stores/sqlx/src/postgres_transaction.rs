@@ -84,12 +84,17 @@ impl PostgresTransaction {
     ///     Ok(transaction)
     /// }
     /// ```
-    pub async fn advance(&mut self, object: &str, version: impl Into<Version>) -> Result<Advance, SqlStoreError> {
+    pub async fn advance(
+        &mut self,
+        object: &str,
+        version: impl Into<Version>,
+    ) -> Result<Advance, SqlStoreError> {
         check_object(object)?;
         let version = version.into();
         let (number, time) = (version.get(), PostgresStore::micros(self.retention));
         let sql = &self.store.sql;
-        let advanced = self.store.ask(Some(&mut self.transaction), &sql.advance, &[&object, &number, &time]).await?;
+        let advanced =
+            self.store.ask(Some(&mut self.transaction), &sql.advance, &[&object, &number, &time]).await?;
         if advanced.is_some() {
             return Ok(Advance::Newer);
         }
@@ -161,7 +166,11 @@ impl TransactionalStore for PostgresStore {
         }
     }
 
-    async fn commit(&self, key: &IdempotencyKey, mut transaction: PostgresTransaction) -> Result<(), SqlStoreError> {
+    async fn commit(
+        &self,
+        key: &IdempotencyKey,
+        mut transaction: PostgresTransaction,
+    ) -> Result<(), SqlStoreError> {
         if transaction.key != *key {
             return Err(SqlStoreError::NotCommitted);
         }

@@ -117,9 +117,11 @@ fn statements(table: &TableName) -> Statements {
                  SELECT key FROM (SELECT key FROM "countersign_keys" WHERE NOT done AND expires_at <= ?2
                      ORDER BY expires_at LIMIT ?3))"#),
         recorded: sql(r#"SELECT 1 FROM "countersign_keys" WHERE key = ?1 AND token = ?2"#),
-        advance: sql(r#"INSERT INTO "countersign_keys_versions" (object, version, expires_at) VALUES (?1, ?2, ?3)
+        advance: sql(
+            r#"INSERT INTO "countersign_keys_versions" (object, version, expires_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
-             WHERE version < excluded.version"#),
+             WHERE version < excluded.version"#,
+        ),
         newest: sql(r#"SELECT version FROM "countersign_keys_versions" WHERE object = ?1"#),
         purge_versions: sql(r#"DELETE FROM "countersign_keys_versions" WHERE object IN (
                  SELECT object FROM "countersign_keys_versions" WHERE expires_at <= ?1

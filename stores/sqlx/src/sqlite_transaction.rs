@@ -80,7 +80,11 @@ impl SqliteTransaction {
     ///     Ok(transaction)
     /// }
     /// ```
-    pub async fn advance(&mut self, object: &str, version: impl Into<Version>) -> Result<Advance, SqlStoreError> {
+    pub async fn advance(
+        &mut self,
+        object: &str,
+        version: impl Into<Version>,
+    ) -> Result<Advance, SqlStoreError> {
         check_object(object)?;
         let version = version.into();
         let (_, end) = self.store.now_and(self.retention);
@@ -114,10 +118,15 @@ impl TransactionalStore for SqliteStore {
         }
     }
 
-    async fn commit(&self, key: &IdempotencyKey, transaction: SqliteTransaction) -> Result<(), SqlStoreError> {
+    async fn commit(
+        &self,
+        key: &IdempotencyKey,
+        transaction: SqliteTransaction,
+    ) -> Result<(), SqlStoreError> {
         let SqliteTransaction { mut transaction, recorded, .. } = transaction;
         // If the transaction has ended with a rollback, its row is gone. (To commit one that does not exist fails.)
-        let is_open = fenced(&self.sql.recorded, &recorded).fetch_optional(&mut *transaction).await?.is_some();
+        let is_open =
+            fenced(&self.sql.recorded, &recorded).fetch_optional(&mut *transaction).await?.is_some();
         if !is_open || recorded.key() != key {
             return Err(SqlStoreError::NotCommitted);
         }
