@@ -10,7 +10,8 @@
 //!
 //! [Choosing a store](crate::guide::choosing_a_store) compares their guarantees.
 //!
-//! A key is claimed under a lease while its event is handled, and marked done afterwards:
+//! A SQL store can record the key in one transaction with the handler's effect ([`TransactionalStore`]). Otherwise, a key is
+//! claimed under a lease while its event is handled, and marked done afterwards:
 //!
 //! ```text
 //!            claim ──▶ Acquired ──▶ complete ──▶ Done, until the retention ends

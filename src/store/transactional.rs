@@ -42,6 +42,10 @@ use crate::store::{IdempotencyKey, IdempotencyStore};
 ///     Ok(())
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot share a transaction with the handler",
+    note = "`SqliteStore` and `PostgresStore` of `countersign-sqlx` can; with others, use `handle`"
+)]
 pub trait TransactionalStore: IdempotencyStore {
     /// An open transaction that has recorded a key. It has no method that commits, and dropping it rolls back.
     type Transaction: Send;

@@ -5,8 +5,9 @@
 //! | `SqliteStore` | `sqlite` | in a file | one machine, any number of processes |
 //! | `PostgresStore` | `postgres` | in a table | any number of machines |
 //!
-//! Both keep the contract of [`IdempotencyStore`](countersign::IdempotencyStore). Both can also mark a key done in your
-//! own transaction: the key and the effect are then committed together or not at all.
+//! Both keep the contract of [`IdempotencyStore`](countersign::IdempotencyStore). Both can also record a key in one
+//! transaction with the handler's effect ([`TransactionalStore`](countersign::store::TransactionalStore)): both are then
+//! committed together or not at all.
 //! [Choosing a store](countersign::guide::choosing_a_store) compares them with the others.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

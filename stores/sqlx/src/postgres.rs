@@ -55,10 +55,10 @@ use crate::table::TableName;
 ///
 /// # Transactions
 ///
-/// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) marks the key done
-/// together with the handler's writes: both are committed or neither, so the effect happens once, even if the
-/// process is killed at any point. [`record_in`](PostgresStore::record_in) is the shorter form for a
-/// handler that only enqueues.
+/// **In the store's transaction**, [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction)
+/// commits the key together with the handler's writes: both or neither, so the effect happens once, even if the
+/// process is killed at any point. [`complete_in`](PostgresStore::complete_in) does this for a handler that works for
+/// long under a lease, and [`record_in`](PostgresStore::record_in) for a transaction that your own code begins.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -35,11 +35,12 @@ use crate::table::TableName;
 ///
 /// # Transactions
 ///
-/// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) marks the key done together
-/// with the handler's writes: both are committed or neither, so the effect happens once, even if the process is
-/// killed at any point. [`record_in`](SqliteStore::record_in) is the shorter form for a handler that only
-/// enqueues. Begin such a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later
-/// fails at once if another has written meanwhile.
+/// **In the store's transaction**, [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction)
+/// commits the key together with the handler's writes: both or neither, so the effect happens once, even if the
+/// process is killed at any point. [`complete_in`](SqliteStore::complete_in) does this for a handler that works for
+/// long under a lease, and [`record_in`](SqliteStore::record_in) for a transaction that your own code begins. Begin such
+/// a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later fails at once if another has written
+/// meanwhile.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::store::Begun;
 use countersign::{Error, Outcome};
 use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore, sqlx};
 
@@ -73,22 +74,17 @@ async fn a_handler_that_panics_undoes_everything<S: Backend>(service: Service<S>
 async fn a_handler_that_commits_another_deliverys_transaction_commits_nothing<S: Backend>(
     service: Service<S>,
 ) {
-    let (stash, mut stashed) = tokio::sync::mpsc::channel(1);
-    let [first, second] = &service.receivers;
-    let stashing = async |delivery: Scan, transaction: S::Transaction| -> Result<S::Transaction, BoxError> {
-        stash.try_send(with_effect::<S>(delivery, transaction).await?).ok();
-        Err("stashed".into())
+    let [key, other] = [1, 2].map(|id| delivery(id).idempotency_key());
+    let Begun::New(transaction) = service.store().begin(&key, Duration::from_secs(60)).await.unwrap() else {
+        panic!()
     };
-    assert_eq!(first.handle_in_transaction(delivery(1), stashing).await.code(), "handler_failed");
-    let other = stashed.recv().await.unwrap();
-    let swapping = async |delivery: Scan, transaction: S::Transaction| -> Result<S::Transaction, BoxError> {
-        drop(with_effect::<S>(delivery, transaction).await?);
-        Ok(other)
-    };
-    let outcome = second.handle_in_transaction(delivery(2), swapping).await;
-    // SQLite has one writer at a time, so the second one does not even begin.
-    let code = outcome.error().unwrap().downcast_ref::<SqlStoreError>().unwrap().code();
-    assert!(matches!(code, "store_not_committed" | "store_locked"), "{code}");
+    let transaction = with_effect::<S>(delivery(1), transaction).await.unwrap();
+    let error = service.store().commit(&other, transaction).await.unwrap_err();
+    assert_eq!(error.code(), "store_not_committed");
+    assert_eq!(
+        error.to_string(),
+        "the handler's transaction had ended before its commit: an error of a statement was ignored"
+    );
     for id in [1, 2] {
         assert_eq!(service.effects(id).await, 0);
         service.deliver_until_acknowledged(id).await;
