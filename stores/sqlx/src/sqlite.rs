@@ -264,9 +264,9 @@ impl SqliteStore {
     /// The store's own.
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
+        let now = (self.clock)();
         for sql in [&self.sql.purge, &self.sql.purge_versions] {
             loop {
-                let now = (self.clock)();
                 let batch = sqlx::query(sql.clone())
                     .bind(millis(now))
                     .bind(millis(now.saturating_sub(Self::LINGER)))
