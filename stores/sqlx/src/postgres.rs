@@ -91,6 +91,7 @@ pub(crate) struct Statements {
     renew: Statement,
     forget: Statement,
     purge: Statement,
+    pub(crate) record: Statement,
     pub(crate) advance: Statement,
     pub(crate) newest: Statement,
     purge_versions: Statement,
@@ -188,6 +189,16 @@ fn statements(table: &TableName) -> Statements {
                      WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
                      ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
              SELECT 'purge', count(*) FROM purged"#,
+        ),
+        // A row if the key is new. It waits for nobody, and is simpler than `claim`, which must read every other state.
+        record: statement(
+            "record",
+            10,
+            r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
+             SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+             ON CONFLICT (key) DO NOTHING
+             RETURNING 'record'"#,
         ),
         // No row if the version is not newer; the object's row is locked all the same.
         advance: statement(
@@ -434,7 +445,7 @@ impl PostgresStore {
         self.insert(Some(connection), key, retention, true).await.map(Recorded::of)
     }
 
-    fn lock_timeout(&self) -> String {
+    pub(crate) fn lock_timeout(&self) -> String {
         format!("{}ms", self.lock_timeout.as_millis().clamp(1, i32::MAX as u128))
     }
 

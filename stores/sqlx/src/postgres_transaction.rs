@@ -9,7 +9,7 @@ use countersign::store::{Begun, Claim, TransactionalStore, check_retention};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, Row, Transaction};
 
 use crate::error::SqlStoreError;
-use crate::postgres::{PostgresStore, is_mixed_up, sqlstate};
+use crate::postgres::{Argument, PostgresStore, is_mixed_up, sqlstate};
 use crate::statements::random_token;
 use crate::version::{Advance, Version, check_object};
 
@@ -21,8 +21,8 @@ use crate::version::{Advance, Version, check_object};
 /// ignores an error that has aborted it, the delivery is not acknowledged. (After a savepoint, a transaction goes on: use
 /// one for a statement that may fail.)
 ///
-/// The isolation level is `READ COMMITTED`. `lock_timeout` is the server's, or the
-/// [store's](PostgresStore::with_lock_timeout) if the server has none.
+/// The isolation level is `READ COMMITTED`, and `lock_timeout` is the [store's](PostgresStore::with_lock_timeout) until
+/// the handler sets another (`SET LOCAL`).
 ///
 /// ```
 /// use countersign::{Delivery, provider::Quote3d};
@@ -110,15 +110,26 @@ impl PostgresTransaction {
         key: &IdempotencyKey,
         retention: Duration,
     ) -> Result<Begun<Self>, SqlStoreError> {
-        let mark = u128::from_ne_bytes(random_token()?).to_string();
-        // One round trip. The setting is gone as soon as the transaction has ended in any way.
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL countersign.mark = '{mark}'");
+        let token = random_token()?;
+        let mark = u128::from_ne_bytes(token).to_string();
+        // One round trip. The settings are gone as soon as the transaction has ended in any way.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL countersign.mark = '{mark}'; SET LOCAL lock_timeout = '{}'",
+            store.lock_timeout()
+        );
         let mut transaction = store.pool().begin_with(AssertSqlSafe(begin)).await?;
+        let micros = PostgresStore::micros(retention);
+        let arguments: [Argument<'_>; 3] = [&key.as_str(), &&token[..], &micros];
+        let is_new = store.ask(Some(&mut transaction), &store.sql.record, &arguments).await?.is_some();
+        let new = |transaction| {
+            let (store, key) = (store.clone(), key.clone());
+            Begun::New(Self { transaction, store, key, retention, mark })
+        };
+        if is_new {
+            return Ok(new(transaction));
+        }
         match store.insert(Some(&mut transaction), key, retention, true).await? {
-            Claim::Acquired(_) => {
-                let (store, key) = (store.clone(), key.clone());
-                Ok(Begun::New(Self { transaction, store, key, retention, mark }))
-            }
+            Claim::Acquired(_) => Ok(new(transaction)), // the old one had expired
             Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
             Claim::Done => Ok(Begun::Done),
         }

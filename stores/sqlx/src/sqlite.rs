@@ -71,7 +71,6 @@ pub(crate) struct Statements {
     renew: SqlStr,
     forget: SqlStr,
     purge: SqlStr,
-    pub(crate) recorded: SqlStr,
     pub(crate) advance: SqlStr,
     pub(crate) newest: SqlStr,
     purge_versions: SqlStr,
@@ -117,7 +116,6 @@ fn statements(table: &TableName) -> Statements {
                  UNION ALL
                  SELECT key FROM (SELECT key FROM "countersign_keys" WHERE NOT done AND expires_at <= ?2
                      ORDER BY expires_at LIMIT ?3))"#),
-        recorded: sql(r#"SELECT 1 FROM "countersign_keys" WHERE key = ?1 AND token = ?2"#),
         advance: sql(
             r#"INSERT INTO "countersign_keys_versions" (object, version, expires_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
@@ -437,10 +435,10 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-pub(crate) type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// A statement on the lease's key and token, which are its first two parameters.
-pub(crate) fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
+fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
     sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
 }
 

@@ -5,11 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use countersign::IdempotencyKey;
-use countersign::store::{Begun, Claim, Lease, TransactionalStore, check_retention};
+use countersign::store::{Begun, Claim, TransactionalStore, check_retention};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::error::SqlStoreError;
-use crate::sqlite::{SqliteStore, fenced, in_the_way};
+use crate::sqlite::{SqliteStore, in_the_way};
 use crate::version::{Advance, Version, check_object};
 
 /// An open transaction of a [`SqliteStore`], which has recorded the delivery's key. The handler of
@@ -41,8 +41,7 @@ use crate::version::{Advance, Version, check_object};
 pub struct SqliteTransaction {
     transaction: Transaction<'static, Sqlite>,
     store: SqliteStore,
-    /// The key, and the token of its row.
-    recorded: Lease,
+    key: IdempotencyKey,
     retention: Duration,
 }
 
@@ -108,10 +107,13 @@ impl TransactionalStore for SqliteStore {
     ) -> Result<Begun<SqliteTransaction>, SqlStoreError> {
         check_retention(retention)?;
         // IMMEDIATE, because SQLite waits for its lock at the beginning of a transaction, but not in the middle of one.
-        let mut transaction = self.pool().begin_with("BEGIN IMMEDIATE").await.map_err(in_the_way)?;
+        // The savepoint is gone as soon as the transaction has ended in any way.
+        let begin = "BEGIN IMMEDIATE; SAVEPOINT countersign";
+        let mut transaction = self.pool().begin_with(begin).await.map_err(in_the_way)?;
         match self.insert(&mut transaction, key, retention, true).await? {
-            Claim::Acquired(recorded) => {
-                Ok(Begun::New(SqliteTransaction { transaction, store: self.clone(), recorded, retention }))
+            Claim::Acquired(_) => {
+                let (store, key) = (self.clone(), key.clone());
+                Ok(Begun::New(SqliteTransaction { transaction, store, key, retention }))
             }
             Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
             Claim::Done => Ok(Begun::Done),
@@ -121,17 +123,25 @@ impl TransactionalStore for SqliteStore {
     async fn commit(
         &self,
         key: &IdempotencyKey,
-        transaction: SqliteTransaction,
+        mut transaction: SqliteTransaction,
     ) -> Result<(), SqlStoreError> {
-        let SqliteTransaction { mut transaction, recorded, .. } = transaction;
-        // If the transaction has ended with a rollback, its row is gone. (To commit one that does not exist fails.)
-        let is_open =
-            fenced(&self.sql.recorded, &recorded).fetch_optional(&mut *transaction).await?.is_some();
-        if !is_open || recorded.key() != key {
+        if transaction.key != *key {
             return Err(SqlStoreError::NotCommitted);
         }
-        Ok(transaction.commit().await?)
+        // If the transaction has ended, its savepoint does not exist, and nothing after that runs. The last statement
+        // leaves an empty transaction, as sqlx expects one, and rolls it back when the connection returns to the pool.
+        let commit = sqlx::raw_sql("RELEASE countersign; COMMIT; BEGIN");
+        match commit.execute(&mut *transaction.transaction).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_savepoint_gone(&error) => Err(SqlStoreError::NotCommitted),
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+/// SQLite has no code of its own for this error.
+fn is_savepoint_gone(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message() == "no such savepoint: countersign")
 }
 
 impl Deref for SqliteTransaction {
@@ -150,6 +160,6 @@ impl DerefMut for SqliteTransaction {
 
 impl fmt::Debug for SqliteTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteTransaction").field("key", self.recorded.key()).finish_non_exhaustive()
+        f.debug_struct("SqliteTransaction").field("key", &self.key).finish_non_exhaustive()
     }
 }

@@ -184,9 +184,9 @@ async fn an_error_that_the_handler_ignored_is_not_committed_by_sqlite() {
         ("ROLLBACK", "store_not_committed", 0, "handled"),
         ("ROLLBACK; BEGIN", "store_not_committed", 0, "handled"),
         ("ROLLBACK; SAVEPOINT mine", "store_not_committed", 0, "handled"),
-        // Then key and effect are committed.
-        ("COMMIT", "store_failed", 1, "duplicate"),
-        ("COMMIT; BEGIN", "handled", 1, "duplicate"),
+        // Then key and effect are committed, and only the answer is wrong.
+        ("COMMIT", "store_not_committed", 1, "duplicate"),
+        ("COMMIT; BEGIN", "store_not_committed", 1, "duplicate"),
     ];
     nothing_is_acknowledged_that_is_not_committed(service, &misdeeds).await;
 }
