@@ -12,7 +12,8 @@
 //! `/webhooks/quote3d`, `/webhooks/nowtoprint` or `/webhooks/3qpr`.
 //!
 //! The effect of an event is one more row in the table `webhook_effects`, in the transaction that makes
-//! its key done (SQLite, PostgreSQL), or one more line in the file of `--effects` (memory, Redis).
+//! its key done (SQLite, PostgreSQL), or one more line in the file of `--effects` (memory, Redis). With a SQL store and
+//! without `--work`, a delivery is one commit.
 //!
 //! On SIGTERM it finishes the deliveries that are in flight, even if their senders have hung up, and ends.
 
@@ -33,7 +34,7 @@ use countersign_redis::RedisStore;
 use countersign_redis::redis::Client;
 use countersign_redis::redis::aio::ConnectionManagerConfig;
 use countersign_sqlx::sqlx;
-use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore};
+use countersign_sqlx::{PostgresStore, PostgresTransaction, SqlStoreError, SqliteStore, SqliteTransaction};
 use lexopt::{Arg, ValueExt};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -90,21 +91,34 @@ trait Backend: IdempotencyStore + Clone + 'static {
     ) -> impl Future<Output = Outcome> + Send;
 }
 
+const INSERT: &str = "INSERT INTO webhook_effects VALUES ($1, $2, CURRENT_TIMESTAMP)";
+
 /// For a SQL store: the effect and the key in one transaction, so that both are committed or neither.
+///
+/// A handler that works for long must not hold a transaction meanwhile. It holds a lease on the key, and writes its
+/// effect and the completion of the lease in a transaction at the end.
 macro_rules! in_one_transaction {
-    ($store:ty, $begin:literal) => {
+    ($store:ty, $transaction:ty, $begin:literal) => {
         impl Backend for $store {
             async fn handle<P: Provider>(
                 receiver: &Receiver<P, Self>,
                 delivery: Delivery<'static, P>,
                 options: &Options,
             ) -> Outcome {
+                if options.work.is_zero() {
+                    let handler = async |delivery: Delivery<'_, P>, mut transaction: $transaction| {
+                        let key = delivery.idempotency_key();
+                        let insert = sqlx::query(INSERT).bind(key.as_str()).bind(delivery.event_name());
+                        insert.execute(&mut *transaction).await?;
+                        Ok::<_, SqlStoreError>(transaction)
+                    };
+                    return receiver.handle_in_transaction(delivery, handler).await;
+                }
                 let store = receiver.store();
                 let handler = async |delivery: Delivery<'_, P>, lease: &Lease| {
                     tokio::time::sleep(options.work).await;
                     let mut transaction = store.pool().begin_with($begin).await?;
-                    let insert = "INSERT INTO webhook_effects VALUES ($1, $2, CURRENT_TIMESTAMP)";
-                    let insert = sqlx::query(insert).bind(lease.key().as_str()).bind(delivery.event_name());
+                    let insert = sqlx::query(INSERT).bind(lease.key().as_str()).bind(delivery.event_name());
                     insert.execute(&mut *transaction).await?;
                     let fenced = store.complete_in(&mut transaction, lease, receiver.retention()).await?;
                     match fenced {
@@ -119,9 +133,9 @@ macro_rules! in_one_transaction {
     };
 }
 
-in_one_transaction!(PostgresStore, "BEGIN");
+in_one_transaction!(PostgresStore, PostgresTransaction, "BEGIN");
 // IMMEDIATE: SQLite waits for its lock at the beginning of a transaction, but not in the middle of one.
-in_one_transaction!(SqliteStore, "BEGIN IMMEDIATE");
+in_one_transaction!(SqliteStore, SqliteTransaction, "BEGIN IMMEDIATE");
 
 /// For a store that cannot share a transaction with the effect: first the effect, then the key.
 async fn append<P: Provider, S: IdempotencyStore>(
@@ -130,7 +144,10 @@ async fn append<P: Provider, S: IdempotencyStore>(
     options: &Options,
 ) -> Outcome {
     let handler = async |delivery: Delivery<'_, P>| {
-        tokio::time::sleep(options.work).await;
+        // A sleep of zero would take a millisecond.
+        if !options.work.is_zero() {
+            tokio::time::sleep(options.work).await;
+        }
         let mut file = OpenOptions::new().create(true).append(true).open(&options.effects)?;
         // One write, so that lines of several instances do not mingle. A name may hold a tab or a line break.
         let line = format!("{}\t{}\n", delivery.idempotency_key(), delivery.event_name().escape_debug());

@@ -24,7 +24,7 @@
 //!
 //! A [`Delivery`] exists only if its signature matched the raw body. Events and idempotency keys are read from a
 //! delivery and from nothing else. A [`Receiver`] adds a store: it verifies a delivery, claims its key, runs your
-//! handler, marks the key done, and returns the status to answer.
+//! handler, marks the key done, and returns the status to answer. With a SQL store, key and effect are one commit.
 //!
 //! It is not a server, a queue, a scheduler of retries or a sender of webhooks, and it owns none of your databases.
 //! It verifies no asymmetric signatures and no JWTs.

@@ -3,6 +3,7 @@
 //! | you have | use |
 //! |---|---|
 //! | a secret, a store and a handler | [`endpoint`], a route |
+//! | the same, with a SQL store | [`endpoint_in_transaction`], a route whose effects are committed with the key |
 //! | a handler of your own | [`Verified`], an extractor |
 //! | a request in hand | [`verify_request`] or [`receive_request`] |
 //! | secrets that depend on the request, as with tenants | [`verify_request_with`] |
@@ -39,7 +40,7 @@ use crate::provider::Provider;
 use crate::receiver::Outcome;
 use crate::receiver::Receiver;
 use crate::scheme::Headers;
-use crate::store::IdempotencyStore;
+use crate::store::{IdempotencyStore, TransactionalStore};
 use crate::trace;
 use crate::webhook::Delivery;
 use crate::webhook::PartialDelivery;
@@ -69,8 +70,8 @@ impl<P: Provider> FromRequest for Verified<P> {
 ///
 /// The handler is a function that takes a [`Verified`] delivery, or a closure that returns an `async` block. Clone
 /// shared values into the block. All workers must share one receiver: make it before the server's factory, in an
-/// `Arc`. If a handler completes its lease in its own transaction, extract [`Verified`] and call
-/// [`handle_with_lease`](Receiver::handle_with_lease). A timeout around the endpoint also drops a running handler.
+/// `Arc`. If the store is a SQL store, use [`endpoint_in_transaction`], which commits the key and the handler's effect
+/// together. A timeout around the endpoint also drops a running handler.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -108,6 +109,58 @@ where
         async move {
             match verify_request(receiver.webhook(), &request, payload).await {
                 Ok(delivery) => receiver.once(delivery, move |delivery| handler(Verified(delivery))).await,
+                Err(error) => Outcome::Rejected(error),
+            }
+        }
+    })
+}
+
+/// Like [`endpoint`], but each delivery is one transaction of the store: see
+/// [`Receiver::handle_in_transaction`]. The handler gets the transaction and hands it back, to be committed
+/// together with the key. Its future need not be `Send`, because a worker of actix-web is one thread.
+///
+/// ```
+/// use std::sync::Arc;
+/// use actix_web::App;
+/// use countersign::provider::ThreeQpr;
+/// use countersign::actix_web::{Verified, endpoint_in_transaction};
+/// use countersign::{Receiver, Secret, Webhook};
+/// use countersign_sqlx::{SqlStoreError, SqliteStore, SqliteTransaction, sqlx};
+///
+/// async fn handle(
+///     Verified(delivery): Verified<ThreeQpr>,
+///     mut transaction: SqliteTransaction,
+/// ) -> Result<SqliteTransaction, SqlStoreError> {
+///     let insert = sqlx::query("INSERT INTO jobs (event) VALUES (?1)").bind(delivery.event_name());
+///     insert.execute(&mut *transaction).await?;
+///     Ok(transaction)
+/// }
+///
+/// # async fn example(store: SqliteStore) -> Result<(), countersign::SecretError> {
+/// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
+/// let receiver = Arc::new(Receiver::new(webhook, store));
+/// let app = move || App::new().route("/webhooks/3qpr", endpoint_in_transaction(Arc::clone(&receiver), handle));
+/// # app();
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub fn endpoint_in_transaction<P, S, H, F, E>(receiver: impl Into<Arc<Receiver<P, S>>>, handler: H) -> Route
+where
+    P: Provider,
+    S: TransactionalStore + 'static,
+    H: Fn(Verified<P>, S::Transaction) -> F + Clone + 'static,
+    F: Future<Output = Result<S::Transaction, E>> + 'static,
+    E: Into<BoxError> + 'static,
+{
+    let receiver = receiver.into();
+    web::post().to(move |request: HttpRequest, payload: web::Payload| {
+        let (receiver, handler) = (Arc::clone(&receiver), handler.clone());
+        async move {
+            match verify_request(receiver.webhook(), &request, payload).await {
+                Ok(delivery) => {
+                    let handler = move |delivery, transaction| handler(Verified(delivery), transaction);
+                    receiver.once_in_transaction(delivery, handler).await
+                }
                 Err(error) => Outcome::Rejected(error),
             }
         }

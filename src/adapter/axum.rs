@@ -16,7 +16,7 @@ use crate::receiver::Receiver;
 use crate::webhook::Webhook;
 
 pub use crate::adapter::verified::Verified;
-pub use crate::tower::Endpoint;
+pub use crate::tower::{Endpoint, InTransaction};
 
 impl<P, S> FromRequest<S> for Verified<P>
 where

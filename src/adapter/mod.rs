@@ -9,5 +9,7 @@ mod discard;
 mod response;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "tower")]
+mod transaction;
 #[cfg(any(feature = "tower", feature = "actix-web"))]
 mod verified;

@@ -56,6 +56,7 @@ use crate::webhook::Webhook;
 pub use http_body;
 use http_body::{Body, Frame};
 
+pub use crate::adapter::transaction::InTransaction;
 pub use crate::adapter::verified::Verified;
 
 impl<P: Provider> Webhook<P> {
@@ -365,9 +366,9 @@ where
 /// Route the provider's POST requests to it: `post_service(endpoint)` in axum. The handler is a function that takes
 /// a [`Verified`] delivery, or a closure that returns an `async` block. Clone shared values into the block.
 ///
-/// If a handler completes its lease in its own transaction, call [`verify_request`](Webhook::verify_request) and
-/// [`handle_with_lease`](Receiver::handle_with_lease) instead. Do the same to limit how long a body may take to
-/// arrive, because a timeout around the endpoint also drops a running handler.
+/// If the store is a SQL store, use [`Endpoint::in_transaction`], which commits the key and the handler's effect
+/// together. To limit how long a body may take to arrive, call [`verify_request`](Webhook::verify_request) and
+/// [`handle`](Receiver::handle) instead, because a timeout around the endpoint also drops a running handler.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -393,8 +394,8 @@ where
 /// # Ok(()) }
 /// ```
 pub struct Endpoint<P, S, H> {
-    receiver: Arc<Receiver<P, S>>,
-    handler: H,
+    pub(super) receiver: Arc<Receiver<P, S>>,
+    pub(super) handler: H,
 }
 
 impl<P: Provider, S: IdempotencyStore, H> Endpoint<P, S, H> {

@@ -43,7 +43,8 @@ pub enum Outcome {
     /// the store could not release the key, retries are [`InFlight`](Outcome::InFlight) until the lease lapses.)
     Failed(Box<dyn std::error::Error + Send + Sync>),
     /// The store failed. If it failed after the handler had run, the first retry after the lease has
-    /// lapsed runs the handler again; earlier ones are [`InFlight`](Outcome::InFlight).
+    /// lapsed runs the handler again; earlier ones are [`InFlight`](Outcome::InFlight). (In a transaction of the store,
+    /// the next retry does.)
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -29,8 +29,8 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// A forged delivery never reaches the store. A completion that fails is tried once more at once.
 ///
 /// **What it cannot promise.** A handler that is killed between its work and the mark in the store runs
-/// again. Make the handler's effect a durable enqueue, or make it repeatable by passing
-/// [`idempotency_key`](Delivery::idempotency_key) on.
+/// again. With a SQL store, use [`handle_in_transaction`](Receiver::handle_in_transaction), which commits both together.
+/// Otherwise make the effect repeatable, by passing [`idempotency_key`](Delivery::idempotency_key) on.
 ///
 /// If the future is dropped (the client has hung up), the key stays claimed until its lease lapses, because the
 /// handler may have done part of its work. The first retry after that handles the event. Run a handler that takes
@@ -264,9 +264,10 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         span.observe(work, Outcome::ended).await
     }
 
-    /// Like [`handle`](Receiver::handle), for a handler that completes the lease itself, in the transaction
-    /// of its effect (`complete_in` of a SQL store), and returns the result. The effect then happens
-    /// once, even if the process is killed at any point.
+    /// Like [`handle`](Receiver::handle), for a handler that works for long and completes the lease itself, in the
+    /// transaction of its effect (`complete_in` of a SQL store), and returns the result. The effect then happens
+    /// once, even if the process is killed at any point. A short handler is simpler with
+    /// [`handle_in_transaction`](Receiver::handle_in_transaction), and needs one commit instead of two.
     ///
     /// A handler's error releases the key, so it must mean that there was no effect, for example because the
     /// transaction was rolled back. Complete the lease last, and return at once: a renewal sees a done key as a lost
@@ -369,7 +370,7 @@ fn replayable_for<P: Provider>(webhook: &Webhook<P>) -> Duration {
 }
 
 /// The outcome of a store's error, whose causes are logged.
-fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
+pub(super) fn unavailable<E: Into<BoxError>>(error: E) -> Outcome {
     let error = error.into();
     trace::cause(&*error);
     Outcome::Unavailable(error)

@@ -10,7 +10,8 @@
 //!
 //! [Choosing a store](crate::guide::choosing_a_store) compares their guarantees.
 //!
-//! A key is claimed under a lease while its event is handled, and marked done afterwards:
+//! A SQL store can record the key in one transaction with the handler's effect ([`TransactionalStore`]). Otherwise, a key is
+//! claimed under a lease while its event is handled, and marked done afterwards:
 //!
 //! ```text
 //!            claim ──▶ Acquired ──▶ complete ──▶ Done, until the retention ends
@@ -28,6 +29,7 @@ mod dyn_store;
 mod idempotency_key;
 mod memory;
 mod policy_error;
+mod transactional;
 
 pub use contract::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_duration, check_retention};
 pub use dyn_store::{DynIdempotencyStore, DynStoreError};
@@ -36,3 +38,4 @@ pub use idempotency_key::IdempotencyKey;
 pub(crate) use idempotency_key::is_short_and_plain;
 pub use memory::{MemoryStore, MemoryStoreError};
 pub use policy_error::PolicyError;
+pub use transactional::{Begun, TransactionalStore};

@@ -11,6 +11,7 @@ mod refused_bodies;
 mod rules;
 mod servers;
 mod tenants;
+mod transactions;
 
 /// Each rule, in each framework.
 macro_rules! in_each_framework {

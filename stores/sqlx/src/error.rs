@@ -32,6 +32,13 @@ pub enum SqlStoreError {
          SqliteStore::in_memory in a test"
     )]
     NotAFile,
+    /// The handler's transaction had ended before its commit, or was another delivery's, so nothing was committed: the
+    /// handler ignored the error of a statement, or ended the transaction with SQL of its own.
+    #[error("the handler's transaction had ended before its commit: an error of a statement was ignored")]
+    NotCommitted,
+    /// The name of an object is empty, longer than 1,024 bytes, or contains NUL.
+    #[error("an object's name has 1 to 1,024 bytes and no NUL")]
+    InvalidObject,
     /// The operating system returned no random bytes.
     #[error("no random token for a claim")]
     #[non_exhaustive]
@@ -52,6 +59,8 @@ impl SqlStoreError {
             Self::Locked { .. } => "store_locked",
             Self::Database { .. } | Self::Random { .. } => "store_failed",
             Self::NotAFile => "store_not_a_file",
+            Self::NotCommitted => "store_not_committed",
+            Self::InvalidObject => "store_invalid_object",
             Self::Policy(error) => error.code(),
         }
     }

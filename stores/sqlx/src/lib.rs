@@ -5,8 +5,9 @@
 //! | `SqliteStore` | `sqlite` | in a file | one machine, any number of processes |
 //! | `PostgresStore` | `postgres` | in a table | any number of machines |
 //!
-//! Both keep the contract of [`IdempotencyStore`](countersign::IdempotencyStore). Both can also mark a key done in your
-//! own transaction: the key and the effect are then committed together or not at all.
+//! Both keep the contract of [`IdempotencyStore`](countersign::IdempotencyStore). Both can also record a key in one
+//! transaction with the handler's effect ([`TransactionalStore`](countersign::store::TransactionalStore)): both are then
+//! committed together or not at all.
 //! [Choosing a store](countersign::guide::choosing_a_store) compares them with the others.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -16,22 +17,34 @@
 mod error;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_transaction;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_transaction;
 mod statements;
 mod table;
+mod version;
 
 pub use error::SqlStoreError;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::PostgresStore;
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use postgres_transaction::PostgresTransaction;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::SqliteStore;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlite_transaction::SqliteTransaction;
 /// The `sqlx` crate, whose pools and transactions the stores use.
 pub use sqlx;
 pub use statements::Recorded;
 pub use table::{TableName, TableNameError};
+pub use version::{Advance, Version};
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "sqlite"))]

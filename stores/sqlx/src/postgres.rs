@@ -55,10 +55,10 @@ use crate::table::TableName;
 ///
 /// # Transactions
 ///
-/// **In your own transaction**, [`complete_in`](PostgresStore::complete_in) marks the key done
-/// together with the handler's writes: both are committed or neither, so the effect happens once, even if the
-/// process is killed at any point. [`record_in`](PostgresStore::record_in) is the shorter form for a
-/// handler that only enqueues.
+/// **In the store's transaction**, [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction)
+/// commits the key together with the handler's writes: both or neither, so the effect happens once, even if the
+/// process is killed at any point. [`complete_in`](PostgresStore::complete_in) does this for a handler that works for
+/// long under a lease, and [`record_in`](PostgresStore::record_in) for a transaction that your own code begins.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,14 +75,14 @@ use crate::table::TableName;
 pub struct PostgresStore {
     pool: PgPool,
     lock_timeout: Duration,
-    sql: Arc<Statements>,
+    pub(crate) sql: Arc<Statements>,
     /// Whether a pooler gave the names of one session's statements to another. Each call then prepares its
     /// statement anew, in a transaction, which is slower. No setting tells this in advance.
     mixes_up: Arc<AtomicBool>,
 }
 
 /// The store's statements, for its table.
-struct Statements {
+pub(crate) struct Statements {
     is_migrated: SqlStr,
     migrate: SqlStr,
     claim: Statement,
@@ -91,6 +91,10 @@ struct Statements {
     renew: Statement,
     forget: Statement,
     purge: Statement,
+    pub(crate) record: Statement,
+    pub(crate) advance: Statement,
+    pub(crate) newest: Statement,
+    purge_versions: Statement,
 }
 
 /// A statement that answers with its name, and has its own number of parameters.
@@ -99,7 +103,7 @@ struct Statements {
 /// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
 /// before it runs it, so no statement of the store does the work of another. The answer of another client's statement
 /// lacks the name, and is rejected.
-struct Statement {
+pub(crate) struct Statement {
     name: &'static str,
     sql: SqlStr,
     /// The same statement, to be prepared without a name: sqlx finds a name by the text.
@@ -117,8 +121,10 @@ fn statements(table: &TableName) -> Statements {
     };
     Statements {
         is_migrated: sql(
-            "SELECT count(*) = 2 FROM pg_index WHERE indrelid = to_regclass('\"countersign_keys\"')
-             AND indexrelid IN (to_regclass('\"countersign_keys_done\"'), to_regclass('\"countersign_keys_claimed\"'))",
+            "SELECT count(*) = 3 FROM pg_index WHERE (indrelid, indexrelid) IN (
+             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_done\"')),
+             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_claimed\"')),
+             (to_regclass('\"countersign_keys_versions\"'), to_regclass('\"countersign_keys_versions_end\"')))",
         ),
         migrate: sql(include_str!("postgres.sql")),
         forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
@@ -184,6 +190,39 @@ fn statements(table: &TableName) -> Statements {
                      ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
              SELECT 'purge', count(*) FROM purged"#,
         ),
+        // A row if the key is new. It waits for nobody, and is simpler than `claim`, which must read every other state.
+        record: statement(
+            "record",
+            10,
+            r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
+             SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+             ON CONFLICT (key) DO NOTHING
+             RETURNING 'record'"#,
+        ),
+        // No row if the version is not newer; the object's row is locked all the same.
+        advance: statement(
+            "advance",
+            7,
+            r#"INSERT INTO "countersign_keys_versions" AS v (object, version, expires_at)
+             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
+             ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
+             WHERE v.version < excluded.version
+             RETURNING 'advance'"#,
+        ),
+        newest: statement(
+            "newest",
+            8,
+            r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1"#,
+        ),
+        purge_versions: statement(
+            "purge_versions",
+            9,
+            r#"WITH purged AS (DELETE FROM "countersign_keys_versions" WHERE object IN (
+                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= (SELECT clock_timestamp())
+                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
+             SELECT 'purge_versions', count(*) FROM purged"#,
+        ),
     }
 }
 
@@ -215,7 +254,7 @@ impl PostgresStore {
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
 
     /// How often a call is tried if the server did nothing. The second try works in a way that avoids the reason.
-    const TRIES: u32 = 4;
+    pub(crate) const TRIES: u32 = 4;
 
     const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
@@ -315,8 +354,8 @@ impl PostgresStore {
         Ok(transaction.commit().await?)
     }
 
-    /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
-    /// they can be completed), a thousand at a time, and returns how many. Call it
+    /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
+    /// then they can be completed), a thousand at a time, and returns how many. Call it
     /// about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the
     /// same time: each skips the keys that another is deleting.
     ///
@@ -324,14 +363,17 @@ impl PostgresStore {
     /// [`SqlStoreError::Database`].
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
-        loop {
-            let row = self.ask(None, &self.sql.purge, &[&Self::PURGE_BATCH]).await?;
-            let batch: i64 = row.ok_or(sqlx::Error::RowNotFound)?.try_get(1)?;
-            purged += batch.unsigned_abs();
-            if batch < Self::PURGE_BATCH {
-                return Ok(purged);
+        for statement in [&self.sql.purge, &self.sql.purge_versions] {
+            loop {
+                let row = self.ask(None, statement, &[&Self::PURGE_BATCH]).await?;
+                let batch: i64 = row.ok_or(sqlx::Error::RowNotFound)?.try_get(1)?;
+                purged += batch.unsigned_abs();
+                if batch < Self::PURGE_BATCH {
+                    break;
+                }
             }
         }
+        Ok(purged)
     }
 
     /// Calls [`purge`](PostgresStore::purge) every `interval`, without end. Spawn it once, when the service starts.
@@ -403,11 +445,11 @@ impl PostgresStore {
         self.insert(Some(connection), key, retention, true).await.map(Recorded::of)
     }
 
-    fn lock_timeout(&self) -> String {
+    pub(crate) fn lock_timeout(&self) -> String {
         format!("{}ms", self.lock_timeout.as_millis().clamp(1, i32::MAX as u128))
     }
 
-    fn micros(time: Duration) -> i64 {
+    pub(crate) fn micros(time: Duration) -> i64 {
         // Rounded up, so that a short time does not become zero.
         let micros = time.as_nanos().div_ceil(1_000);
         i64::try_from(micros).unwrap_or(i64::MAX).min(Self::MAX_MICROS)
@@ -424,7 +466,7 @@ impl PostgresStore {
     }
 
     /// Inserts a key, claimed or done, unless there is a live one.
-    async fn insert(
+    pub(crate) async fn insert(
         &self,
         transaction: Option<&mut PgConnection>,
         key: &IdempotencyKey,
@@ -470,7 +512,7 @@ impl PostgresStore {
     }
 
     /// Runs a statement in the caller's transaction or in its own, and returns its row.
-    async fn ask(
+    pub(crate) async fn ask(
         &self,
         transaction: Option<&mut PgConnection>,
         statement: &Statement,
@@ -542,7 +584,7 @@ impl PostgresStore {
 const OTHER_STATEMENT: &str = "a pooler ran another statement than the one that it was asked for";
 
 /// What a parameter of a statement can be.
-trait Value: Sync {
+pub(crate) trait Value: Sync {
     fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError>;
 }
 
@@ -555,7 +597,7 @@ where
     }
 }
 
-type Argument<'a> = &'a dyn Value;
+pub(crate) type Argument<'a> = &'a dyn Value;
 
 impl Statement {
     fn arguments(&self, values: &[Argument<'_>]) -> Result<PgArguments, sqlx::Error> {
@@ -570,7 +612,7 @@ impl Statement {
     }
 }
 
-fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
 }
 
@@ -582,7 +624,7 @@ fn is_undone(error: &sqlx::Error) -> bool {
 
 /// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
 /// statements: the name exists already (42P05), does not exist (26000), or has other parameters (08P01).
-fn is_mixed_up(error: &sqlx::Error) -> bool {
+pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01"))
 }
 

@@ -35,11 +35,12 @@ use crate::table::TableName;
 ///
 /// # Transactions
 ///
-/// **In your own transaction**, [`complete_in`](SqliteStore::complete_in) marks the key done together
-/// with the handler's writes: both are committed or neither, so the effect happens once, even if the process is
-/// killed at any point. [`record_in`](SqliteStore::record_in) is the shorter form for a handler that only
-/// enqueues. Begin such a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later
-/// fails at once if another has written meanwhile.
+/// **In the store's transaction**, [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction)
+/// commits the key together with the handler's writes: both or neither, so the effect happens once, even if the
+/// process is killed at any point. [`complete_in`](SqliteStore::complete_in) does this for a handler that works for
+/// long under a lease, and [`record_in`](SqliteStore::record_in) for a transaction that your own code begins. Begin such
+/// a transaction with `BEGIN IMMEDIATE`: one that reads first and writes later fails at once if another has written
+/// meanwhile.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,11 +58,11 @@ use crate::table::TableName;
 pub struct SqliteStore {
     pool: SqlitePool,
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
-    sql: Arc<Statements>,
+    pub(crate) sql: Arc<Statements>,
 }
 
 /// The store's statements, for its table.
-struct Statements {
+pub(crate) struct Statements {
     migrate: SqlStr,
     live: SqlStr,
     claim: SqlStr,
@@ -70,6 +71,9 @@ struct Statements {
     renew: SqlStr,
     forget: SqlStr,
     purge: SqlStr,
+    pub(crate) advance: SqlStr,
+    pub(crate) newest: SqlStr,
+    purge_versions: SqlStr,
 }
 
 /// Makes a pool close a connection that is still in a transaction when it returns.
@@ -112,6 +116,15 @@ fn statements(table: &TableName) -> Statements {
                  UNION ALL
                  SELECT key FROM (SELECT key FROM "countersign_keys" WHERE NOT done AND expires_at <= ?2
                      ORDER BY expires_at LIMIT ?3))"#),
+        advance: sql(
+            r#"INSERT INTO "countersign_keys_versions" (object, version, expires_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
+             WHERE version < excluded.version"#,
+        ),
+        newest: sql(r#"SELECT version FROM "countersign_keys_versions" WHERE object = ?1"#),
+        purge_versions: sql(r#"DELETE FROM "countersign_keys_versions" WHERE object IN (
+                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= ?1
+                 ORDER BY expires_at LIMIT ?3)"#),
     }
 }
 
@@ -241,26 +254,29 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Deletes the keys whose retention has ended, and the claims that lapsed an hour ago (until then
-    /// they can be completed), a few hundred at a time, and returns how many. Call
+    /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
+    /// then they can be completed), a few hundred at a time, and returns how many. Call
     /// it about every hour, as [`purge_every`](SqliteStore::purge_every) does. Any number of processes may call it.
     ///
     /// # Errors
     /// The store's own.
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
-        loop {
-            let now = (self.clock)();
-            let batch = sqlx::query(self.sql.purge.clone())
-                .bind(millis(now))
-                .bind(millis(now.saturating_sub(Self::LINGER)))
-                .bind(Self::PURGE_BATCH);
-            let batch = batch.execute(&self.pool).await?.rows_affected();
-            purged += batch;
-            if batch < Self::PURGE_BATCH.unsigned_abs() {
-                return Ok(purged);
+        let now = (self.clock)();
+        for sql in [&self.sql.purge, &self.sql.purge_versions] {
+            loop {
+                let batch = sqlx::query(sql.clone())
+                    .bind(millis(now))
+                    .bind(millis(now.saturating_sub(Self::LINGER)))
+                    .bind(Self::PURGE_BATCH);
+                let batch = batch.execute(&self.pool).await?.rows_affected();
+                purged += batch;
+                if batch < Self::PURGE_BATCH.unsigned_abs() {
+                    break;
+                }
             }
         }
+        Ok(purged)
     }
 
     /// Calls [`purge`](SqliteStore::purge) every `interval`, without end. Spawn it once, when the service starts.
@@ -330,12 +346,9 @@ impl SqliteStore {
         self.insert(connection, key, retention, true).await.map(Recorded::of)
     }
 
-    /// Acquires the pool's connection. A wait for it is always a wait for another transaction.
+    /// Acquires the pool's connection.
     async fn connection(&self) -> Result<PoolConnection<Sqlite>, SqlStoreError> {
-        match self.pool.acquire().await {
-            Err(error @ sqlx::Error::PoolTimedOut) => Err(SqlStoreError::Locked { source: error.into() }),
-            connection => Ok(connection?),
-        }
+        self.pool.acquire().await.map_err(in_the_way)
     }
 
     /// Returns the claim of a key that is live, without waiting for a writer.
@@ -365,7 +378,7 @@ impl SqliteStore {
     }
 
     /// Inserts a key, claimed or done, unless there is a live one.
-    async fn insert(
+    pub(crate) async fn insert(
         &self,
         executor: &mut SqliteConnection,
         key: &IdempotencyKey,
@@ -402,10 +415,19 @@ impl SqliteStore {
     }
 
     /// Returns the time, and the time after `after`, in milliseconds.
-    fn now_and(&self, after: Duration) -> (i64, i64) {
+    pub(crate) fn now_and(&self, after: Duration) -> (i64, i64) {
         let now = (self.clock)();
         // A short time does not become zero, and no time becomes longer than requested.
         (millis(now), millis(now.saturating_add(after)).max(millis(now).saturating_add(1)))
+    }
+}
+
+/// The error of a call that got no connection, or none that could begin. A wait for the connection is always a wait for
+/// another transaction.
+pub(crate) fn in_the_way(error: sqlx::Error) -> SqlStoreError {
+    match error {
+        sqlx::Error::PoolTimedOut => SqlStoreError::Locked { source: error.into() },
+        error => error.into(),
     }
 }
 

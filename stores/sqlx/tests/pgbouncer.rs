@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use common::servers::Server;
 use countersign::IdempotencyStore;
-use countersign::store::{Claim, LeaseStatus, conformance};
-use countersign_sqlx::PostgresStore;
-use countersign_sqlx::sqlx::{self, PgPool};
+use countersign::store::{Begun, Claim, LeaseStatus, TransactionalStore, conformance};
+use countersign_sqlx::sqlx::{self, AssertSqlSafe, PgPool};
+use countersign_sqlx::{Advance, PostgresStore};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -99,4 +99,56 @@ async fn in_transaction_mode_no_statement_does_the_work_of_another() {
     assert_eq!(wrong, 0);
     // What is mixed up while the stores learn that this happens may still fail.
     assert!(failed <= 16, "{failed} failed");
+}
+
+/// The handler's own statements must have no names there, as those of `raw_sql`.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_transaction_mode_key_and_effect_are_one_commit() {
+    let Some((_server, _pooler, stores, direct)) = behind("transaction", 4).await else { return };
+    sqlx::raw_sql("CREATE TABLE effects (key text)").execute(&direct).await.unwrap();
+    let failed = Arc::new(AtomicUsize::new(0));
+    let tasks: Vec<_> = (0..16)
+        .map(|n| {
+            let (store, direct, failed) =
+                (stores[n % stores.len()].clone(), direct.clone(), Arc::clone(&failed));
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    let key = conformance::fresh_key();
+                    let handled = async {
+                        let Begun::New(mut transaction) = store.begin(&key, RETENTION).await? else {
+                            panic!()
+                        };
+                        let insert = AssertSqlSafe(format!("INSERT INTO effects VALUES ('{key}')"));
+                        sqlx::raw_sql(insert).execute(&mut *transaction).await?;
+                        assert_eq!(transaction.advance(key.as_str(), 1).await?, Advance::Newer);
+                        assert_eq!(transaction.advance(key.as_str(), 0).await?, Advance::Older);
+                        store.commit(&key, transaction).await
+                    };
+                    let handled = handled.await;
+                    let found: (i64, i64) = sqlx::query_as(
+                        "SELECT (SELECT count(*) FROM effects WHERE key = $1),
+                         (SELECT count(*) FROM countersign_keys WHERE key = $1 AND done)",
+                    )
+                    .bind(key.as_str())
+                    .fetch_one(&direct)
+                    .await
+                    .unwrap();
+                    match handled {
+                        Ok(()) => assert_eq!(found, (1, 1), "{key}"),
+                        Err(error) => {
+                            eprintln!("{error:?}");
+                            assert_eq!(found, (0, 0), "{key}");
+                            failed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let failed = failed.load(Ordering::Relaxed);
+    // While the stores learn that statements are mixed up, an `advance` may fail.
+    assert!(failed <= 48, "{failed} of 800 failed");
 }

@@ -8,7 +8,7 @@ use countersign::store::{Claim, Lease, LeaseStatus, conformance};
 use countersign::{
     Delivery, IdempotencyKey, IdempotencyStore, Provider, Receiver, Scheme, Secret, UnknownEvent, Webhook,
 };
-use countersign_sqlx::{SqlStoreError, SqliteStore, sqlx};
+use countersign_sqlx::{SqlStoreError, SqliteStore, SqliteTransaction, sqlx};
 use http::HeaderMap;
 use tempfile::TempDir;
 
@@ -205,6 +205,16 @@ impl Drop for SmallDisk {
 
 #[tokio::test]
 async fn a_disk_that_was_full_leaves_a_store_that_works() {
+    fill_and_free(false).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_leaves_a_store_that_works_in_one_commit() {
+    fill_and_free(true).await;
+}
+
+/// Delivers until the disk is full, and after it has room again: in the store's transaction, or in the handler's.
+async fn fill_and_free(in_one_commit: bool) {
     let Some(disk) = SmallDisk::new() else { return };
     let ballast = disk.0.path().join("ballast");
     std::fs::write(&ballast, vec![0; 6_000_000]).unwrap();
@@ -215,6 +225,14 @@ async fn a_disk_that_was_full_leaves_a_store_that_works() {
         let body = format!(r#"{{"event":"scan.created","id":"evt_{event}"}}"#);
         let headers = crate::common::signed(receiver.webhook(), body.as_bytes());
         let delivery = receiver.webhook().verify(&headers, body.as_bytes()).unwrap();
+        if in_one_commit {
+            let handler = async |delivery: Delivery<'_, ThreeQpr>, mut transaction: SqliteTransaction| {
+                let effect = sqlx::query("INSERT INTO effects VALUES (?1, zeroblob(?2))");
+                effect.bind(delivery.id()).bind(size).execute(&mut *transaction).await?;
+                Ok::<_, SqlStoreError>(transaction)
+            };
+            return receiver.handle_in_transaction(delivery, handler).await;
+        }
         let store = receiver.store();
         let handler = async |_: Delivery<'_, ThreeQpr>, lease: &Lease| {
             let mut transaction = store.pool().begin_with("BEGIN IMMEDIATE").await?;

@@ -1,0 +1,210 @@
+//! A delivery in one PostgreSQL transaction: its key, and the handler's effect.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use countersign::IdempotencyKey;
+use countersign::store::{Begun, Claim, TransactionalStore, check_retention};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, Row, Transaction};
+
+use crate::error::SqlStoreError;
+use crate::postgres::{Argument, PostgresStore, is_mixed_up, sqlstate};
+use crate::statements::random_token;
+use crate::version::{Advance, Version, check_object};
+
+/// An open transaction of a [`PostgresStore`], which has recorded the delivery's key. The handler of
+/// [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction) gets it and hands it back.
+///
+/// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
+/// Only the receiver commits it. Dropping it rolls back. If the handler ends the transaction with SQL of its own, or
+/// ignores an error that has aborted it, the delivery is not acknowledged. (After a savepoint, a transaction goes on: use
+/// one for a statement that may fail.)
+///
+/// The isolation level is `READ COMMITTED`, and `lock_timeout` is the [store's](PostgresStore::with_lock_timeout) until
+/// the handler sets another (`SET LOCAL`).
+///
+/// ```
+/// use countersign::{Delivery, provider::Quote3d};
+/// use countersign_sqlx::{PostgresTransaction, sqlx};
+///
+/// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+///
+/// async fn handle(
+///     delivery: Delivery<'_, Quote3d>,
+///     mut transaction: PostgresTransaction,
+/// ) -> Result<PostgresTransaction, BoxError> {
+///     let insert = sqlx::query("INSERT INTO jobs (event) VALUES ($1)").bind(delivery.event_name());
+///     insert.execute(&mut *transaction).await?;
+///     Ok(transaction)
+/// }
+/// ```
+pub struct PostgresTransaction {
+    transaction: Transaction<'static, Postgres>,
+    store: PostgresStore,
+    key: IdempotencyKey,
+    retention: Duration,
+    /// The value of a setting that lasts as long as this transaction.
+    mark: String,
+}
+
+impl PostgresTransaction {
+    /// Says whether this version of an object is newer than every version that was handled, and remembers it: for
+    /// events that arrive out of order. It is committed with the transaction, and undone with it.
+    ///
+    /// `object` names the object, in 1 to 1,024 bytes. All deliveries in this store's table share the names, so put the
+    /// kind into it, and the tenant if there are several, for example `"acme/quote/7"`. `version` is the
+    /// provider's: see [`Version`].
+    ///
+    /// An object's version is remembered for the receiver's [retention](countersign::Receiver::with_retention) after it
+    /// was last advanced. Two transactions that advance the same object run one after the other; the second one waits
+    /// no longer than the lock timeout. Advance several objects in a fixed order, to avoid deadlocks.
+    ///
+    /// # Errors
+    /// [`SqlStoreError::InvalidObject`], [`SqlStoreError::Locked`] if another transaction holds the object for too long,
+    /// and [`SqlStoreError::Database`]. Return it from the handler: the transaction is aborted.
+    ///
+    /// ```
+    /// use countersign::{Delivery, provider::Quote3d};
+    /// use countersign_sqlx::{PostgresTransaction, sqlx};
+    ///
+    /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// async fn handle(
+    ///     delivery: Delivery<'_, Quote3d>,
+    ///     mut transaction: PostgresTransaction,
+    /// ) -> Result<PostgresTransaction, BoxError> {
+    ///     let sent = delivery.timestamp().ok_or("no timestamp")?;
+    ///     if transaction.advance("quote/7", sent).await?.is_newer() {
+    ///         sqlx::query("UPDATE quotes SET state = $1 WHERE id = 7")
+    ///             .bind(delivery.event_name())
+    ///             .execute(&mut *transaction)
+    ///             .await?;
+    ///     }
+    ///     Ok(transaction)
+    /// }
+    /// ```
+    pub async fn advance(
+        &mut self,
+        object: &str,
+        version: impl Into<Version>,
+    ) -> Result<Advance, SqlStoreError> {
+        check_object(object)?;
+        let version = version.into();
+        let (number, time) = (version.get(), PostgresStore::micros(self.retention));
+        let sql = &self.store.sql;
+        let advanced =
+            self.store.ask(Some(&mut self.transaction), &sql.advance, &[&object, &number, &time]).await?;
+        if advanced.is_some() {
+            return Ok(Advance::Newer);
+        }
+        // The statement above has locked the row.
+        let newest = self.store.ask(Some(&mut self.transaction), &sql.newest, &[&object]).await?;
+        let newest: i64 = newest.ok_or(sqlx::Error::RowNotFound)?.try_get(1)?;
+        Ok(Advance::not(version, newest))
+    }
+
+    /// Begins a transaction, and tries to record the key.
+    async fn begin(
+        store: &PostgresStore,
+        key: &IdempotencyKey,
+        retention: Duration,
+    ) -> Result<Begun<Self>, SqlStoreError> {
+        let token = random_token()?;
+        let mark = u128::from_ne_bytes(token).to_string();
+        // One round trip. The settings are gone as soon as the transaction has ended in any way.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL countersign.mark = '{mark}'; SET LOCAL lock_timeout = '{}'",
+            store.lock_timeout()
+        );
+        let mut transaction = store.pool().begin_with(AssertSqlSafe(begin)).await?;
+        let micros = PostgresStore::micros(retention);
+        let arguments: [Argument<'_>; 3] = [&key.as_str(), &&token[..], &micros];
+        let is_new = store.ask(Some(&mut transaction), &store.sql.record, &arguments).await?.is_some();
+        let new = |transaction| {
+            let (store, key) = (store.clone(), key.clone());
+            Begun::New(Self { transaction, store, key, retention, mark })
+        };
+        if is_new {
+            return Ok(new(transaction));
+        }
+        match store.insert(Some(&mut transaction), key, retention, true).await? {
+            Claim::Acquired(_) => Ok(new(transaction)), // the old one had expired
+            Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
+            Claim::Done => Ok(Begun::Done),
+        }
+    }
+
+    /// Commits, if this is still the transaction that recorded the key and no statement has aborted it.
+    ///
+    /// PostgreSQL answers the `COMMIT` of an aborted transaction with `ROLLBACK` and without an error, and sqlx does not
+    /// look. A query before it, in the same message, fails in such a transaction (25P02); if the transaction is
+    /// another one, the query divides by zero (22012). The server then skips the commit. `AND CHAIN` leaves an
+    /// empty transaction, which sqlx rolls back when the connection returns to the pool.
+    async fn commit(&mut self) -> Result<(), SqlStoreError> {
+        let commit = format!(
+            "SELECT 1 / (coalesce(current_setting('countersign.mark', true), '') = '{}')::int; COMMIT AND CHAIN",
+            self.mark
+        );
+        match self.transaction.execute(sqlx::raw_sql(AssertSqlSafe(commit))).await {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(sqlstate(&error).as_deref(), Some("25P02" | "22012")) => {
+                Err(SqlStoreError::NotCommitted)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl TransactionalStore for PostgresStore {
+    type Transaction = PostgresTransaction;
+
+    async fn begin(
+        &self,
+        key: &IdempotencyKey,
+        retention: Duration,
+    ) -> Result<Begun<PostgresTransaction>, SqlStoreError> {
+        check_retention(retention)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match PostgresTransaction::begin(self, key, retention).await {
+                // A pooler mixed up the statements of two sessions, and nothing was recorded.
+                Err(SqlStoreError::Database { source })
+                    if tries < Self::TRIES && source.downcast_ref().is_some_and(is_mixed_up) => {}
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        key: &IdempotencyKey,
+        mut transaction: PostgresTransaction,
+    ) -> Result<(), SqlStoreError> {
+        if transaction.key != *key {
+            return Err(SqlStoreError::NotCommitted);
+        }
+        transaction.commit().await
+    }
+}
+
+impl Deref for PostgresTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for PostgresTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+}
+
+impl fmt::Debug for PostgresTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTransaction").field("key", &self.key).finish_non_exhaustive()
+    }
+}

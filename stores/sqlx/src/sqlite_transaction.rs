@@ -1,0 +1,165 @@
+//! A delivery in one SQLite transaction: its key, and the handler's effect.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use countersign::IdempotencyKey;
+use countersign::store::{Begun, Claim, TransactionalStore, check_retention};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+use crate::error::SqlStoreError;
+use crate::sqlite::{SqliteStore, in_the_way};
+use crate::version::{Advance, Version, check_object};
+
+/// An open transaction of a [`SqliteStore`], which has recorded the delivery's key. The handler of
+/// [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction) gets it and hands it back.
+///
+/// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
+/// Only the receiver commits it. Dropping it rolls back. If the handler ends the transaction with SQL of its own, or
+/// ignores an error with which SQLite has ended it (`ON CONFLICT ROLLBACK`, a full disk), the delivery is not
+/// acknowledged. Other errors undo only their own statement, as in every transaction of SQLite: return them.
+///
+/// SQLite has one writer at a time, so deliveries run one after the other. Do not use the store's pool in the
+/// handler: its one connection is this transaction's.
+///
+/// ```
+/// use countersign::{Delivery, provider::Quote3d};
+/// use countersign_sqlx::{SqliteTransaction, sqlx};
+///
+/// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+///
+/// async fn handle(
+///     delivery: Delivery<'_, Quote3d>,
+///     mut transaction: SqliteTransaction,
+/// ) -> Result<SqliteTransaction, BoxError> {
+///     let insert = sqlx::query("INSERT INTO jobs (event) VALUES (?1)").bind(delivery.event_name());
+///     insert.execute(&mut *transaction).await?;
+///     Ok(transaction)
+/// }
+/// ```
+pub struct SqliteTransaction {
+    transaction: Transaction<'static, Sqlite>,
+    store: SqliteStore,
+    key: IdempotencyKey,
+    retention: Duration,
+}
+
+impl SqliteTransaction {
+    /// Says whether this version of an object is newer than every version that was handled, and remembers it: for
+    /// events that arrive out of order. It is committed with the transaction, and undone with it.
+    ///
+    /// `object` names the object, in 1 to 1,024 bytes. All deliveries in this store's table share the names, so put the
+    /// kind into it, and the tenant if there are several, for example `"acme/quote/7"`. `version` is the
+    /// provider's: see [`Version`].
+    ///
+    /// An object's version is remembered for the receiver's [retention](countersign::Receiver::with_retention) after it
+    /// was last advanced.
+    ///
+    /// # Errors
+    /// [`SqlStoreError::InvalidObject`], and [`SqlStoreError::Database`]. Return it from the handler.
+    ///
+    /// ```
+    /// use countersign::{Delivery, provider::Quote3d};
+    /// use countersign_sqlx::{SqliteTransaction, sqlx};
+    ///
+    /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// async fn handle(
+    ///     delivery: Delivery<'_, Quote3d>,
+    ///     mut transaction: SqliteTransaction,
+    /// ) -> Result<SqliteTransaction, BoxError> {
+    ///     let sent = delivery.timestamp().ok_or("no timestamp")?;
+    ///     if transaction.advance("quote/7", sent).await?.is_newer() {
+    ///         sqlx::query("UPDATE quotes SET state = ?1 WHERE id = 7")
+    ///             .bind(delivery.event_name())
+    ///             .execute(&mut *transaction)
+    ///             .await?;
+    ///     }
+    ///     Ok(transaction)
+    /// }
+    /// ```
+    pub async fn advance(
+        &mut self,
+        object: &str,
+        version: impl Into<Version>,
+    ) -> Result<Advance, SqlStoreError> {
+        check_object(object)?;
+        let version = version.into();
+        let (_, end) = self.store.now_and(self.retention);
+        let sql = &self.store.sql;
+        let advanced = sqlx::query(sql.advance.clone()).bind(object).bind(version.get()).bind(end);
+        if advanced.execute(&mut *self.transaction).await?.rows_affected() > 0 {
+            return Ok(Advance::Newer);
+        }
+        let newest = sqlx::query_scalar(sql.newest.clone()).bind(object);
+        Ok(Advance::not(version, newest.fetch_one(&mut *self.transaction).await?))
+    }
+}
+
+impl TransactionalStore for SqliteStore {
+    type Transaction = SqliteTransaction;
+
+    async fn begin(
+        &self,
+        key: &IdempotencyKey,
+        retention: Duration,
+    ) -> Result<Begun<SqliteTransaction>, SqlStoreError> {
+        check_retention(retention)?;
+        // IMMEDIATE, because SQLite waits for its lock at the beginning of a transaction, but not in the middle of one.
+        // The savepoint is gone as soon as the transaction has ended in any way.
+        let begin = "BEGIN IMMEDIATE; SAVEPOINT countersign";
+        let mut transaction = self.pool().begin_with(begin).await.map_err(in_the_way)?;
+        match self.insert(&mut transaction, key, retention, true).await? {
+            Claim::Acquired(_) => {
+                let (store, key) = (self.clone(), key.clone());
+                Ok(Begun::New(SqliteTransaction { transaction, store, key, retention }))
+            }
+            Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
+            Claim::Done => Ok(Begun::Done),
+        }
+    }
+
+    async fn commit(
+        &self,
+        key: &IdempotencyKey,
+        mut transaction: SqliteTransaction,
+    ) -> Result<(), SqlStoreError> {
+        if transaction.key != *key {
+            return Err(SqlStoreError::NotCommitted);
+        }
+        // If the transaction has ended, its savepoint does not exist, and nothing after that runs. The last statement
+        // leaves an empty transaction, as sqlx expects one, and rolls it back when the connection returns to the pool.
+        let commit = sqlx::raw_sql("RELEASE countersign; COMMIT; BEGIN");
+        match commit.execute(&mut *transaction.transaction).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_savepoint_gone(&error) => Err(SqlStoreError::NotCommitted),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// SQLite has no code of its own for this error.
+fn is_savepoint_gone(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message() == "no such savepoint: countersign")
+}
+
+impl Deref for SqliteTransaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for SqliteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+impl fmt::Debug for SqliteTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTransaction").field("key", &self.key).finish_non_exhaustive()
+    }
+}

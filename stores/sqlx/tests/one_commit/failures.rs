@@ -1,0 +1,95 @@
+//! Commits that fail, servers that go away, and pools that are closed.
+
+use countersign_sqlx::sqlx::{self, Connection, PgConnection};
+use countersign_sqlx::{PostgresStore, SqlStoreError};
+
+use crate::backend::{Backend, BoxError, Scan, Service, delivery, on_both_stores, with_effect};
+
+on_both_stores! {
+    a_commit_that_fails_commits_neither_key_nor_effect,
+    a_closed_pool_acknowledges_nothing,
+    a_table_that_is_missing_is_named,
+}
+
+async fn a_commit_that_fails_commits_neither_key_nor_effect<S: Backend>(service: Service<S>) {
+    let tables = "CREATE TABLE parents (id BIGINT PRIMARY KEY);
+         CREATE TABLE children (parent BIGINT REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)";
+    service.store().run_alone(tables).await;
+    for id in 1..=3 {
+        let orphan = async |delivery: Scan, transaction: S::Transaction| {
+            let mut transaction = with_effect::<S>(delivery, transaction).await?;
+            // It is checked at the commit.
+            S::run(&mut transaction, "INSERT INTO children VALUES (7)").await?;
+            Ok::<_, BoxError>(transaction)
+        };
+        let outcome = service.receiver().handle_in_transaction(delivery(id), orphan).await;
+        assert_eq!((outcome.code(), outcome.status()), ("store_unavailable", 503), "{outcome:?}");
+        let cause = std::error::Error::source(outcome.error().unwrap()).unwrap().to_string();
+        assert!(cause.to_lowercase().contains("foreign key"), "{cause}");
+        assert_eq!(service.effects(id).await, 0);
+        service.deliver_until_acknowledged(id).await;
+        assert_eq!(service.effects(id).await, 1);
+    }
+}
+
+async fn a_closed_pool_acknowledges_nothing<S: Backend>(service: Service<S>) {
+    service.store().close().await;
+    let outcome = service.deliver(1).await;
+    assert_eq!((outcome.code(), outcome.status()), ("store_unavailable", 503));
+    let other = &service.receivers[1];
+    assert_eq!(other.handle_in_transaction(delivery(1), with_effect::<S>).await.code(), "handled");
+}
+
+async fn a_table_that_is_missing_is_named<S: Backend>(service: Service<S>) {
+    service.store().run_alone("ALTER TABLE countersign_keys RENAME TO mislaid").await;
+    let outcome = service.deliver(1).await;
+    assert_eq!((outcome.code(), outcome.status()), ("store_unavailable", 503));
+    let cause = std::error::Error::source(outcome.error().unwrap()).unwrap().to_string();
+    assert!(cause.contains("countersign_keys"), "{cause}");
+    service.store().run_alone("ALTER TABLE mislaid RENAME TO countersign_keys").await;
+    service.deliver_until_acknowledged(1).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_handler_acknowledges_nothing() {
+    let Some(service) = Service::<PostgresStore>::new().await else { return };
+    for (id, ignores) in [(1, false), (2, true)] {
+        let breaking = async |delivery: Scan, transaction| {
+            let mut transaction = with_effect::<PostgresStore>(delivery, transaction).await?;
+            let end = "SELECT pg_terminate_backend(pg_backend_pid())";
+            match PostgresStore::run(&mut transaction, end).await {
+                Err(error) if !ignores => Err(SqlStoreError::from(error).into()),
+                _ => Ok::<_, BoxError>(transaction),
+            }
+        };
+        let outcome = service.receiver().handle_in_transaction(delivery(id), breaking).await;
+        assert_eq!((outcome.code(), outcome.status()), ("store_unavailable", 503), "{outcome:?}");
+        assert_eq!(service.effects(id).await, 0);
+        service.deliver_until_acknowledged(id).await;
+        assert_eq!(service.effects(id).await, 1);
+    }
+}
+
+/// The server does nothing after a shutdown in the middle of a delivery, and serves again after its start.
+#[tokio::test]
+async fn a_server_that_restarts_in_the_handler_has_nothing_of_it() {
+    let Some(mut server) = crate::common::servers::Server::postgres() else { return };
+    let connect =
+        || PostgresStore::connect_lazy_with(PostgresStore::pool_options(), server.url().parse().unwrap());
+    let service = Service::on([connect(), connect()], ());
+    service.store().migrate().await.unwrap();
+    service.store().run_alone("CREATE TABLE effects (id BIGINT NOT NULL)").await;
+    let restarting = async |delivery: Scan, transaction| {
+        let transaction = with_effect::<PostgresStore>(delivery, transaction).await?;
+        server.stop();
+        server.start();
+        Ok::<_, BoxError>(transaction)
+    };
+    let outcome = service.receiver().handle_in_transaction(delivery(1), restarting).await;
+    assert_eq!((outcome.code(), outcome.status()), ("store_unavailable", 503), "{outcome:?}");
+    service.deliver_until_acknowledged(1).await;
+    let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+    let effects: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM effects").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(effects, 1);
+}
