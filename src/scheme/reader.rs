@@ -83,6 +83,7 @@ impl<'h> Head<'h> {
 }
 
 /// The signed bytes, in pieces.
+#[allow(clippy::large_enum_variant, reason = "a box would be an allocation for each delivery")]
 pub(crate) enum Pieces<'p> {
     /// The body alone, as with most providers.
     Body([&'p [u8]; 1]),
