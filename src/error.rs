@@ -180,7 +180,7 @@ impl From<SetupError> for Error {
 /// use countersign::{Secret, Webhook, provider::StandardWebhooks};
 ///
 /// let secret = Secret::new("whsec_not base64 at all")?;
-/// let error = Webhook::<StandardWebhooks>::new(secret)?.unwrap_err();
+/// let error = Webhook::<StandardWebhooks>::new(secret).unwrap_err();
 /// let expected = "the secret is not in base64, with or without `whsec_`, as the provider's scheme expects";
 /// assert_eq!(error.to_string(), expected);
 /// # Ok::<(), countersign::SetupError>(())

@@ -5,7 +5,7 @@
 //!
 //! /// Make the webhook once, at start-up.
 //! fn webhook() -> Result<Webhook<Quote3d>, countersign::SetupError> {
-//!     Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?
+//!     Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)
 //! }
 //!
 //! fn receive(webhook: &Webhook<Quote3d>, headers: &HeaderMap, body: &[u8]) -> Result<(), Error> {

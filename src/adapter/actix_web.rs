@@ -244,6 +244,7 @@ where
 /// let webhook = web::Data::new(Webhook::<ThreeQpr>::new(Secrets::reject_all())?);
 /// let app = move || App::new().app_data(webhook.clone()).route("/webhooks/{tenant}/3qpr", web::post().to(scan));
 /// # app();
+/// # Ok::<(), countersign::SetupError>(())
 /// ```
 pub async fn verify_request_with<P, B>(
     webhook: &Webhook<P>,

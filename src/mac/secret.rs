@@ -363,10 +363,10 @@ impl Secrets {
     /// ```
     /// use countersign::{Error, Secrets, Webhook, provider::Quote3d};
     /// # use std::collections::HashMap;
-    /// # fn webhook(tenants: &HashMap<String, Secrets>, tenant: &str) -> Webhook<Quote3d> {
+    /// # fn webhook(tenants: &HashMap<String, Secrets>, tenant: &str) -> Result<Webhook<Quote3d>, countersign::SetupError> {
     ///
     /// let secrets = tenants.get(tenant).cloned().unwrap_or_else(Secrets::reject_all);
-    /// Webhook::<Quote3d>::new(secrets)?.with_tenant(tenant)
+    /// Ok(Webhook::<Quote3d>::new(secrets)?.with_tenant(tenant))
     /// # }
     /// ```
     #[must_use]

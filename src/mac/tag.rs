@@ -22,13 +22,13 @@ impl Tag {
         &self.0[..length]
     }
 
-    /// Compares in constant time.
-    pub(crate) fn ct_eq(&self, other: &Self) -> Choice {
+    /// Compares tags of this length, in constant time. The length is no secret.
+    pub(crate) fn ct_eq(&self, other: &Self, length: usize) -> Choice {
         // Comparing words is a fifth of the work.
-        let words = |tag: &Self| -> [u64; MAX_TAG_LEN / 8] {
-            std::array::from_fn(|at| u64::from_ne_bytes(tag.0.as_chunks().0[at]))
-        };
-        words(self).ct_eq(&words(other))
+        let words = self.0.as_chunks().0.iter().zip(other.0.as_chunks().0).take(length.div_ceil(8));
+        words.fold(Choice::from(1), |equal, (one, other)| {
+            equal & u64::from_ne_bytes(*one).ct_eq(&u64::from_ne_bytes(*other))
+        })
     }
 }
 
@@ -42,7 +42,9 @@ impl<const LEN: usize> From<[u8; LEN]> for Tag {
 
 /// The tags that a delivery brings, of which one must be right.
 pub(crate) struct Candidates {
-    tags: [Tag; Self::MAX],
+    first: Option<Tag>,
+    /// The others, which few deliveries have.
+    others: Option<[Tag; Self::MAX - 1]>,
     len: usize,
 }
 
@@ -50,23 +52,30 @@ impl Candidates {
     /// The most candidates that a delivery may have. Each is compared with the tag of each secret.
     pub(crate) const MAX: usize = 16;
 
+    #[inline]
     pub(crate) fn new() -> Self {
-        Self { tags: [Tag::EMPTY; Self::MAX], len: 0 }
+        Self { first: None, others: None, len: 0 }
     }
 
     /// Adds a candidate. Returns false if there are too many.
     pub(crate) fn push(&mut self, tag: Tag) -> bool {
-        match self.tags.get_mut(self.len) {
-            Some(place) => {
-                *place = tag;
-                self.len += 1;
-                true
-            }
-            None => false,
+        if self.len == Self::MAX {
+            return false;
         }
+        match self.len.checked_sub(1) {
+            None => self.first = Some(tag),
+            Some(at) => self.others.get_or_insert([Tag::EMPTY; Self::MAX - 1])[at] = tag,
+        }
+        self.len += 1;
+        true
     }
 
-    pub(crate) fn as_slice(&self) -> &[Tag] {
-        &self.tags[..self.len]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Tag> + Clone {
+        let others = self.others.iter().flatten().take(self.len.saturating_sub(1));
+        self.first.iter().chain(others)
     }
 }

@@ -11,6 +11,8 @@ use crate::mac::{Secret, Secrets, Signature};
 
 struct KeyedSecret {
     mac: Mac,
+    /// The length of its tags, in bytes.
+    tag_len: usize,
     label: Option<Arc<str>>,
     /// Whether this is the key of `Secrets::reject_all`. It is computed with like any other, so that a refusal takes
     /// as long, but never matches.
@@ -20,9 +22,14 @@ struct KeyedSecret {
 impl KeyedSecret {
     /// Compares the tag that the key made of a message with every candidate. This is the only place that reads a
     /// computed tag. It does not stop at a match: which candidate is right stays unknown.
-    fn matched(&self, position: usize, tag: Tag, candidates: &[Tag]) -> Option<MatchedSecret> {
-        let compare = |any, candidate: &Tag| any | candidate.ct_eq(&tag);
-        let matches = candidates.iter().fold(subtle::Choice::from(0), compare).into();
+    fn matched<'c>(
+        &self,
+        position: usize,
+        tag: Tag,
+        candidates: impl Iterator<Item = &'c Tag>,
+    ) -> Option<MatchedSecret> {
+        let compare = |any, candidate: &Tag| any | candidate.ct_eq(&tag, self.tag_len);
+        let matches = candidates.fold(subtle::Choice::from(0), compare).into();
         #[cfg(countersign_memcheck)]
         let matches = crate::mac::memcheck::made_public(matches);
         (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
@@ -50,6 +57,7 @@ impl Keys {
     fn keyed(secrets: &Secrets, keys: &[Key<'_>], algorithm: Algorithm, stack: &WipedStack) -> Self {
         let keyed = |secret: &Secret, key: &[u8], refuses| KeyedSecret {
             mac: stack.mac(algorithm, key),
+            tag_len: algorithm.tag_len(),
             label: secret.label().cloned(),
             refuses,
         };
@@ -64,14 +72,16 @@ impl Keys {
 
     /// Returns which secret made one of the candidates of this message. It allocates nothing, and compares in
     /// constant time.
-    pub(crate) fn verify(
+    pub(crate) fn verify<'c>(
         &self,
         pieces: &[&[u8]],
-        candidates: &[Tag],
+        candidates: impl Iterator<Item = &'c Tag> + Clone,
     ) -> Result<MatchedSecret, SignatureMismatch> {
         let mut keys = self.0.iter().enumerate();
         on_wiped_stack_of(&self.0[0].mac, || {
-            keys.find_map(|(position, key)| key.matched(position, key.mac.tag_with(pieces), candidates))
+            keys.find_map(|(position, key)| {
+                key.matched(position, key.mac.tag_with(pieces), candidates.clone())
+            })
         })
         .ok_or(SignatureMismatch)
     }
@@ -129,7 +139,9 @@ impl Streamed {
         // Borrowed: moving out of a box frees its memory without overwriting it.
         let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
         let matched = on_wiped_stack(|_| {
-            keyed.find_map(|(position, (key, mac))| key.matched(position, mac.tag_with(last), candidates))
+            keyed.find_map(|(position, (key, mac))| {
+                key.matched(position, mac.tag_with(last), candidates.iter())
+            })
         });
         matched.ok_or(SignatureMismatch)
     }
@@ -175,7 +187,7 @@ impl Verifier {
     /// # Errors
     /// [`SignatureMismatch`] if no secret made it.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, SignatureMismatch> {
-        self.keys.verify(&[body], std::slice::from_ref(signature.tag()))
+        self.keys.verify(&[body], std::iter::once(signature.tag()))
     }
 
     /// Begins the verification of a body that arrives in pieces.

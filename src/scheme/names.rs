@@ -41,7 +41,7 @@ pub(crate) const fn is_header_name(name: &[u8]) -> bool {
         }
         at += 1;
     }
-    1 <= name.len() && name.len() <= 128
+    !name.is_empty() && name.len() <= 128
 }
 
 /// Whether the name begins with the prefix.

@@ -64,6 +64,7 @@ impl<'h> Head<'h> {
 }
 
 impl Head<'_> {
+    #[inline]
     pub(crate) fn new() -> Self {
         Self { candidates: Candidates::new(), family: 0, time: None, values: [&[]; MAX_HEADERS] }
     }
@@ -82,26 +83,36 @@ impl<'h> Head<'h> {
 }
 
 /// The signed bytes, in pieces.
-pub(crate) struct Pieces<'p> {
-    pieces: [&'p [u8]; MAX_PARTS],
-    len: usize,
+#[allow(clippy::large_enum_variant, reason = "a box would be an allocation for each delivery")]
+pub(crate) enum Pieces<'p> {
+    /// The body alone, as with most providers.
+    Body([&'p [u8]; 1]),
+    Several {
+        pieces: [&'p [u8]; MAX_PARTS],
+        len: usize,
+    },
 }
 
 impl<'p> Pieces<'p> {
     fn new() -> Self {
-        Self { pieces: [&[]; MAX_PARTS], len: 0 }
+        Self::Several { pieces: [&[]; MAX_PARTS], len: 0 }
     }
 
     fn push(&mut self, piece: &'p [u8]) {
         // The check of a template limits its parts.
-        if let Some(place) = self.pieces.get_mut(self.len) {
+        if let Self::Several { pieces, len } = self
+            && let Some(place) = pieces.get_mut(*len)
+        {
             *place = piece;
-            self.len += 1;
+            *len += 1;
         }
     }
 
     pub(crate) fn as_slice(&self) -> &[&'p [u8]] {
-        &self.pieces[..self.len]
+        match self {
+            Self::Body(body) => body,
+            Self::Several { pieces, len } => &pieces[..*len],
+        }
     }
 }
 
@@ -233,11 +244,15 @@ impl Reader {
         for (place, name) in head.values.iter_mut().zip(&family.signed) {
             *place = once(name)?;
         }
-        if self.are_distinct(head) { Ok(()) } else { Err(Error::MalformedSignature) }
+        if family.signed.is_empty() || self.are_distinct(head) {
+            Ok(())
+        } else {
+            Err(Error::MalformedSignature)
+        }
     }
 
     fn read_signature<'h>(&self, value: &'h [u8], head: &mut Head<'h>) -> Result<(), Error> {
-        let before = head.candidates.as_slice().len();
+        let before = head.candidates.len();
         let length = self.algorithm.tag_len();
         let mut add = |tag: &[u8]| match self.encoding.decode(tag, length) {
             Some(tag) if !head.candidates.push(tag) => Err(Error::MalformedSignature),
@@ -271,7 +286,7 @@ impl Reader {
                 head.time = head.time.or(time);
             }
         }
-        if head.candidates.as_slice().len() > before { Ok(()) } else { Err(Error::MalformedSignature) }
+        if head.candidates.len() > before { Ok(()) } else { Err(Error::MalformedSignature) }
     }
 
     /// Whether each header's value can be told from what stands beside it, as the check of the template assumes.
@@ -296,6 +311,9 @@ impl Reader {
 
     /// The signed bytes.
     pub(crate) fn pieces<'p>(&'p self, head: &Head<'p>, body: &'p [u8]) -> Pieces<'p> {
+        if let [Part::Body] = &*self.parts {
+            return Pieces::Body([body]);
+        }
         let mut pieces = Pieces::new();
         self.push(&self.parts, head, body, &mut pieces);
         pieces
@@ -386,6 +404,9 @@ fn parts(template: &str) -> Result<(Vec<Part>, Vec<&str>), SchemeError> {
 
 /// Whether the literal first ends what `value` begins: it occurs in the two together only at the end.
 fn ends_once(value: &[u8], literal: &[u8]) -> bool {
+    if let [separator] = literal {
+        return !value.contains(separator);
+    }
     (0..value.len()).all(|at| !starts_with(&value[at..], literal, literal))
 }
 

@@ -89,7 +89,7 @@ impl<P: Provider> Webhook<P> {
         Ok(PartialDelivery {
             webhook: self.clone(),
             macs,
-            candidates: head.candidates.as_slice().into(),
+            candidates: head.candidates.iter().copied().collect(),
             after: after.as_slice().concat(),
             signed_at: head.time(),
             values: self.plan.signed_values(&head).to_owned(),
