@@ -81,10 +81,13 @@ pub(crate) struct Statements {
 /// If a `COMMIT` fails, for example on a full disk, SQLite may have rolled back, but sqlx 0.9.0 counts the transaction as
 /// open. No other transaction can begin on that connection.
 fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
-    pool.after_release(|connection, _| {
+    // sqlx pings at the release; a file needs no other ping before it is used again.
+    pool.test_before_acquire(false).after_release(|connection, _| {
         Box::pin(async move {
-            // After the rollback of a transaction that was dropped, which is only sent by then.
-            connection.ping().await?;
+            if connection.is_in_transaction() {
+                // After the rollback of a transaction that was dropped, which is only sent by then.
+                connection.ping().await?;
+            }
             Ok(!connection.is_in_transaction())
         })
     })
@@ -206,7 +209,7 @@ impl SqliteStore {
 
     /// Opens a file with your options. Call [`migrate`](SqliteStore::migrate) once before you use the
     /// store, or add its SQL to your own migrations. Set a `busy_timeout`, and use WAL mode if you can. Set
-    /// `synchronous = FULL` if the store must survive a power cut. The store's own `after_release` replaces the pool's:
+    /// `synchronous = FULL` if the store must survive a power cut. The store's own `after_release` and `test_before_acquire` replace the pool's:
     /// see [the pool](SqliteStore#the-pool).
     ///
     /// # Errors

@@ -128,11 +128,9 @@ impl TransactionalStore for SqliteStore {
         if transaction.key != *key {
             return Err(SqlStoreError::NotCommitted);
         }
-        // If the transaction has ended, its savepoint does not exist, and nothing after that runs. The last statement
-        // leaves an empty transaction, as sqlx expects one, and rolls it back when the connection returns to the pool.
-        let commit = sqlx::raw_sql("RELEASE countersign; COMMIT; BEGIN");
-        match commit.execute(&mut *transaction.transaction).await {
-            Ok(_) => Ok(()),
+        // If the transaction has ended, its savepoint does not exist.
+        match sqlx::raw_sql("RELEASE countersign").execute(&mut *transaction.transaction).await {
+            Ok(_) => Ok(transaction.transaction.commit().await?),
             Err(error) if is_savepoint_gone(&error) => Err(SqlStoreError::NotCommitted),
             Err(error) => Err(error.into()),
         }
