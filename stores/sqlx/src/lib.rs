@@ -13,24 +13,28 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg(any(feature = "postgres", feature = "sqlite"))]
 
+mod batch;
+mod claim;
 mod error;
+mod flush;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod purge;
+mod recorded;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-mod statements;
 mod table;
 
 pub use error::SqlStoreError;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::PostgresStore;
+pub use recorded::Recorded;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::SqliteStore;
 /// The `sqlx` crate, whose pools and transactions the stores use.
 pub use sqlx;
-pub use statements::Recorded;
 pub use table::{TableName, TableNameError};
 
 /// The README's code compiles.
