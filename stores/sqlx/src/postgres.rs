@@ -27,8 +27,8 @@ use statements::{Argument, Statement, Statements, statements};
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
-/// It uses the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every call is one
-/// statement. All times are the server's, so the instances' clocks do not matter. Spawn
+/// It uses the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every write
+/// is committed before its call returns. All times are the server's, so the instances' clocks do not matter. Spawn
 /// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge), the table
 /// grows without end. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
 ///
@@ -60,6 +60,18 @@ use statements::{Argument, Statement, Statements, statements};
 /// **Isolation.** The database's default does not matter for the store's own calls: if the server undoes one because of
 /// another transaction, the store repeats it in `READ COMMITTED`. Your own transaction has the level that you choose: if
 /// it is stricter than `READ COMMITTED`, the losers of a race are [`SqlStoreError::Locked`].
+///
+/// # Many at once
+///
+/// A commit waits for the disk. If more than eight claims and completions are under way, those that wait share one
+/// commit: a task of the Tokio runtime writes up to 128 of them in one statement, and then answers each. Fewer calls run
+/// alone. If the statement fails, its calls run alone, so only the call at fault fails. The statement waits for
+/// no transaction that has locked a key: the call for that key runs alone.
+/// [`without_shared_flush`](PostgresStore::without_shared_flush) turns this off.
+///
+/// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as it would without a
+/// connection. So does a call that finds 16,384 others waiting. A call that is dropped leaves the queue; if it is being
+/// written, its claim stands until its lease ends, and its completion stays.
 ///
 /// # Transactions
 ///

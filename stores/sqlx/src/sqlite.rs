@@ -25,8 +25,8 @@ mod batch;
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
-/// It uses the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every claim
-/// and every write is one statement, which is durable before the call returns. Spawn
+/// It uses the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every write
+/// is durable before its call returns. Spawn
 /// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
 /// file grows without end. Clones share the pool. Do not put the file on a network file system: SQLite
 /// cannot rely on its locks.
@@ -37,6 +37,17 @@ mod batch;
 /// for example on a full disk, and no transaction can begin on it again. The store's pool closes such a connection. Use
 /// [`pool`](SqliteStore::pool) for your own tables in that file too, or pass the options of your pool to
 /// [`connect_with`](SqliteStore::connect_with).
+///
+/// # Many at once
+///
+/// A write waits for the disk. Claims and completions that wait at the same moment share one wait: a task of the
+/// Tokio runtime writes up to 128 of them in one transaction, and then answers each. A single call does not wait for
+/// others: it runs alone. If the transaction fails, its calls run alone, so only the call at fault fails.
+/// [`without_shared_flush`](SqliteStore::without_shared_flush) turns this off.
+///
+/// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as [`SqlStoreError::Locked`].
+/// So does a call that finds 16,384 others waiting. A call that is dropped leaves the queue; if it
+/// is being written, its claim stands until its lease ends, and its completion stays.
 ///
 /// # Transactions
 ///

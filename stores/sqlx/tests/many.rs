@@ -190,7 +190,7 @@ pub(crate) fn a_runtime_that_ends_takes_no_later_call_with_it<S: Store>(store: &
                 assert!(uses_sockets || claims.iter().all(Result::is_ok));
             }
         });
-        runtime.shutdown_background();
+        runtime.shutdown_timeout(Duration::from_secs(10));
         waiting.join().unwrap();
         let later = tokio::runtime::Runtime::new().unwrap();
         let leases = later.block_on(claim_all(store, &keys(50)));
