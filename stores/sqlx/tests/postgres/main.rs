@@ -2,7 +2,7 @@
 
 #[path = "../../../../tests/common/mod.rs"]
 mod common;
-#[path = "../many.rs"]
+#[path = "../many/mod.rs"]
 mod many;
 #[path = "../../../../tests/common/race.rs"]
 mod race;

@@ -1,4 +1,5 @@
 //! Rules that hold however many calls of a store are under way.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
