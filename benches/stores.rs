@@ -1,6 +1,9 @@
 //! What a claim and its completion cost in each database, as ratios against the two bare statements. What
 //! a key takes once it is vacuumed, `benches/figures` says.
 //!
+//! For the SQL stores it also compares many calls at once, with the shared flush, without it, and for duplicates. Those
+//! candidates take turns too.
+//!
 //! Run it with `cargo bench --bench stores --features conformance`, where
 //! PostgreSQL and Redis are installed: it starts servers of its own. The two candidates take turns in
 //! blocks, so that a noisy machine slows both alike, and their medians are compared.
@@ -19,15 +22,17 @@ use countersign_sqlx::sqlx;
 use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use countersign_sqlx::{PostgresStore, SqliteStore};
+use countersign_sqlx::{PostgresStore, SqliteStore, TableName};
 use servers::Server;
+use tokio::task::JoinSet;
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(7 * 86_400);
 const BLOCKS: usize = 60;
 const BLOCK: usize = 50;
-/// How many claims and completions each of many does at once.
-const EACH: usize = 1_000;
+/// How often each store takes its turn with many calls at once, and for how long.
+const TURNS: usize = 7;
+const TURN: Duration = Duration::from_millis(500);
 
 async fn claim_and_complete<S: IdempotencyStore>(store: &S, key: &IdempotencyKey) {
     let Claim::Acquired(lease) = store.claim(key, LEASE).await.unwrap() else {
@@ -60,24 +65,73 @@ async fn compare<S: IdempotencyStore>(name: &str, store: &S, bare: impl AsyncFn(
     );
 }
 
-/// How many claims and completions a second are done, by this many at once.
-async fn throughput<S: IdempotencyStore + Clone + 'static>(store: &S, at_once: usize) {
+/// How many calls a second are done by this many at once, and the 99th percentile of their times, in seconds.
+async fn rate<F: Future<Output = ()> + Send>(
+    at_once: usize,
+    call: impl Fn() -> F + Clone + Send + 'static,
+) -> (f64, Vec<f64>) {
     let start = Instant::now();
-    let tasks: Vec<_> = (0..at_once)
-        .map(|_| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                for _ in 0..EACH {
-                    claim_and_complete(&store, &conformance::fresh_key()).await;
+    let calls = (0..at_once).map(|_| {
+        let call = call.clone();
+        async move {
+            let mut times = Vec::new();
+            while start.elapsed() < TURN {
+                let begin = Instant::now();
+                call().await;
+                times.push(begin.elapsed().as_secs_f64());
+            }
+            times
+        }
+    });
+    let times: Vec<_> = calls.collect::<JoinSet<_>>().join_all().await.concat();
+    (times.len() as f64 / start.elapsed().as_secs_f64(), times)
+}
+
+/// Lets stores take turns at claims and completions, and at claims of a done key, and prints the medians as ratios to
+/// the first one's.
+async fn many<S: IdempotencyStore + Clone + 'static>(stores: &[(&str, S)]) {
+    for duplicates in [false, true] {
+        for at_once in [1, 8, 32, 128] {
+            let mut figures = vec![(Vec::new(), Vec::new()); stores.len()];
+            for turn in 0..TURNS {
+                for n in 0..stores.len() {
+                    let n = (n + turn) % stores.len();
+                    let (store, done) = (stores[n].1.clone(), conformance::fresh_key());
+                    claim_and_complete(&store, &done).await;
+                    let call = move || {
+                        let (store, done) = (store.clone(), done.clone());
+                        async move {
+                            if duplicates {
+                                assert!(matches!(store.claim(&done, LEASE).await, Ok(Claim::Done)));
+                            } else {
+                                claim_and_complete(&store, &conformance::fresh_key()).await;
+                            }
+                        }
+                    };
+                    let (rate, times) = rate(at_once, call).await;
+                    figures[n].0.push(rate);
+                    figures[n].1.extend(times);
                 }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+            }
+            let figures: Vec<_> = figures
+                .into_iter()
+                .map(|(mut rates, mut times)| {
+                    rates.sort_by(f64::total_cmp);
+                    times.sort_by(f64::total_cmp);
+                    (rates[rates.len() / 2], times[times.len() * 99 / 100] * 1e3)
+                })
+                .collect();
+            let what = if duplicates { "duplicates" } else { "claim and complete" };
+            for ((name, _), (rate, slow)) in stores.iter().zip(&figures) {
+                let (first, first_slow) = figures[0];
+                println!(
+                    "{name:<24} {what:<18} {at_once:>3} at once {rate:>7.0} a second ({:.2}), p99 {slow:>7.2} ms ({:.2})",
+                    rate / first,
+                    slow / first_slow,
+                );
+            }
+        }
     }
-    let rate = (EACH * at_once) as f64 / start.elapsed().as_secs_f64();
-    println!("{:<12} {rate:.0} a second, {at_once} at once", "");
 }
 
 async fn postgres() {
@@ -97,7 +151,9 @@ async fn postgres() {
         sqlx::query(update).bind(key.as_str()).execute(store.pool()).await.unwrap();
     })
     .await;
-    throughput(&store, 32).await;
+    let apart = store.clone().with_table(&TableName::new("apart").unwrap()).without_shared_flush();
+    apart.migrate().await.unwrap();
+    many(&[("PostgreSQL, not shared", apart), ("PostgreSQL, shared", store.clone())]).await;
     let size = "SELECT pg_total_relation_size('countersign_keys') / count(*) FROM countersign_keys";
     let size: i64 = sqlx::query_scalar(size).fetch_one(store.pool()).await.unwrap();
     println!("{:<12} {size} bytes a key, with its claim's row not yet vacuumed", "");
@@ -129,7 +185,9 @@ async fn sqlite() {
         sqlx::query(update).bind(key.as_str()).bind(2_i64).execute(store.pool()).await.unwrap();
     })
     .await;
-    throughput(&store, 32).await;
+    let apart = store.clone().with_table(&TableName::new("apart").unwrap()).without_shared_flush();
+    apart.migrate().await.unwrap();
+    many(&[("SQLite, not shared", apart), ("SQLite, shared", store)]).await;
 }
 
 async fn redis() {
@@ -150,7 +208,7 @@ async fn redis() {
         let _: bool = complete.invoke_async(&mut connection).await.unwrap();
     })
     .await;
-    throughput(&store, 32).await;
+    many(&[("Redis", store)]).await;
 }
 
 #[tokio::main]

@@ -1,5 +1,8 @@
 //! Why a call of a SQL store failed.
 
+use std::fmt;
+use std::sync::Arc;
+
 use countersign::PolicyError;
 
 /// Any error, behind `source()`.
@@ -67,6 +70,35 @@ impl SqlStoreError {
 
     pub(crate) fn random(source: BoxError) -> Self {
         Self::Random { source }
+    }
+}
+
+/// The driver's error that several calls share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Arc<sqlx::Error>);
+
+impl Shared {
+    /// Shares an error if another transaction is in the way, for which each call would wait in vain.
+    pub(crate) fn if_locked(error: sqlx::Error) -> Option<Self> {
+        is_locked(&error).then(|| Self(Arc::new(error)))
+    }
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<Shared> for SqlStoreError {
+    fn from(error: Shared) -> Self {
+        Self::Locked { source: error.into() }
     }
 }
 

@@ -14,16 +14,20 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg(any(feature = "postgres", feature = "sqlite"))]
 
+mod batch;
+mod claim;
 mod error;
+mod flush;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_transaction;
+mod purge;
+mod recorded;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_transaction;
-mod statements;
 mod table;
 mod version;
 
@@ -34,6 +38,7 @@ pub use postgres::PostgresStore;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres_transaction::PostgresTransaction;
+pub use recorded::Recorded;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::SqliteStore;
@@ -42,7 +47,6 @@ pub use sqlite::SqliteStore;
 pub use sqlite_transaction::SqliteTransaction;
 /// The `sqlx` crate, whose pools and transactions the stores use.
 pub use sqlx;
-pub use statements::Recorded;
 pub use table::{TableName, TableNameError};
 pub use version::{Advance, Version};
 

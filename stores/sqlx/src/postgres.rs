@@ -11,16 +11,26 @@ use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_
 use countersign::{IdempotencyKey, IdempotencyStore};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{Arguments, Encode, Executor, PgConnection, PgPool, Postgres, Row, SqlStr, Type};
+use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
 
-use crate::error::{BoxError, SqlStoreError};
-use crate::statements::{Recorded, claimed, purge_every, random_token};
+use crate::claim::{claimed, random_token};
+use crate::error::SqlStoreError;
+use crate::flush::{Call, Flush, Kind, share};
+use crate::purge::purge_every;
+use crate::recorded::Recorded;
 use crate::table::TableName;
+
+mod batch;
+mod statements;
+
+use statements::{Statement, Statements, statements};
+
+pub(crate) use statements::Argument;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
-/// It uses the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every call is one
-/// statement. All times are the server's, so the instances' clocks do not matter. Spawn
+/// It uses the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every write
+/// is committed before its call returns. All times are the server's, so the instances' clocks do not matter. Spawn
 /// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge), the table
 /// grows without end. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
 ///
@@ -53,6 +63,18 @@ use crate::table::TableName;
 /// another transaction, the store repeats it in `READ COMMITTED`. Your own transaction has the level that you choose: if
 /// it is stricter than `READ COMMITTED`, the losers of a race are [`SqlStoreError::Locked`].
 ///
+/// # Many at once
+///
+/// A commit waits for the disk. If more than eight claims and completions are under way, those that wait share one
+/// commit: a task of the Tokio runtime writes up to 128 of them in one statement, and then answers each. Fewer calls run
+/// alone. If the statement fails, its calls run alone, so only the call at fault fails. The statement waits for
+/// no transaction that has locked a key: the call for that key runs alone.
+/// [`without_shared_flush`](PostgresStore::without_shared_flush) turns this off.
+///
+/// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as it would without a
+/// connection. So does a call that finds 16,384 others waiting. A call that is dropped leaves the queue; if it is being
+/// written, its claim stands until its lease ends, and its completion stays.
+///
 /// # Transactions
 ///
 /// **In the store's transaction**, [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction)
@@ -79,151 +101,8 @@ pub struct PostgresStore {
     /// Whether a pooler gave the names of one session's statements to another. Each call then prepares its
     /// statement anew, in a transaction, which is slower. No setting tells this in advance.
     mixes_up: Arc<AtomicBool>,
-}
-
-/// The store's statements, for its table.
-pub(crate) struct Statements {
-    is_migrated: SqlStr,
-    migrate: SqlStr,
-    claim: Statement,
-    complete: Statement,
-    release: Statement,
-    renew: Statement,
-    forget: Statement,
-    purge: Statement,
-    pub(crate) record: Statement,
-    pub(crate) advance: Statement,
-    pub(crate) newest: Statement,
-    purge_versions: Statement,
-}
-
-/// A statement that answers with its name, and has its own number of parameters.
-///
-/// A pooler that passes a session from client to client may run another statement than the requested one,
-/// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
-/// before it runs it, so no statement of the store does the work of another. The answer of another client's statement
-/// lacks the name, and is rejected.
-pub(crate) struct Statement {
-    name: &'static str,
-    sql: SqlStr,
-    /// The same statement, to be prepared without a name: sqlx finds a name by the text.
-    unnamed: SqlStr,
-    /// The parameters beyond those in the SQL are ignored.
-    parameters: usize,
-}
-
-/// Makes the statements for this table.
-fn statements(table: &TableName) -> Statements {
-    let sql = |text: &str| table.in_sql(text);
-    let statement = |name, parameters, text: &str| {
-        let unnamed = sql(&format!("{text} -- unnamed"));
-        Statement { name, sql: sql(text), unnamed, parameters }
-    };
-    Statements {
-        is_migrated: sql(
-            "SELECT count(*) = 3 FROM pg_index WHERE (indrelid, indexrelid) IN (
-             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_done\"')),
-             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_claimed\"')),
-             (to_regclass('\"countersign_keys_versions\"'), to_regclass('\"countersign_keys_versions_end\"')))",
-        ),
-        migrate: sql(include_str!("postgres.sql")),
-        forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
-        release: statement(
-            "release",
-            2,
-            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done RETURNING 'release'"#,
-        ),
-        complete: statement(
-            "complete",
-            3,
-            r#"UPDATE "countersign_keys"
-             SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2
-             RETURNING 'complete'"#,
-        ),
-        renew: statement(
-            "renew",
-            4,
-            r#"UPDATE "countersign_keys"
-             SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2 AND NOT done
-             RETURNING 'renew'"#,
-        ),
-        // A live key is only read, which waits for nobody and writes nothing. Of the transactions that insert
-        // a key at once, the others do not wait for the first one's end either: they find its lock on the
-        // key's hash, and there is no row then.
-        // Otherwise always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read
-        // once, before a wait for another's transaction: so a claim that lapses meanwhile is still live.
-        // A transaction keeps its own `lock_timeout`; 0 means that it has none.
-        claim: statement(
-            "claim",
-            5,
-            r#"WITH live AS MATERIALIZED (
-                 SELECT done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
-                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp()
-             ), taken AS (
-                 INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
-                 SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
-                 FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
-                 WHERE NOT EXISTS (SELECT FROM live)
-                   AND pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
-                 ON CONFLICT (key) DO UPDATE SET
-                     token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
-                     done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
-                     expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
-                 RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
-             )
-             SELECT 'claim', acquired, done, lasts FROM taken UNION ALL SELECT 'claim', false, done, lasts FROM live"#,
-        ),
-        // The time as a subquery: a volatile function is no condition of an index.
-        purge: statement(
-            "purge",
-            6,
-            r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM (
-                     SELECT key FROM "countersign_keys" WHERE done AND expires_at <= (SELECT clock_timestamp())
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS forgotten
-                 UNION ALL
-                 SELECT key FROM (
-                     SELECT key FROM "countersign_keys"
-                     WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
-             SELECT 'purge', count(*) FROM purged"#,
-        ),
-        // A row if the key is new. It waits for nobody, and is simpler than `claim`, which must read every other state.
-        record: statement(
-            "record",
-            10,
-            r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
-             SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
-             ON CONFLICT (key) DO NOTHING
-             RETURNING 'record'"#,
-        ),
-        // No row if the version is not newer; the object's row is locked all the same.
-        advance: statement(
-            "advance",
-            7,
-            r#"INSERT INTO "countersign_keys_versions" AS v (object, version, expires_at)
-             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
-             ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
-             WHERE v.version < excluded.version
-             RETURNING 'advance'"#,
-        ),
-        newest: statement(
-            "newest",
-            8,
-            r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1"#,
-        ),
-        purge_versions: statement(
-            "purge_versions",
-            9,
-            r#"WITH purged AS (DELETE FROM "countersign_keys_versions" WHERE object IN (
-                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= (SELECT clock_timestamp())
-                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
-             SELECT 'purge_versions', count(*) FROM purged"#,
-        ),
-    }
+    /// The calls that share a flush, unless they do not.
+    flush: Option<Arc<Flush>>,
 }
 
 /// Makes a pool close a connection that is still in a transaction before it is used again.
@@ -257,9 +136,6 @@ impl PostgresStore {
     pub(crate) const TRIES: u32 = 4;
 
     const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-
-    /// The `retry_after` of a key that another transaction has not committed yet.
-    const RETRY_UNCOMMITTED: Duration = Duration::from_secs(1);
 
     /// How long a call waits for a connection: less than the 5 seconds that 3QPR waits for an answer.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -304,6 +180,7 @@ impl PostgresStore {
             lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
             sql: Arc::new(statements(&TableName::default())),
             mixes_up: Arc::default(),
+            flush: Some(Arc::default()),
         }
     }
 
@@ -311,6 +188,14 @@ impl PostgresStore {
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
+        self.flush = self.flush.map(|_| Arc::default());
+        self
+    }
+
+    /// Lets every claim and completion wait for a flush of its own: see [many at once](PostgresStore#many-at-once).
+    #[must_use]
+    pub fn without_shared_flush(mut self) -> Self {
+        self.flush = None;
         self
     }
 
@@ -322,6 +207,7 @@ impl PostgresStore {
     #[must_use]
     pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
         self.lock_timeout = lock_timeout;
+        self.flush = self.flush.map(|_| Arc::default());
         self
     }
 
@@ -409,7 +295,9 @@ impl PostgresStore {
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
-        self.claim_on(Some(connection), key, lease_duration).await
+        check_lease_duration(lease_duration)?;
+        let lease = Lease::new(key.clone(), random_token()?);
+        self.insert(Some(connection), &lease, lease_duration, false).await
     }
 
     /// Like [`complete`](IdempotencyStore::complete), in your transaction, in which the handler has
@@ -442,7 +330,13 @@ impl PostgresStore {
         retention: Duration,
     ) -> Result<Recorded, SqlStoreError> {
         check_retention(retention)?;
-        self.insert(Some(connection), key, retention, true).await.map(Recorded::of)
+        let record = Lease::new(key.clone(), random_token()?);
+        self.insert(Some(connection), &record, retention, true).await.map(Recorded::of)
+    }
+
+    /// The `retry_after` of a key that another transaction has not committed yet.
+    fn until_committed(lease_duration: Duration) -> Duration {
+        lease_duration.min(Duration::from_secs(1))
     }
 
     pub(crate) fn lock_timeout(&self) -> String {
@@ -455,34 +349,23 @@ impl PostgresStore {
         i64::try_from(micros).unwrap_or(i64::MAX).min(Self::MAX_MICROS)
     }
 
-    async fn claim_on(
-        &self,
-        transaction: Option<&mut PgConnection>,
-        key: &IdempotencyKey,
-        lease_duration: Duration,
-    ) -> Result<Claim, SqlStoreError> {
-        check_lease_duration(lease_duration)?;
-        self.insert(transaction, key, lease_duration, false).await
-    }
-
     /// Inserts a key, claimed or done, unless there is a live one.
     pub(crate) async fn insert(
         &self,
         transaction: Option<&mut PgConnection>,
-        key: &IdempotencyKey,
+        lease: &Lease,
         time: Duration,
         done: bool,
     ) -> Result<Claim, SqlStoreError> {
-        let token = random_token()?;
         let arguments: [Argument<'_>; 5] =
-            [&key.as_str(), &&token[..], &Self::micros(time), &self.lock_timeout(), &done];
+            [&lease.key().as_str(), &&lease.token()[..], &Self::micros(time), &self.lock_timeout(), &done];
         let row = self.ask(transaction, &self.sql.claim, &arguments).await?;
         let Some(row) = row else {
             // It may be rolled back at any time.
-            return Ok(Claim::InFlight { retry_after: time.min(Self::RETRY_UNCOMMITTED) });
+            return Ok(Claim::InFlight { retry_after: Self::until_committed(time) });
         };
         let left = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
-        Ok(claimed(Lease::new(key.clone(), token), row.try_get(1)?, row.try_get(2)?, left))
+        Ok(claimed(lease.clone(), row.try_get(1)?, row.try_get(2)?, left))
     }
 
     async fn complete_on(
@@ -519,17 +402,11 @@ impl PostgresStore {
         arguments: &[Argument<'_>],
     ) -> Result<Option<PgRow>, SqlStoreError> {
         let arguments = statement.arguments(arguments)?;
-        let row = match transaction {
-            Some(connection) => self.ask_once(connection, statement, arguments).await,
-            None => self.ask_alone(statement, arguments).await,
+        let rows = match transaction {
+            Some(connection) => self.ask_once(connection, statement, arguments).await?,
+            None => self.ask_alone(&mut *self.pool.acquire().await?, statement, arguments).await?,
         };
-        match row {
-            Ok(Some(row)) if row.try_get::<&str, _>(0).ok() != Some(statement.name) => {
-                self.mixes_up.store(true, Ordering::Relaxed);
-                Err(SqlStoreError::Database { source: OTHER_STATEMENT.into() })
-            }
-            row => Ok(row?),
-        }
+        Ok(rows.into_iter().next())
     }
 
     async fn ask_once(
@@ -537,80 +414,61 @@ impl PostgresStore {
         connection: &mut PgConnection,
         statement: &Statement,
         arguments: PgArguments,
-    ) -> Result<Option<PgRow>, sqlx::Error> {
-        let row = if self.mixes_up.load(Ordering::Relaxed) {
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let rows = if self.mixes_up.load(Ordering::Relaxed) {
             let query = sqlx::query_with(statement.unnamed.clone(), arguments).persistent(false);
-            query.fetch_optional(connection).await
+            query.fetch_all(connection).await
         } else {
-            sqlx::query_with(statement.sql.clone(), arguments).fetch_optional(connection).await
+            let query = sqlx::query_with(statement.sql.clone(), arguments);
+            query.persistent(statement.is_persistent).fetch_all(connection).await
         };
-        if row.as_ref().is_err_and(is_mixed_up) {
+        if rows.as_ref().is_err_and(is_mixed_up) {
             self.mixes_up.store(true, Ordering::Relaxed);
         }
-        row
+        let rows = rows?;
+        if rows.first().is_some_and(|row| row.try_get::<&str, _>(0).ok() != Some(statement.name)) {
+            self.mixes_up.store(true, Ordering::Relaxed);
+            return Err(sqlx::Error::Protocol(OTHER_STATEMENT.into()));
+        }
+        Ok(rows)
     }
 
     /// Runs a statement in its own transaction, and again if the server did nothing.
     async fn ask_alone(
         &self,
+        connection: &mut PgConnection,
         statement: &Statement,
         arguments: PgArguments,
-    ) -> Result<Option<PgRow>, sqlx::Error> {
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut tries = 0;
         let mut was_undone = false;
         loop {
             tries += 1;
             let arguments = arguments.clone();
-            let row = if was_undone || self.mixes_up.load(Ordering::Relaxed) {
+            let rows = if was_undone || self.mixes_up.load(Ordering::Relaxed) {
                 // A transaction stays in one session, so what it prepares is there; and in this isolation
                 // level, whatever the default, the server undoes none for the sake of another.
-                let mut transaction = self.pool.begin_with(Self::BEGIN).await?;
+                let mut transaction = connection.begin_with(Self::BEGIN).await?;
                 match self.ask_once(&mut transaction, statement, arguments).await {
-                    Ok(row) => transaction.commit().await.map(|()| row),
-                    Err(error) => Err(error),
+                    Ok(rows) => transaction.commit().await.map(|()| rows),
+                    Err(error) => {
+                        let _lost = transaction.rollback().await;
+                        Err(error)
+                    }
                 }
             } else {
-                self.ask_once(&mut *self.pool.acquire().await?, statement, arguments).await
+                self.ask_once(connection, statement, arguments).await
             };
-            match row {
+            match rows {
                 Err(error) if tries < Self::TRIES && is_undone(&error) => was_undone = true,
                 Err(error) if tries < Self::TRIES && is_mixed_up(&error) => {}
-                row => return row,
+                rows => return rows,
             }
         }
     }
 }
 
 const OTHER_STATEMENT: &str = "a pooler ran another statement than the one that it was asked for";
-
-/// What a parameter of a statement can be.
-pub(crate) trait Value: Sync {
-    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError>;
-}
-
-impl<T> Value for T
-where
-    T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Clone + Sync,
-{
-    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError> {
-        arguments.add(self.clone())
-    }
-}
-
-pub(crate) type Argument<'a> = &'a dyn Value;
-
-impl Statement {
-    fn arguments(&self, values: &[Argument<'_>]) -> Result<PgArguments, sqlx::Error> {
-        let mut arguments = PgArguments::default();
-        for value in values {
-            value.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
-        }
-        while arguments.len() < self.parameters {
-            arguments.add(true).map_err(sqlx::Error::Encode)?;
-        }
-        Ok(arguments)
-    }
-}
 
 pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
@@ -632,11 +490,24 @@ impl IdempotencyStore for PostgresStore {
     type Error = SqlStoreError;
 
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
-        self.claim_on(None, key, lease_duration).await
+        check_lease_duration(lease_duration)?;
+        let lease = Lease::new(key.clone(), random_token()?);
+        let call = || Call { kind: Kind::Claim, lease: lease.clone(), time: lease_duration };
+        let (_turn, answer) = share(self.flush.as_ref(), self, call).await?;
+        match answer {
+            Some(answer) => answer.claim(lease),
+            None => self.insert(None, &lease, lease_duration, false).await,
+        }
     }
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(None, lease, retention).await
+        check_retention(retention)?;
+        let call = || Call { kind: Kind::Complete, lease: lease.clone(), time: retention };
+        let (_turn, answer) = share(self.flush.as_ref(), self, call).await?;
+        match answer {
+            Some(answer) => answer.status(),
+            None => self.complete_on(None, lease, retention).await,
+        }
     }
 
     async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {

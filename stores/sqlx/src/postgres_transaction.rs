@@ -5,12 +5,12 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use countersign::IdempotencyKey;
-use countersign::store::{Begun, Claim, TransactionalStore, check_retention};
+use countersign::store::{Begun, Claim, Lease, TransactionalStore, check_retention};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, Row, Transaction};
 
+use crate::claim::random_token;
 use crate::error::SqlStoreError;
 use crate::postgres::{Argument, PostgresStore, is_mixed_up, sqlstate};
-use crate::statements::random_token;
 use crate::version::{Advance, Version, check_object};
 
 /// An open transaction of a [`PostgresStore`], which has recorded the delivery's key. The handler of
@@ -128,7 +128,7 @@ impl PostgresTransaction {
         if is_new {
             return Ok(new(transaction));
         }
-        match store.insert(Some(&mut transaction), key, retention, true).await? {
+        match store.insert(Some(&mut transaction), &Lease::new(key.clone(), token), retention, true).await? {
             Claim::Acquired(_) => Ok(new(transaction)), // the old one had expired
             Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
             Claim::Done => Ok(Begun::Done),

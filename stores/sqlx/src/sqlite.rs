@@ -14,14 +14,19 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
+use crate::claim::{claimed, random_token};
 use crate::error::SqlStoreError;
-use crate::statements::{Recorded, claimed, purge_every, random_token};
+use crate::flush::{Call, Flush, Kind, share};
+use crate::purge::purge_every;
+use crate::recorded::Recorded;
 use crate::table::TableName;
+
+mod batch;
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
-/// It uses the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every claim
-/// and every write is one statement, which is durable before the call returns. Spawn
+/// It uses the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every write
+/// is durable before its call returns. Spawn
 /// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
 /// file grows without end. Clones share the pool. Do not put the file on a network file system: SQLite
 /// cannot rely on its locks.
@@ -32,6 +37,17 @@ use crate::table::TableName;
 /// for example on a full disk, and no transaction can begin on it again. The store's pool closes such a connection. Use
 /// [`pool`](SqliteStore::pool) for your own tables in that file too, or pass the options of your pool to
 /// [`connect_with`](SqliteStore::connect_with).
+///
+/// # Many at once
+///
+/// A write waits for the disk. Claims and completions that wait at the same moment share one wait: a task of the
+/// Tokio runtime writes up to 128 of them in one transaction, and then answers each. A single call does not wait for
+/// others: it runs alone. If the transaction fails, its calls run alone, so only the call at fault fails.
+/// [`without_shared_flush`](SqliteStore::without_shared_flush) turns this off.
+///
+/// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as [`SqlStoreError::Locked`].
+/// So does a call that finds 16,384 others waiting. A call that is dropped leaves the queue; if it
+/// is being written, its claim stands until its lease ends, and its completion stays.
 ///
 /// # Transactions
 ///
@@ -59,6 +75,8 @@ pub struct SqliteStore {
     pool: SqlitePool,
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
     pub(crate) sql: Arc<Statements>,
+    /// The calls that share a flush, unless they do not.
+    flush: Option<Arc<Flush>>,
 }
 
 /// The store's statements, for its table.
@@ -74,6 +92,7 @@ pub(crate) struct Statements {
     pub(crate) advance: SqlStr,
     pub(crate) newest: SqlStr,
     purge_versions: SqlStr,
+    batches: [batch::Statements; 3],
 }
 
 /// Makes a pool close a connection that is still in a transaction when it returns.
@@ -98,7 +117,9 @@ fn statements(table: &TableName) -> Statements {
     let sql = |text| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("sqlite.sql")),
-        live: sql(r#"SELECT done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?2"#),
+        live: sql(
+            r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3"#,
+        ),
         claim: sql(r#"INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
              ON CONFLICT (key) DO UPDATE SET
                  token = iif(expires_at > ?3, token, excluded.token),
@@ -128,6 +149,7 @@ fn statements(table: &TableName) -> Statements {
         purge_versions: sql(r#"DELETE FROM "countersign_keys_versions" WHERE object IN (
                  SELECT object FROM "countersign_keys_versions" WHERE expires_at <= ?1
                  ORDER BY expires_at LIMIT ?3)"#),
+        batches: batch::SIZES.map(|size| batch::statements(table, size)),
     }
 }
 
@@ -223,13 +245,26 @@ impl SqliteStore {
 
     fn new(pool: SqlitePool) -> Self {
         let since_epoch = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { pool, clock: Arc::new(since_epoch), sql: Arc::new(statements(&TableName::default())) }
+        Self {
+            pool,
+            clock: Arc::new(since_epoch),
+            sql: Arc::new(statements(&TableName::default())),
+            flush: Some(Arc::default()),
+        }
     }
 
     /// Sets the table's name.
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
+        self.flush = self.flush.map(|_| Arc::default());
+        self
+    }
+
+    /// Lets every claim and completion wait for a flush of its own: see [many at once](SqliteStore#many-at-once).
+    #[must_use]
+    pub fn without_shared_flush(mut self) -> Self {
+        self.flush = None;
         self
     }
 
@@ -239,6 +274,7 @@ impl SqliteStore {
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
+        self.flush = self.flush.map(|_| Arc::default());
         self
     }
 
@@ -315,7 +351,8 @@ impl SqliteStore {
         key: &IdempotencyKey,
         lease_duration: Duration,
     ) -> Result<Claim, SqlStoreError> {
-        self.claim_on(connection, key, lease_duration).await
+        check_lease_duration(lease_duration)?;
+        self.insert(connection, &Lease::new(key.clone(), random_token()?), lease_duration, false).await
     }
 
     /// Like [`complete`](IdempotencyStore::complete), in your transaction, in which the handler has
@@ -346,7 +383,8 @@ impl SqliteStore {
         retention: Duration,
     ) -> Result<Recorded, SqlStoreError> {
         check_retention(retention)?;
-        self.insert(connection, key, retention, true).await.map(Recorded::of)
+        let record = Lease::new(key.clone(), random_token()?);
+        self.insert(connection, &record, retention, true).await.map(Recorded::of)
     }
 
     /// Acquires the pool's connection.
@@ -354,56 +392,50 @@ impl SqliteStore {
         self.pool.acquire().await.map_err(in_the_way)
     }
 
-    /// Returns the claim of a key that is live, without waiting for a writer.
-    async fn live(
-        &self,
-        connection: &mut SqliteConnection,
-        key: &IdempotencyKey,
-    ) -> Result<Option<Claim>, SqlStoreError> {
-        let now = millis((self.clock)());
-        let rows: Vec<(bool, i64)> =
-            sqlx::query_as(self.sql.live.clone()).bind(key.as_str()).bind(now).fetch_all(connection).await?;
-        let Some(&(done, expires_at)) = rows.first() else { return Ok(None) };
-        // By the clock after the read, because the other lease may have begun just before it.
-        let left = expires_at.saturating_sub(millis((self.clock)())).max(1);
-        let left = Duration::from_millis(u64::try_from(left).unwrap_or(1));
-        Ok(Some(if done { Claim::Done } else { Claim::InFlight { retry_after: left } }))
-    }
-
-    async fn claim_on(
-        &self,
-        connection: &mut SqliteConnection,
-        key: &IdempotencyKey,
-        lease_duration: Duration,
-    ) -> Result<Claim, SqlStoreError> {
-        check_lease_duration(lease_duration)?;
-        self.insert(connection, key, lease_duration, false).await
+    /// Claims in a statement of its own. A live key is only read, which does not wait for a writer.
+    async fn claim_alone(&self, lease: &Lease, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
+        let mut connection = self.connection().await?;
+        let live = sqlx::query_as(self.sql.live.clone())
+            .bind(lease.key().as_str())
+            .bind(&lease.token()[..])
+            .bind(millis((self.clock)()));
+        let live: Vec<Row> = live.fetch_all(&mut *connection).await?;
+        match live.first() {
+            Some(&row) => Ok(self.claimed(lease, row)),
+            None => self.insert(&mut connection, lease, lease_duration, false).await,
+        }
     }
 
     /// Inserts a key, claimed or done, unless there is a live one.
     pub(crate) async fn insert(
         &self,
         executor: &mut SqliteConnection,
-        key: &IdempotencyKey,
+        lease: &Lease,
         time: Duration,
         done: bool,
     ) -> Result<Claim, SqlStoreError> {
-        let token = random_token()?;
         let (now, end) = self.now_and(time);
-        let rows: Vec<(bool, bool, i64)> = sqlx::query_as(self.sql.claim.clone())
-            .bind(key.as_str())
-            .bind(&token[..])
+        let rows: Vec<Row> = sqlx::query_as(self.sql.claim.clone())
+            .bind(lease.key().as_str())
+            .bind(&lease.token()[..])
             .bind(now)
             .bind(end)
             .bind(done)
             // Not `fetch_one`, which stops at the row: the commit, which can fail, comes after it.
             .fetch_all(executor)
             .await?;
-        let &(inserted, done, expires_at) = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        // By the clock after the wait for the lock, because the other lease may have begun during the wait.
+        let &row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(self.claimed(lease, row))
+    }
+
+    fn claimed(&self, lease: &Lease, (is_ours, done, expires_at): Row) -> Claim {
+        claimed(lease.clone(), is_ours, done, self.left_until(expires_at))
+    }
+
+    /// How long a lease still lasts, by the clock after any wait: it may have begun during the wait.
+    fn left_until(&self, expires_at: i64) -> Duration {
         let left = expires_at.saturating_sub(millis((self.clock)()));
-        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        Ok(claimed(Lease::new(key.clone(), token), inserted, done, left))
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
     async fn complete_on(
@@ -424,6 +456,9 @@ impl SqliteStore {
         (millis(now), millis(now.saturating_add(after)).max(millis(now).saturating_add(1)))
     }
 }
+
+/// Whether the token is the call's own, whether the key is done, and when that ends.
+type Row = (bool, bool, i64);
 
 /// The error of a call that got no connection, or none that could begin. A wait for the connection is always a wait for
 /// another transaction.
@@ -455,15 +490,23 @@ impl IdempotencyStore for SqliteStore {
 
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
         check_lease_duration(lease_duration)?;
-        let mut connection = self.connection().await?;
-        match self.live(&mut connection, key).await? {
-            Some(claim) => Ok(claim),
-            None => self.claim_on(&mut connection, key, lease_duration).await,
+        let lease = Lease::new(key.clone(), random_token()?);
+        let call = || Call { kind: Kind::Claim, lease: lease.clone(), time: lease_duration };
+        let (_turn, answer) = share(self.flush.as_ref(), self, call).await.map_err(in_the_way)?;
+        match answer {
+            Some(answer) => answer.claim(lease),
+            None => self.claim_alone(&lease, lease_duration).await,
         }
     }
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
-        self.complete_on(&mut *self.connection().await?, lease, retention).await
+        check_retention(retention)?;
+        let call = || Call { kind: Kind::Complete, lease: lease.clone(), time: retention };
+        let (_turn, answer) = share(self.flush.as_ref(), self, call).await.map_err(in_the_way)?;
+        match answer {
+            Some(answer) => answer.status(),
+            None => self.complete_on(&mut *self.connection().await?, lease, retention).await,
+        }
     }
 
     async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {

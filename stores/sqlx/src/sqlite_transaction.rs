@@ -5,9 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use countersign::IdempotencyKey;
-use countersign::store::{Begun, Claim, TransactionalStore, check_retention};
+use countersign::store::{Begun, Claim, Lease, TransactionalStore, check_retention};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
+use crate::claim::random_token;
 use crate::error::SqlStoreError;
 use crate::sqlite::{SqliteStore, in_the_way};
 use crate::version::{Advance, Version, check_object};
@@ -110,7 +111,8 @@ impl TransactionalStore for SqliteStore {
         // The savepoint is gone as soon as the transaction has ended in any way.
         let begin = "BEGIN IMMEDIATE; SAVEPOINT countersign";
         let mut transaction = self.pool().begin_with(begin).await.map_err(in_the_way)?;
-        match self.insert(&mut transaction, key, retention, true).await? {
+        let record = Lease::new(key.clone(), random_token()?);
+        match self.insert(&mut transaction, &record, retention, true).await? {
             Claim::Acquired(_) => {
                 let (store, key) = (self.clone(), key.clone());
                 Ok(Begun::New(SqliteTransaction { transaction, store, key, retention }))

@@ -2,6 +2,7 @@
 
 #[path = "../../../tests/common/mod.rs"]
 mod common;
+mod many;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,6 +45,20 @@ async fn in_transaction_mode_the_store_keeps_the_contract() {
         conformance::check(&store, async |time| tokio::time::sleep(time).await).await;
     };
     tokio::join!(check(stores[0].clone()), check(stores[1].clone()), check(stores[2].clone()));
+}
+
+/// Stores that share the sessions also share flushes: the statements for many keys keep the contract too.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_transaction_mode_many_calls_at_once_keep_the_contract() {
+    let Some((_server, _pooler, stores, _)) = behind("transaction", 3).await else { return };
+    let check = |store: &PostgresStore| {
+        let store = store.clone();
+        tokio::spawn(async move { many::one_of_8_claims_acquires_each_of_800_keys(&store).await })
+    };
+    let (first, second) = (check(&stores[0]), check(&stores[1]));
+    for task in [first, second, check(&stores[2])] {
+        task.await.unwrap();
+    }
 }
 
 /// In transaction mode, statements of a session's are run in whichever session is free, where another

@@ -2,10 +2,13 @@
 
 #[path = "../../../../tests/common/mod.rs"]
 mod common;
+#[path = "../many/mod.rs"]
+mod many;
 #[path = "../../../../tests/common/race.rs"]
 mod race;
 
 mod contract;
+mod flush;
 mod operation;
 mod support;
 mod transactions;

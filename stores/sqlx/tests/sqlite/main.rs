@@ -2,10 +2,13 @@
 
 #[path = "../../../../tests/common/mod.rs"]
 mod common;
+#[path = "../many/mod.rs"]
+mod many;
 #[path = "../../../../tests/common/race.rs"]
 mod race;
 
 mod contract;
 mod file;
+mod flush;
 mod purge;
 mod support;

@@ -1,0 +1,256 @@
+//! Calls that wait at the same moment share one flush.
+//!
+//! A durable write waits for the disk, however small it is. While few calls are under way, each runs alone. Beyond that,
+//! calls wait in a queue, and a task writes all that wait in one transaction. The task is spawned when the queue
+//! fills, and ends when the queue is empty.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use countersign::store::{Claim, Lease, LeaseStatus};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::batch::Batch;
+use crate::error::{Shared, SqlStoreError};
+
+/// How many calls one transaction writes.
+pub(crate) const MAX_BATCH: usize = 128;
+
+/// How many calls wait in the queue. The next one fails at once, as if it had waited for its time.
+const MAX_WAITING: usize = 16_384;
+
+/// A store that can write many calls in one transaction.
+pub(crate) trait Batches: Clone + Send + Sync + 'static {
+    type Connection: Send;
+
+    /// How many calls run alone at the same time. With fewer, sharing a flush is slower than not sharing it.
+    fn alone(&self) -> usize;
+
+    /// How long a call waits for a connection, and how long it waits in the queue.
+    fn acquire_timeout(&self) -> Duration;
+
+    fn connection(&self) -> impl Future<Output = Result<Self::Connection, sqlx::Error>> + Send;
+
+    /// Writes the batch in one transaction, and answers each call once that is committed. A call without
+    /// an answer is repeated alone. So this answers nothing if the transaction fails, unless no call could
+    /// succeed.
+    fn write(&self, connection: Self::Connection, batch: Batch) -> impl Future<Output = ()> + Send;
+}
+
+/// What a call writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Claims the key for the time, with the lease's token.
+    Claim,
+    /// Marks the lease's key done for the time.
+    Complete,
+}
+
+/// A call that can share a flush.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) kind: Kind,
+    pub(crate) lease: Lease,
+    pub(crate) time: Duration,
+}
+
+/// What a batch tells one of its calls.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// The key is claimed, or done, as the call asked.
+    Applied,
+    /// Another claim holds the key for so long.
+    InFlight(Duration),
+    /// The key is done.
+    Done,
+    /// The transaction could not begin.
+    Failed(Shared),
+}
+
+impl Answer {
+    /// The answer to a claim with this lease.
+    pub(crate) fn claim(self, lease: Lease) -> Result<Claim, SqlStoreError> {
+        match self {
+            Self::Applied => Ok(Claim::Acquired(lease)),
+            Self::InFlight(left) => Ok(Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) }),
+            Self::Done => Ok(Claim::Done),
+            Self::Failed(error) => Err(error.into()),
+        }
+    }
+
+    /// The answer to a completion.
+    pub(crate) fn status(self) -> Result<LeaseStatus, SqlStoreError> {
+        match self {
+            Self::Applied => Ok(LeaseStatus::Applied),
+            Self::InFlight(_) | Self::Done => Ok(LeaseStatus::Lost),
+            Self::Failed(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A call in the queue or in a batch. If it is dropped without an answer, the call is repeated alone.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    id: u64,
+    pub(crate) call: Call,
+    caller: oneshot::Sender<Answer>,
+}
+
+impl Waiting {
+    /// Answers the call, unless its caller has gone.
+    pub(crate) fn answer(self, answer: Answer) {
+        let _ = self.caller.send(answer);
+    }
+}
+
+/// The calls of a store and its clones.
+#[derive(Debug, Default)]
+pub(crate) struct Flush(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// All calls that have begun and not ended, whether they wait or run alone.
+    under_way: usize,
+    queue: VecDeque<Waiting>,
+    next_id: u64,
+    /// Whether there is a task that empties the queue.
+    is_writing: bool,
+}
+
+impl Flush {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a call: in the queue if enough others are under way.
+    pub(crate) fn begin<S: Batches>(
+        self: &Arc<Self>,
+        store: &S,
+        call: impl FnOnce() -> Call,
+    ) -> Result<Turn<'_>, sqlx::Error> {
+        let mut state = self.state();
+        let runs_alone = state.under_way < store.alone();
+        // Without a runtime the call fails, but by itself.
+        let runtime = if runs_alone { None } else { Handle::try_current().ok() };
+        let Some(runtime) = runtime else {
+            state.under_way += 1;
+            return Ok(Turn { flush: self, waits: None });
+        };
+        if state.queue.len() >= MAX_WAITING {
+            return Err(sqlx::Error::PoolTimedOut);
+        }
+        let (caller, answer) = oneshot::channel();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.under_way += 1;
+        state.queue.push_back(Waiting { id, call: call(), caller });
+        let writes = std::mem::replace(&mut state.is_writing, true);
+        drop(state);
+        if !writes {
+            runtime.spawn(Writer { flush: Arc::clone(self), has_ended: false }.run(store.clone()));
+        }
+        Ok(Turn { flush: self, waits: Some((id, answer)) })
+    }
+
+    /// Removes a call from the queue, unless it has left it.
+    fn remove(&self, id: u64) -> Option<Waiting> {
+        let mut state = self.state();
+        let place = state.queue.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
+        state.queue.remove(place)
+    }
+}
+
+/// Begins a call, and waits for the answer of a batch. Without one, the call runs alone, and keeps its turn meanwhile.
+pub(crate) async fn share<'a, S: Batches>(
+    flush: Option<&'a Arc<Flush>>,
+    store: &S,
+    call: impl FnOnce() -> Call,
+) -> Result<(Option<Turn<'a>>, Option<Answer>), sqlx::Error> {
+    let Some(flush) = flush else { return Ok((None, None)) };
+    let mut turn = flush.begin(store, call)?;
+    let answer = turn.answer(store.acquire_timeout()).await?;
+    Ok((Some(turn), answer))
+}
+
+/// A call's place among those under way, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    flush: &'a Flush,
+    waits: Option<(u64, oneshot::Receiver<Answer>)>,
+}
+
+impl Turn<'_> {
+    /// Waits for the answer of a batch. `None` if the call has to run alone.
+    pub(crate) async fn answer(&mut self, acquire_timeout: Duration) -> Result<Option<Answer>, sqlx::Error> {
+        let Some((id, answer)) = &mut self.waits else { return Ok(None) };
+        match tokio::time::timeout(acquire_timeout, &mut *answer).await {
+            Ok(answer) => Ok(answer.ok()),
+            Err(_) if self.flush.remove(*id).is_some() => Err(sqlx::Error::PoolTimedOut),
+            // It is being written.
+            Err(_) => Ok(answer.await.ok()),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // A caller that hangs up leaves the queue. What is being written stays so.
+        let _waited = self.waits.as_ref().and_then(|(id, _)| self.flush.remove(*id));
+        self.flush.state().under_way -= 1;
+    }
+}
+
+/// The task that empties the queue. A runtime that ends drops it at any point.
+struct Writer {
+    flush: Arc<Flush>,
+    has_ended: bool,
+}
+
+impl Writer {
+    async fn run<S: Batches>(mut self, store: S) {
+        while self.goes_on() {
+            match store.connection().await {
+                Ok(connection) => {
+                    let batch = self.next();
+                    store.write(connection, batch).await;
+                }
+                // The calls watch their time themselves.
+                Err(sqlx::Error::PoolTimedOut) => {}
+                // Each call meets the error alone.
+                Err(_) => drop(self.next()),
+            }
+        }
+    }
+
+    fn goes_on(&mut self) -> bool {
+        let mut state = self.flush.state();
+        state.is_writing = !state.queue.is_empty();
+        self.has_ended = !state.is_writing;
+        state.is_writing
+    }
+
+    /// Takes the calls that have waited longest.
+    fn next(&self) -> Batch {
+        let mut state = self.flush.state();
+        let count = state.queue.len().min(MAX_BATCH);
+        let calls: Vec<_> = state.queue.drain(..count).collect();
+        drop(state);
+        Batch::of(calls)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // Its calls run alone, and the next call that has to wait spawns another task.
+            let mut state = self.flush.state();
+            state.is_writing = false;
+            let queue = std::mem::take(&mut state.queue);
+            drop(state);
+            drop(queue);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The statements of the store, and their parameters.
+
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, Encode, Postgres, SqlStr, Type};
+
+use crate::error::BoxError;
+use crate::table::TableName;
+
+/// The store's statements, for its table.
+pub(crate) struct Statements {
+    pub(crate) is_migrated: SqlStr,
+    pub(crate) migrate: SqlStr,
+    pub(crate) claim: Statement,
+    pub(crate) complete: Statement,
+    pub(crate) release: Statement,
+    pub(crate) renew: Statement,
+    pub(crate) forget: Statement,
+    pub(crate) purge: Statement,
+    pub(crate) record: Statement,
+    pub(crate) advance: Statement,
+    pub(crate) newest: Statement,
+    pub(crate) purge_versions: Statement,
+    pub(crate) batch: Statement,
+}
+
+/// A statement that answers with its name, and has its own number of parameters.
+///
+/// A pooler that passes a session from client to client may run another statement than the requested one,
+/// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
+/// before it runs it, so no statement of the store does the work of another. The answer of another client's statement
+/// lacks the name, and is rejected.
+pub(crate) struct Statement {
+    pub(crate) name: &'static str,
+    pub(crate) sql: SqlStr,
+    /// The same statement, to be prepared without a name: sqlx finds a name by the text.
+    pub(crate) unnamed: SqlStr,
+    /// The parameters beyond those in the SQL are ignored.
+    parameters: usize,
+    /// Whether a connection keeps the statement and its plan.
+    pub(crate) is_persistent: bool,
+}
+
+/// Makes the statements for this table.
+pub(crate) fn statements(table: &TableName) -> Statements {
+    let sql = |text: &str| table.in_sql(text);
+    let statement = |name, parameters, text: &str| {
+        let unnamed = sql(&format!("{text} -- unnamed"));
+        Statement { name, sql: sql(text), unnamed, parameters, is_persistent: true }
+    };
+    Statements {
+        is_migrated: sql(
+            "SELECT count(*) = 3 FROM pg_index WHERE (indrelid, indexrelid) IN (
+             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_done\"')),
+             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_claimed\"')),
+             (to_regclass('\"countersign_keys_versions\"'), to_regclass('\"countersign_keys_versions_end\"')))",
+        ),
+        migrate: sql(include_str!("../postgres.sql")),
+        forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
+        release: statement(
+            "release",
+            2,
+            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done RETURNING 'release'"#,
+        ),
+        complete: statement(
+            "complete",
+            3,
+            r#"UPDATE "countersign_keys"
+             SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE key = $1 AND token = $2
+             RETURNING 'complete'"#,
+        ),
+        renew: statement(
+            "renew",
+            4,
+            r#"UPDATE "countersign_keys"
+             SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE key = $1 AND token = $2 AND NOT done
+             RETURNING 'renew'"#,
+        ),
+        // A live key is only read, which waits for nobody and writes nothing. Of the transactions that insert
+        // a key at once, the others do not wait for the first one's end either: they find its lock on the
+        // key's hash, and there is no row then.
+        // Otherwise always a row: `DO UPDATE … WHERE` would give the losers of a race none. The time is read
+        // once, before a wait for another's transaction: so a claim that lapses meanwhile is still live.
+        // A transaction keeps its own `lock_timeout`; 0 means that it has none.
+        claim: statement(
+            "claim",
+            5,
+            r#"WITH live AS MATERIALIZED (
+                 SELECT token = $2 AS is_ours, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
+                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp()
+             ), taken AS (
+                 INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
+                 SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
+                 FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
+                 WHERE NOT EXISTS (SELECT FROM live)
+                   AND pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+                 ON CONFLICT (key) DO UPDATE SET
+                     token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
+                     done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
+                     expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
+                 RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
+             )
+             SELECT 'claim', acquired, done, lasts FROM taken UNION ALL SELECT 'claim', is_ours, done, lasts FROM live"#,
+        ),
+        // The time as a subquery: a volatile function is no condition of an index.
+        purge: statement(
+            "purge",
+            6,
+            r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
+                 SELECT key FROM (
+                     SELECT key FROM "countersign_keys" WHERE done AND expires_at <= (SELECT clock_timestamp())
+                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS forgotten
+                 UNION ALL
+                 SELECT key FROM (
+                     SELECT key FROM "countersign_keys"
+                     WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
+                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
+             SELECT 'purge', count(*) FROM purged"#,
+        ),
+        // A row if the key is new. It waits for nobody, and is simpler than `claim`, which must read every other state.
+        record: statement(
+            "record",
+            10,
+            r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
+             SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
+             WHERE pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+             ON CONFLICT (key) DO NOTHING
+             RETURNING 'record'"#,
+        ),
+        // No row if the version is not newer; the object's row is locked all the same.
+        advance: statement(
+            "advance",
+            7,
+            r#"INSERT INTO "countersign_keys_versions" AS v (object, version, expires_at)
+             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
+             ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
+             WHERE v.version < excluded.version
+             RETURNING 'advance'"#,
+        ),
+        newest: statement(
+            "newest",
+            8,
+            r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1"#,
+        ),
+        purge_versions: statement(
+            "purge_versions",
+            9,
+            r#"WITH purged AS (DELETE FROM "countersign_keys_versions" WHERE object IN (
+                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= (SELECT clock_timestamp())
+                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
+             SELECT 'purge_versions', count(*) FROM purged"#,
+        ),
+        // The plan that suits the table of today would scan the larger one of tomorrow.
+        batch: Statement { is_persistent: false, ..statement("batch", 11, BATCH) },
+    }
+}
+
+/// Claims and completions of many keys: arrays of keys, tokens and times for either, each key once and in order. No table
+/// has the names in upper case.
+///
+/// It waits for no other transaction, and so never for the keys of one. A key that another transaction has locked, that
+/// has lapsed or that has just changed gets no row, and its call is repeated alone. (A transaction that inserts
+/// keys without an advisory lock is no store's; for that, there is the `lock_timeout`.)
+const BATCH: &str = r#"WITH "ASKED" AS MATERIALIZED (
+         SELECT * FROM unnest($1::text[], $2::bytea[], $3::int8[]) AS asked (key, token, micros)
+     ), "FOUND" AS MATERIALIZED (
+         SELECT k.key, k.done, extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS lasts
+         FROM "ASKED" AS asked JOIN "countersign_keys" AS k ON k.key = asked.key
+     ), "NEW" AS MATERIALIZED (
+         SELECT asked.*, pg_try_advisory_xact_lock(hashtextextended(asked.key, 7205759403792793601)) AS is_free
+         FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $7), true)) AS setting,
+             "ASKED" AS asked
+         WHERE NOT EXISTS (SELECT FROM "FOUND" AS found WHERE found.key = asked.key)
+     ), "CLAIMED" AS (
+         INSERT INTO "countersign_keys" (key, token, done, expires_at)
+         SELECT key, token, false, clock_timestamp() + micros * interval '1 microsecond' FROM "NEW" WHERE is_free
+         ON CONFLICT (key) DO NOTHING
+         RETURNING key
+     ), "HELD" AS MATERIALIZED (
+         SELECT k.key, held.micros
+         FROM unnest($4::text[], $5::bytea[], $6::int8[]) AS held (key, token, micros)
+         JOIN "countersign_keys" AS k ON k.key = held.key AND k.token = held.token
+         FOR UPDATE OF k SKIP LOCKED
+     ), "COMPLETED" AS (
+         UPDATE "countersign_keys" AS k
+         SET done = true, expires_at = clock_timestamp() + held.micros * interval '1 microsecond'
+         FROM "HELD" AS held WHERE k.key = held.key
+         RETURNING k.key
+     )
+     SELECT 'batch', 'claimed', key, NULL::float8 FROM "CLAIMED"
+     UNION ALL SELECT 'batch', CASE WHEN done THEN 'done' ELSE 'in flight' END, key, lasts FROM "FOUND" WHERE lasts > 0
+     UNION ALL SELECT 'batch', 'uncommitted', key, NULL FROM "NEW" WHERE NOT is_free
+     UNION ALL SELECT 'batch', 'completed', key, NULL FROM "COMPLETED""#;
+
+/// What a parameter of a statement can be.
+pub(crate) trait Value: Sync {
+    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError>;
+}
+
+impl<T> Value for T
+where
+    T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Clone + Sync,
+{
+    fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxError> {
+        arguments.add(self.clone())
+    }
+}
+
+pub(crate) type Argument<'a> = &'a dyn Value;
+
+impl Statement {
+    pub(crate) fn arguments(&self, values: &[Argument<'_>]) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for value in values {
+            value.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
+        }
+        while arguments.len() < self.parameters {
+            arguments.add(true).map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+}

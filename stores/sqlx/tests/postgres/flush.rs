@@ -1,0 +1,118 @@
+//! Many calls at once, with a shared flush and without.
+
+use std::time::{Duration, Instant};
+
+use countersign::IdempotencyStore;
+use countersign::store::{Claim, LeaseStatus, conformance};
+use countersign_sqlx::sqlx::{self, PgConnection};
+use countersign_sqlx::{PostgresStore, Recorded};
+use sqlx::Connection as _;
+
+use crate::common::servers::Server;
+use crate::many;
+use crate::support::{LEASE, RETENTION, acquired, sleep, store};
+
+/// The store with and without a shared flush.
+async fn both() -> Option<(Server, [PostgresStore; 2])> {
+    let (server, store) = store().await?;
+    Some((server, [store.clone(), store.without_shared_flush()]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contract_is_kept_many_times_at_once() {
+    let Some((_server, stores)) = both().await else { return };
+    for store in stores {
+        many::the_contract_is_kept_at_once(&store, 24).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_8_claims_acquires_each_of_800_keys() {
+    let Some((_server, stores)) = both().await else { return };
+    for store in stores {
+        many::one_of_8_claims_acquires_each_of_800_keys(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_fails_alone() {
+    let Some((_server, stores)) = both().await else { return };
+    for store in stores {
+        let refused = conformance::fresh_key();
+        let check = format!(
+            "ALTER TABLE countersign_keys DROP CONSTRAINT IF EXISTS refused;
+             ALTER TABLE countersign_keys ADD CONSTRAINT refused CHECK (key <> '{refused}')"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(check)).execute(store.pool()).await.unwrap();
+        many::a_refused_key_fails_alone(&store, &refused).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_disturbs_nobody() {
+    let Some((_server, stores)) = both().await else { return };
+    for store in stores {
+        many::who_hangs_up_disturbs_nobody(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pool_fails_each_call() {
+    let Some((_server, [store, other])) = both().await else { return };
+    many::a_closed_pool_fails_each_call(&store, other.pool().close()).await;
+}
+
+/// Another transaction claims a new key, completes a lapsed one and completes a live one. The other keys do not wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_another_transaction_has_locked_holds_up_no_other() {
+    let Some((server, [store, _])) = both().await else { return };
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    let [new, lapsed, live] = [(); 3].map(|()| conformance::fresh_key());
+    let _lapsed = acquired(store.claim(&lapsed, Duration::from_millis(1)).await.unwrap());
+    let live_lease = acquired(store.claim(&live, LEASE).await.unwrap());
+    sleep(Duration::from_millis(5)).await;
+    let mut transaction = other.begin().await.unwrap();
+    assert_eq!(store.record_in(&mut transaction, &new, RETENTION).await.unwrap(), Recorded::New);
+    for key in [&lapsed, &live] {
+        let lock = sqlx::query("SELECT FROM countersign_keys WHERE key = $1 FOR UPDATE").bind(key.as_str());
+        lock.execute(&mut *transaction).await.unwrap();
+    }
+    let stuck = tokio::spawn({
+        let (store, lapsed) = (store.clone(), lapsed.clone());
+        async move { store.claim(&lapsed, LEASE).await }
+    });
+    let completing = tokio::spawn({
+        let (store, lease) = (store.clone(), live_lease.clone());
+        async move { store.complete(&lease, RETENTION).await }
+    });
+    let mut keys = many::keys(99);
+    keys.push(new.clone());
+    let start = Instant::now();
+    let claims = many::at_once(keys, |key| {
+        let store = store.clone();
+        async move { (store.claim(&key, LEASE).await.unwrap(), key) }
+    })
+    .await;
+    let mut leases = Vec::new();
+    for (claim, key) in claims {
+        match claim {
+            Claim::Acquired(lease) => leases.push(lease),
+            Claim::InFlight { .. } => assert_eq!(key, new),
+            Claim::Done => panic!("nobody completed it"),
+        }
+    }
+    assert_eq!(leases.len(), 99);
+    assert_eq!(many::complete_all(&store, leases).await, [LeaseStatus::Applied; 99]);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(!completing.is_finished() && !stuck.is_finished());
+    transaction.rollback().await.unwrap();
+    assert_eq!(completing.await.unwrap().unwrap(), LeaseStatus::Applied);
+    let _taken_over = acquired(stuck.await.unwrap().unwrap());
+}
+
+#[test]
+fn a_runtime_that_ends_takes_no_later_call_with_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some((_server, [store, _])) = runtime.block_on(both()) else { return };
+    many::a_runtime_that_ends_takes_no_later_call_with_it(&store, true);
+}

@@ -1,0 +1,103 @@
+//! Many calls at once, with a shared flush and without.
+
+use std::time::{Duration, Instant};
+
+use countersign::store::conformance;
+use countersign_sqlx::{SqliteStore, sqlx};
+
+use crate::many;
+use crate::support::open;
+
+/// Stores with and without a shared flush, each on a file of its own.
+async fn both(directories: &[tempfile::TempDir; 2]) -> [SqliteStore; 2] {
+    [open(&directories[0]).await, open(&directories[1]).await.without_shared_flush()]
+}
+
+fn directories() -> [tempfile::TempDir; 2] {
+    [(); 2].map(|()| tempfile::tempdir().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contract_is_kept_many_times_at_once() {
+    let directories = directories();
+    for store in both(&directories).await {
+        many::the_contract_is_kept_at_once(&store, 16).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_8_claims_acquires_each_of_800_keys() {
+    let directories = directories();
+    for store in both(&directories).await {
+        many::one_of_8_claims_acquires_each_of_800_keys(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_fails_alone() {
+    let directories = directories();
+    for store in both(&directories).await {
+        let refused = conformance::fresh_key();
+        let trigger = format!(
+            "CREATE TRIGGER refuses BEFORE INSERT ON countersign_keys WHEN NEW.key = '{refused}'
+             BEGIN SELECT raise(ABORT, 'refused'); END"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(store.pool()).await.unwrap();
+        many::a_refused_key_fails_alone(&store, &refused).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_disturbs_nobody() {
+    let directories = directories();
+    for store in both(&directories).await {
+        many::who_hangs_up_disturbs_nobody(&store).await;
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_takes_no_later_call_with_it() {
+    let directories = directories();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for store in runtime.block_on(both(&directories)) {
+        many::a_runtime_that_ends_takes_no_later_call_with_it(&store, false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pool_fails_each_call() {
+    let directories = directories();
+    for store in both(&directories).await {
+        many::a_closed_pool_fails_each_call(&store, store.pool().close()).await;
+    }
+}
+
+/// However many wait, none waits for longer than a provider does; and once the file is free, all go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_another_writes_holds_up_many_no_longer_than_one() {
+    let directories = directories();
+    for store in both(&directories).await {
+        let path: String = sqlx::query_scalar("SELECT file FROM pragma_database_list")
+            .fetch_one(store.pool())
+            .await
+            .unwrap();
+        let other = SqliteStore::open(path).await.unwrap();
+        let writing = other.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let errors = many::at_once(many::keys(100), |key| {
+            let store = store.clone();
+            async move {
+                use countersign::IdempotencyStore;
+                let start = Instant::now();
+                let error = store.claim(&key, Duration::from_secs(60)).await.unwrap_err();
+                (error.code(), start.elapsed())
+            }
+        })
+        .await;
+        for (code, time) in errors {
+            assert_eq!(code, "store_locked");
+            assert!(time < Duration::from_secs(5), "{time:?}");
+        }
+        writing.rollback().await.unwrap();
+        assert_eq!(many::claim_all(&store, &many::keys(100)).await.len(), 100);
+    }
+}
