@@ -21,6 +21,9 @@ impl<S: IdempotencyStore<Error = SqlStoreError> + Clone + 'static> Store for S {
 /// More would wait for longer than a call waits for a connection, where each has a flush of its own.
 const AT_ONCE: usize = 300;
 
+/// No call waits for longer than this.
+const AT_MOST: Duration = Duration::from_secs(5);
+
 /// Runs a call for each item, so many at once, and returns their results in any order.
 pub(crate) async fn at_once<I, T: Send + 'static, F>(items: I, call: impl Fn(I::Item) -> F) -> Vec<T>
 where
@@ -95,9 +98,9 @@ pub(crate) async fn one_of_8_claims_acquires_each_of_800_keys<S: Store>(store: &
     let mut expected = keys;
     expected.sort();
     assert_eq!(acquired, expected);
-    // Each lease twice, as if the first answer had been lost, and one that nobody has.
-    let twice = leases.iter().flat_map(|lease| [lease.clone(), lease.clone()]).collect();
-    let lost = leases.iter().map(|lease| Lease::new(lease.key().clone(), [0; 16])).collect();
+    // Some leases twice, as if the first answer had been lost, and some that nobody has.
+    let twice = leases.iter().chain(&leases[..100]).cloned().collect();
+    let lost = leases[..100].iter().map(|lease| Lease::new(lease.key().clone(), [0; 16])).collect();
     let (completed, lost) = tokio::join!(complete_all(store, twice), complete_all(store, lost));
     assert!(completed.iter().all(|status| *status == LeaseStatus::Applied));
     assert!(lost.iter().all(|status| *status == LeaseStatus::Lost));
@@ -168,8 +171,8 @@ pub(crate) async fn who_hangs_up_disturbs_nobody<S: Store>(store: &S) {
 }
 
 /// A runtime that ends takes its tasks with it, in the middle of anything. The calls of another one that wait with them
-/// are answered, and later calls succeed. A socket ends with its runtime too, so a call that waits for
-/// a server may fail.
+/// are answered, and later calls succeed. A socket ends with its runtime too, so with a server some calls fail
+/// until the pool has closed such connections.
 pub(crate) fn a_runtime_that_ends_takes_no_later_call_with_it<S: Store>(store: &S, uses_sockets: bool) {
     for moment in 0..20 {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -194,8 +197,16 @@ pub(crate) fn a_runtime_that_ends_takes_no_later_call_with_it<S: Store>(store: &
         runtime.shutdown_timeout(Duration::from_secs(10));
         waiting.join().unwrap();
         let later = tokio::runtime::Runtime::new().unwrap();
-        let leases = later.block_on(claim_all(store, &keys(50)));
-        assert_eq!(later.block_on(complete_all(store, leases)), [LeaseStatus::Applied; 50]);
+        let mut rounds = 0..if uses_sockets { 20 } else { 1 };
+        let succeeds = |_| {
+            let claims = at_once(keys(50), |key| {
+                let store = store.clone();
+                async move { store.claim(&key, LEASE).await }
+            });
+            let claims = later.block_on(async { tokio::time::timeout(4 * AT_MOST, claims).await.unwrap() });
+            claims.iter().all(Result::is_ok)
+        };
+        assert!(rounds.any(succeeds), "no later call succeeds");
     }
 }
 
