@@ -41,7 +41,7 @@ use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_dura
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::{Arc, Mutex};
-/// use countersign::{MemoryStore, Receiver, Secrets, Webhook, provider::ThreeQpr};
+/// use countersign::{MemoryStore, Receiver, Secrets, SetupError, Webhook, provider::ThreeQpr};
 ///
 /// #[derive(Default)]
 /// struct Stores(Mutex<HashMap<String, Arc<MemoryStore>>>);
@@ -55,8 +55,10 @@ use crate::store::{Claim, IdempotencyStore, Lease, LeaseStatus, check_lease_dura
 ///     }
 /// }
 ///
-/// fn receiver(tenant: &str, secrets: Secrets, stores: &Stores) -> Receiver<ThreeQpr, Arc<MemoryStore>> {
-///     Receiver::new(Webhook::new(secrets)?.with_tenant(tenant), stores.of(tenant))
+/// type Tenant = Receiver<ThreeQpr, Arc<MemoryStore>>;
+///
+/// fn receiver(tenant: &str, secrets: Secrets, stores: &Stores) -> Result<Tenant, SetupError> {
+///     Ok(Receiver::new(Webhook::new(secrets)?.with_tenant(tenant), stores.of(tenant)))
 /// }
 /// # let stores = Stores::default();
 /// # assert!(Arc::ptr_eq(&stores.of("acme"), &stores.of("acme")));

@@ -6,6 +6,7 @@ are genuine, or spoiled in one part. The rules are written from the documentatio
 
 import base64
 import binascii
+import datetime
 import hashlib
 import hmac
 import json
@@ -115,7 +116,13 @@ def is_time(unit, text):
     if unit in DIGITS:
         return re.fullmatch(f"[0-9]{{{DIGITS[unit]}}}", text) is not None
     form = r"\d{4}-(0[1-9]|1[0-2])-([0-2]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)"
-    return re.fullmatch(form, text, re.ASCII) is not None
+    if re.fullmatch(form, text, re.ASCII) is None:
+        return False
+    try:
+        datetime.date.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return True
 
 
 def seconds_of(unit, text):
