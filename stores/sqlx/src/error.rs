@@ -77,6 +77,7 @@ impl SqlStoreError {
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<sqlx::Error>);
 
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL uses its part"))]
 impl Shared {
     /// Shares an error if another transaction is in the way, for which each call would wait in vain.
     pub(crate) fn if_locked(error: sqlx::Error) -> Option<Self> {

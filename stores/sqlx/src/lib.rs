@@ -14,9 +14,11 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg(any(feature = "postgres", feature = "sqlite"))]
 
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL uses its part"))]
 mod batch;
 mod claim;
 mod error;
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL uses its part"))]
 mod flush;
 #[cfg(feature = "postgres")]
 mod postgres;
