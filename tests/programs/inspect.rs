@@ -191,7 +191,7 @@ fn an_unreadable_line_is_said_to_be_so_and_stops_nothing() {
         without("secrets"),
         without("headers"),
         without("body"),
-        with("provider", json!("stripe")),
+        with("provider", json!("acme")),
         with("provider", json!(null)),
         with("secrets", json!([])),
         with("secrets", json!(["short"])),
