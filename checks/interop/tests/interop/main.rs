@@ -1,0 +1,6 @@
+//! The built-in providers and their official SDKs. `checks/interop/install` installs the SDKs.
+
+mod agreement;
+mod deliveries;
+mod ours;
+mod sdks;
