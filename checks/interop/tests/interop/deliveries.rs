@@ -8,7 +8,9 @@ use crate::ours::now;
 /// An event in the provider's form, with its data.
 pub fn event(provider: &str, data: &str) -> String {
     match provider {
-        "stripe" => format!(r#"{{"id":"evt_1","object":"event","type":"charge.failed","created":1,"data":{data}}}"#),
+        "stripe" => {
+            format!(r#"{{"id":"evt_1","object":"event","type":"charge.failed","created":1,"data":{data}}}"#)
+        }
         "zoom" => format!(r#"{{"event":"meeting.started","event_ts":1626230691572,"payload":{data}}}"#),
         "linear" => {
             let time = now() * 1000;
@@ -16,11 +18,15 @@ pub fn event(provider: &str, data: &str) -> String {
         }
         "paddle" => {
             let time = "2026-03-10T14:30:00Z";
-            format!(r#"{{"event_id":"evt_1","event_type":"transaction.paid","occurred_at":"{time}","data":{data}}}"#)
+            format!(
+                r#"{{"event_id":"evt_1","event_type":"transaction.paid","occurred_at":"{time}","data":{data}}}"#
+            )
         }
         "square" => {
             let time = "2026-03-10T14:30:00Z";
-            format!(r#"{{"merchant_id":"m","type":"payment.created","event_id":"e_1","created_at":"{time}","data":{data}}}"#)
+            format!(
+                r#"{{"merchant_id":"m","type":"payment.created","event_id":"e_1","created_at":"{time}","data":{data}}}"#
+            )
         }
         _ => format!(r#"{{"type":"user.created","timestamp":"2026-03-10T14:30:00Z","data":{data}}}"#),
     }
@@ -37,7 +43,10 @@ pub fn bodies(provider: &str) -> Vec<(&'static str, String)> {
     ];
     // The sample in Zoom's documentation writes the body anew.
     if provider != "zoom" {
-        bodies.push(("spaces and a newline", format!(" {}\r\n", event(provider, r#"{ "a" : 1.0 , "b":"\u00e9\/" }"#))));
+        bodies.push((
+            "spaces and a newline",
+            format!(" {}\r\n", event(provider, r#"{ "a" : 1.0 , "b":"\u00e9\/" }"#)),
+        ));
     }
     // Linear's SDK demands a time in the body.
     if provider != "linear" {
@@ -49,7 +58,8 @@ pub fn bodies(provider: &str) -> Vec<(&'static str, String)> {
 /// Secrets in the provider's form: one of the usual length, one shorter and one longer than a block of the hash.
 pub fn secrets(provider: &str) -> Vec<String> {
     if provider == "standard-webhooks" {
-        let key = |length: u8| STANDARD.encode((1..=length).map(|byte| byte.wrapping_mul(37)).collect::<Vec<_>>());
+        let key =
+            |length: u8| STANDARD.encode((1..=length).map(|byte| byte.wrapping_mul(37)).collect::<Vec<_>>());
         return vec![
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
             key(32),

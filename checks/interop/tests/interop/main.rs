@@ -2,5 +2,7 @@
 
 mod agreement;
 mod deliveries;
+mod malformed;
 mod ours;
+mod readme;
 mod sdks;

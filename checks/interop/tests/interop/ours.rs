@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign::provider::{GitHub, Linear, Paddle, Provider, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom};
+use countersign::provider::{
+    GitHub, Linear, Paddle, Provider, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom,
+};
 use countersign::{Error, Secret, SigningOptions, Webhook};
 use http::HeaderMap;
 

@@ -1,4 +1,4 @@
-//! The SDKs: two processes with those from npm and PyPI, and a crate.
+//! The SDKs: two processes with those from npm and PyPI, and two crates.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -38,12 +38,13 @@ impl Sdk {
 
 pub const ZOOM: &str = "zoom's documentation";
 
-pub const SDKS: [Sdk; 17] = [
+pub const SDKS: [Sdk; 18] = [
     sdk("standard-webhooks", "npm", "standardwebhooks").signs(),
     sdk("standard-webhooks", "PyPI", "standardwebhooks").signs(),
     sdk("standard-webhooks", "crates.io", "standardwebhooks").signs(),
     sdk("standard-webhooks", "npm", "svix").signs().svix(),
     sdk("standard-webhooks", "PyPI", "svix").signs().svix(),
+    sdk("standard-webhooks", "crates.io", "svix").signs().svix(),
     sdk("stripe", "npm", "stripe").signs(),
     sdk("stripe", "PyPI", "stripe").signs(),
     sdk("github", "npm", "@octokit/webhooks").signs(),
@@ -60,7 +61,11 @@ pub const SDKS: [Sdk; 17] = [
 
 impl Sdk {
     pub fn label(&self) -> String {
-        if self.registry == "none" { self.name.to_owned() } else { format!("{} ({})", self.name, self.registry) }
+        if self.registry == "none" {
+            self.name.to_owned()
+        } else {
+            format!("{} ({})", self.name, self.registry)
+        }
     }
 
     /// The version that is installed.
@@ -76,7 +81,7 @@ impl Sdk {
     pub fn sign(&self, secret: &str, body: &str, time: u64) -> HeaderMap {
         assert!(self.signs);
         if self.registry == "crates.io" {
-            return sign_by_crate(secret, body, time);
+            return sign_by_crate(self, secret, body, time);
         }
         let question = json!({"op": "sign", "secret": secret, "body": body, "time": time, "id": "msg_2"});
         let answer = self.ask(question);
@@ -87,7 +92,7 @@ impl Sdk {
     /// Whether it accepts a delivery, or why not.
     pub fn verify(&self, secret: &str, headers: &HeaderMap, body: &str) -> Result<(), String> {
         if self.registry == "crates.io" {
-            return verify_by_crate(secret, headers, body);
+            return verify_by_crate(self.name, secret, headers, body);
         }
         let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
@@ -124,18 +129,31 @@ fn version_of_crate(name: &str) -> String {
     after.split('"').next().unwrap().to_owned()
 }
 
-fn sign_by_crate(secret: &str, body: &str, time: u64) -> HeaderMap {
-    let webhook = standardwebhooks::Webhook::new(secret).unwrap();
-    let signature = webhook.sign("msg_2", i64::try_from(time).unwrap(), body.as_bytes()).unwrap();
+fn sign_by_crate(sdk: &Sdk, secret: &str, body: &str, time: u64) -> HeaderMap {
+    let (body, at) = (body.as_bytes(), i64::try_from(time).unwrap());
+    let signature = match sdk.name {
+        "svix" => svix::webhooks::Webhook::new(secret).unwrap().sign("msg_2", at, body).unwrap(),
+        _ => standardwebhooks::Webhook::new(secret).unwrap().sign("msg_2", at, body).unwrap(),
+    };
+    let family = if sdk.is_svix { "svix" } else { "webhook" };
     [("id", "msg_2"), ("timestamp", &time.to_string()), ("signature", &signature)]
-        .map(|(name, value)| (parsed(&format!("webhook-{name}")), value.parse().unwrap()))
+        .map(|(name, value)| (parsed(&format!("{family}-{name}")), value.parse().unwrap()))
         .into_iter()
         .collect()
 }
 
-fn verify_by_crate(secret: &str, headers: &HeaderMap, body: &str) -> Result<(), String> {
-    let webhook = standardwebhooks::Webhook::new(secret).unwrap();
-    webhook.verify(body.as_bytes(), headers).map_err(|error| error.to_string())
+fn verify_by_crate(name: &str, secret: &str, headers: &HeaderMap, body: &str) -> Result<(), String> {
+    let body = body.as_bytes();
+    match name {
+        "svix" => svix::webhooks::Webhook::new(secret)
+            .unwrap()
+            .verify(body, headers)
+            .map_err(|error| error.to_string()),
+        _ => {
+            let webhook = standardwebhooks::Webhook::new(secret).unwrap();
+            webhook.verify(body, headers).map_err(|error| error.to_string())
+        }
+    }
 }
 
 /// A process that answers a line with a line. It ends when its input is closed, at the end of the test.
