@@ -2,6 +2,7 @@
 
 mod agreement;
 mod deliveries;
+mod maker;
 mod malformed;
 mod ours;
 mod readme;
