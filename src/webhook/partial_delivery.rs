@@ -107,7 +107,12 @@ impl<P: Provider> PartialDelivery<P> {
     /// # Errors
     /// [`Error::BodyTooLarge`] if the body is now longer than the webhook's limit. Stop reading then.
     pub fn update(&mut self, piece: &[u8]) -> Result<(), Error> {
-        self.push(piece).inspect_err(|error| self.webhook.refused(error))
+        let is_logged = self.too_large;
+        self.push(piece).inspect_err(|error| {
+            if !is_logged {
+                self.webhook.refused(error);
+            }
+        })
     }
 
     fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
@@ -152,8 +157,9 @@ impl<P: Provider> PartialDelivery<P> {
     /// # Errors
     /// The errors of [`Webhook::verify`], and [`Error::BodyTooLarge`] if a piece was refused.
     pub fn finish(self) -> Result<Delivery<'static, P>, Error> {
-        let webhook = self.webhook.clone();
-        webhook.logged(self.finish_unlogged())
+        let (webhook, is_logged) = (self.webhook.clone(), self.too_large);
+        let result = self.finish_unlogged();
+        if is_logged { result } else { webhook.logged(result) }
     }
 
     /// Like [`finish`](PartialDelivery::finish), for an adapter, which logs at its end.
