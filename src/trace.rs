@@ -85,7 +85,7 @@ mod on {
     }
 
     /// Records in the delivery's span why the store failed. The store knows the key and nothing else, so its error
-    /// cannot quote the payload.
+    /// cannot quote the payload, unless a deferred constraint of the user's own table does so at the commit.
     pub(crate) fn cause(error: &(dyn Error + 'static)) {
         tracing::Span::current().record("cause", causes(error));
     }

@@ -18,8 +18,12 @@ use crate::error::{Shared, SqlStoreError};
 /// How many calls one transaction writes.
 pub(crate) const MAX_BATCH: usize = 128;
 
-/// How many calls wait in the queue. The next one fails at once, as if it had waited for its time.
+/// How many calls wait in the queue. The next claim fails at once, as if it had waited for its time. A completion does
+/// not: there are no more of them than claims that were given out.
 const MAX_WAITING: usize = 16_384;
+
+/// How long a batch may take: far longer than a flush and the waits for locks.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A store that can write many calls in one transaction.
 pub(crate) trait Batches: Clone + Send + Sync + 'static {
@@ -129,17 +133,18 @@ impl Flush {
     pub(crate) fn begin<S: Batches>(
         self: &Arc<Self>,
         store: &S,
+        kind: Kind,
         call: impl FnOnce() -> Call,
     ) -> Result<Turn<'_>, sqlx::Error> {
         let mut state = self.state();
         let runs_alone = state.under_way < store.alone();
-        // Without a runtime the call fails, but by itself.
+        // Without a runtime the call runs alone.
         let runtime = if runs_alone { None } else { Handle::try_current().ok() };
         let Some(runtime) = runtime else {
             state.under_way += 1;
             return Ok(Turn { flush: self, waits: None });
         };
-        if state.queue.len() >= MAX_WAITING {
+        if state.queue.len() >= MAX_WAITING && kind == Kind::Claim {
             return Err(sqlx::Error::PoolTimedOut);
         }
         let (caller, answer) = oneshot::channel();
@@ -167,10 +172,11 @@ impl Flush {
 pub(crate) async fn share<'a, S: Batches>(
     flush: Option<&'a Arc<Flush>>,
     store: &S,
+    kind: Kind,
     call: impl FnOnce() -> Call,
 ) -> Result<(Option<Turn<'a>>, Option<Answer>), sqlx::Error> {
     let Some(flush) = flush else { return Ok((None, None)) };
-    let mut turn = flush.begin(store, call)?;
+    let mut turn = flush.begin(store, kind, call)?;
     let answer = turn.answer(store.acquire_timeout()).await?;
     Ok((Some(turn), answer))
 }
@@ -215,7 +221,8 @@ impl Writer {
             match store.connection().await {
                 Ok(connection) => {
                     let batch = self.next();
-                    store.write(connection, batch).await;
+                    // Its calls run alone then: one connection that hangs must not hold up all.
+                    let _written = tokio::time::timeout(WRITE_TIMEOUT, store.write(connection, batch)).await;
                 }
                 // The calls watch their time themselves.
                 Err(sqlx::Error::PoolTimedOut) => {}

@@ -29,7 +29,8 @@ pub(crate) use statements::Argument;
 
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
-/// It uses the table `countersign_keys`, which [`migrate`](PostgresStore::migrate) makes. Every write
+/// It uses the tables `countersign_keys` and `countersign_keys_versions`, which [`migrate`](PostgresStore::migrate)
+/// makes. Every write
 /// is committed before its call returns. All times are the server's, so the instances' clocks do not matter. Spawn
 /// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge), the table
 /// grows without end. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
@@ -56,8 +57,8 @@ pub(crate) use statements::Argument;
 /// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
 /// statements have the same names as those of other clients, unless PgBouncer keeps them apart (from 1.21 on,
 /// with `max_prepared_statements`). The store notices this at the first call, and then prepares each statement in a
-/// transaction, which takes more round trips. This protects only the store's own statements: yours need
-/// session mode, or such a version. Statement mode does not work, because it allows no transactions.
+/// transaction, which takes more round trips. This protects only the statements of one store: yours, and those of a store
+/// on another table behind the same PgBouncer, need session mode or such a version. Statement mode does not work, because it allows no transactions.
 ///
 /// **Isolation.** The database's default does not matter for the store's own calls: if the server undoes one because of
 /// another transaction, the store repeats it in `READ COMMITTED`. Your own transaction has the level that you choose: if
@@ -65,14 +66,15 @@ pub(crate) use statements::Argument;
 ///
 /// # Many at once
 ///
-/// A commit waits for the disk. If more than eight claims and completions are under way, those that wait share one
+/// A commit waits for the disk. If more than eight claims and completions are under way (or as many as the pool has connections, if it has fewer), those that wait share one
 /// commit: a task of the Tokio runtime writes up to 128 of them in one statement, and then answers each. Fewer calls run
 /// alone. If the statement fails, its calls run alone, so only the call at fault fails. The statement waits for
 /// no transaction that has locked a key: the call for that key runs alone.
 /// [`without_shared_flush`](PostgresStore::without_shared_flush) turns this off.
 ///
 /// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as it would without a
-/// connection. So does a call that finds 16,384 others waiting. A call that is dropped leaves the queue; if it is being
+/// connection. So does a claim that finds 16,384 others waiting. The task runs on the Tokio runtime of the call that began
+/// it, so a handler that blocks that runtime's thread delays the others' calls. A call that is dropped leaves the queue; if it is being
 /// written, its claim stands until its lease ends, and its completion stays.
 ///
 /// # Transactions
@@ -201,7 +203,8 @@ impl PostgresStore {
 
     /// Sets how long a claim and [`migrate`](PostgresStore::migrate) wait for another transaction's lock
     /// before they fail as [`SqlStoreError::Locked`]. The default is 2 seconds. A claim waits only if the
-    /// key's lease has lapsed and its holder is just completing it, or if the table is locked. If the
+    /// key's lease has lapsed and its holder is just completing it. (If another session locks the whole table, a call may wait
+    /// longer: only a `lock_timeout` of the role or the database limits that.) If the
     /// connection or the transaction has its own `lock_timeout`, a claim keeps that one. It is also the only one
     /// for the calls under a lease. A lease begins with the wait, so its duration must be much longer.
     #[must_use]
@@ -218,7 +221,7 @@ impl PostgresStore {
         &self.pool
     }
 
-    /// Makes the table and its indexes. If they exist, it changes nothing, does not wait, and needs no right to
+    /// Makes the tables and their indexes. If they exist, it changes nothing, does not wait, and needs no right to
     /// create. Several instances may call it at the same time.
     ///
     /// # Errors
@@ -232,7 +235,7 @@ impl PostgresStore {
         let mut transaction = self.pool.begin_with(Self::BEGIN).await?;
         let timeout = "SELECT set_config('lock_timeout', $1, true)";
         sqlx::query(timeout).persistent(false).bind(self.lock_timeout()).execute(&mut *transaction).await?;
-        // `IF NOT EXISTS` alone fails where two make the table at once. The number is any.
+        // `IF NOT EXISTS` alone fails where two make the table at once. Any fixed number will do.
         transaction.execute("SELECT pg_advisory_xact_lock(7205759403792793601)").await?;
         if !is_there(transaction.fetch_one(self.sql.is_migrated.clone()).await?)? {
             transaction.execute(sqlx::raw_sql(self.sql.migrate.clone())).await?;
@@ -278,7 +281,7 @@ impl PostgresStore {
     ///
     /// The first purge comes after a random part of the interval's first minute, so that instances which start
     /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
-    /// fails is passed to `on_error`, and the next one comes after the interval as ever.
+    /// fails is passed to `on_error`, and the next one comes after the interval as usual.
     pub async fn purge_every(self, interval: Duration, on_error: impl FnMut(SqlStoreError)) -> Infallible {
         purge_every(interval, || self.purge(), on_error).await
     }
@@ -492,8 +495,9 @@ impl IdempotencyStore for PostgresStore {
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
         check_lease_duration(lease_duration)?;
         let lease = Lease::new(key.clone(), random_token()?);
-        let call = || Call { kind: Kind::Claim, lease: lease.clone(), time: lease_duration };
-        let (_turn, answer) = share(self.flush.as_ref(), self, call).await?;
+        let kind = Kind::Claim;
+        let call = || Call { kind, lease: lease.clone(), time: lease_duration };
+        let (_turn, answer) = share(self.flush.as_ref(), self, kind, call).await?;
         match answer {
             Some(answer) => answer.claim(lease),
             None => self.insert(None, &lease, lease_duration, false).await,
@@ -502,8 +506,9 @@ impl IdempotencyStore for PostgresStore {
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
         check_retention(retention)?;
-        let call = || Call { kind: Kind::Complete, lease: lease.clone(), time: retention };
-        let (_turn, answer) = share(self.flush.as_ref(), self, call).await?;
+        let kind = Kind::Complete;
+        let call = || Call { kind, lease: lease.clone(), time: retention };
+        let (_turn, answer) = share(self.flush.as_ref(), self, kind, call).await?;
         match answer {
             Some(answer) => answer.status(),
             None => self.complete_on(None, lease, retention).await,

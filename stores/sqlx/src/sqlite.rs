@@ -25,7 +25,8 @@ mod batch;
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
-/// It uses the table `countersign_keys`, which [`open`](SqliteStore::open) makes. Every write
+/// It uses the tables `countersign_keys` and `countersign_keys_versions`, which [`open`](SqliteStore::open) makes. Every
+/// write
 /// is durable before its call returns. Spawn
 /// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
 /// file grows without end. Clones share the pool. Do not put the file on a network file system: SQLite
@@ -46,7 +47,8 @@ mod batch;
 /// [`without_shared_flush`](SqliteStore::without_shared_flush) turns this off.
 ///
 /// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as [`SqlStoreError::Locked`].
-/// So does a call that finds 16,384 others waiting. A call that is dropped leaves the queue; if it
+/// So does a claim that finds 16,384 others waiting. The task runs on the runtime of the call that began it, so a handler
+/// that blocks that runtime's thread delays the others' calls. A call that is dropped leaves the queue; if it
 /// is being written, its claim stands until its lease ends, and its completion stays.
 ///
 /// # Transactions
@@ -167,7 +169,7 @@ impl SqliteStore {
     /// How many keys [`purge`](SqliteStore::purge) deletes in one statement. Others can write in between.
     const PURGE_BATCH: i64 = 500;
 
-    /// Opens the file and makes the table. If the file does not exist, it is created.
+    /// Opens the file and makes the tables. If the file does not exist, it is created.
     ///
     /// The file is in WAL mode with `synchronous = FULL`, so that an acknowledged event survives a power cut. The store
     /// uses a single connection, because SQLite has one writer at a time. A call waits up to 2 seconds for this process's
@@ -284,7 +286,7 @@ impl SqliteStore {
         &self.pool
     }
 
-    /// Makes the table and its index, unless they exist.
+    /// Makes the tables and their indexes, unless they exist.
     ///
     /// # Errors
     /// The store's own.
@@ -335,7 +337,7 @@ impl SqliteStore {
     ///
     /// The first purge comes after a random part of the interval's first minute, so that instances which start
     /// together do not purge at the same moment. An interval shorter than a second counts as a second. A purge that
-    /// fails is passed to `on_error`, and the next one comes after the interval as ever.
+    /// fails is passed to `on_error`, and the next one comes after the interval as usual.
     pub async fn purge_every(self, interval: Duration, on_error: impl FnMut(SqlStoreError)) -> Infallible {
         purge_every(interval, || self.purge(), on_error).await
     }
@@ -491,8 +493,9 @@ impl IdempotencyStore for SqliteStore {
     async fn claim(&self, key: &IdempotencyKey, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
         check_lease_duration(lease_duration)?;
         let lease = Lease::new(key.clone(), random_token()?);
-        let call = || Call { kind: Kind::Claim, lease: lease.clone(), time: lease_duration };
-        let (_turn, answer) = share(self.flush.as_ref(), self, call).await.map_err(in_the_way)?;
+        let kind = Kind::Claim;
+        let call = || Call { kind, lease: lease.clone(), time: lease_duration };
+        let (_turn, answer) = share(self.flush.as_ref(), self, kind, call).await.map_err(in_the_way)?;
         match answer {
             Some(answer) => answer.claim(lease),
             None => self.claim_alone(&lease, lease_duration).await,
@@ -501,8 +504,9 @@ impl IdempotencyStore for SqliteStore {
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, SqlStoreError> {
         check_retention(retention)?;
-        let call = || Call { kind: Kind::Complete, lease: lease.clone(), time: retention };
-        let (_turn, answer) = share(self.flush.as_ref(), self, call).await.map_err(in_the_way)?;
+        let kind = Kind::Complete;
+        let call = || Call { kind, lease: lease.clone(), time: retention };
+        let (_turn, answer) = share(self.flush.as_ref(), self, kind, call).await.map_err(in_the_way)?;
         match answer {
             Some(answer) => answer.status(),
             None => self.complete_on(&mut *self.connection().await?, lease, retention).await,

@@ -19,7 +19,8 @@ use crate::version::{Advance, Version, check_object};
 /// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
 /// Only the receiver commits it. Dropping it rolls back. If the handler ends the transaction with SQL of its own, or
 /// ignores an error with which SQLite has ended it (`ON CONFLICT ROLLBACK`, a full disk), the delivery is not
-/// acknowledged. Other errors undo only their own statement, as in every transaction of SQLite: return them.
+/// acknowledged, but what the handler writes after that is committed at once, without the key, and again with the retry.
+/// So return every error of a statement. Other errors undo only their own statement, as in every transaction of SQLite.
 ///
 /// SQLite has one writer at a time, so deliveries run one after the other. Do not use the store's pool in the
 /// handler: its one connection is this transaction's.

@@ -24,7 +24,8 @@ impl TableName {
 
     /// Checks a name: a lower-case ASCII letter or `_`, followed by lower-case letters, digits and `_`. A keyword of
     /// SQL, such as `order`, is accepted, because this crate quotes the name. Upper case is refused, because PostgreSQL
-    /// folds it in an unquoted name. `pg_…` and `sqlite_…` are refused, because the databases reserve them.
+    /// folds it in an unquoted name. `pg_…` and `sqlite_…` are refused, because the databases reserve them, and
+    /// `…_versions`, because a store's second table has such a name.
     ///
     /// # Errors
     /// [`TableNameError`] if it is anything else.
@@ -33,6 +34,8 @@ impl TableName {
         let begins = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
         let goes_on = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
         let reserved = name.starts_with("pg_") || name.starts_with("sqlite_");
+        // The table of `advance` has this name.
+        let reserved = reserved || name.ends_with("_versions");
         let fits = name.len() <= Self::MAX_LEN;
         if begins && goes_on && fits && !reserved { Ok(Self(name)) } else { Err(TableNameError) }
     }

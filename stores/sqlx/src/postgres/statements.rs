@@ -27,7 +27,7 @@ pub(crate) struct Statements {
 ///
 /// A pooler that passes a session from client to client may run another statement than the requested one,
 /// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
-/// before it runs it, so no statement of the store does the work of another. The answer of another client's statement
+/// before it runs it, so no statement of a table does the work of another. The answer of another client's statement
 /// lacks the name, and is rejected.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
@@ -94,7 +94,7 @@ pub(crate) fn statements(table: &TableName) -> Statements {
                  SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
                  FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $4), true)) AS setting
                  WHERE NOT EXISTS (SELECT FROM live)
-                   AND pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+                   AND pg_try_advisory_xact_lock(hashtextextended('countersign_keys ' || $1, 7205759403792793601))
                  ON CONFLICT (key) DO UPDATE SET
                      token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
                      done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
@@ -124,7 +124,8 @@ pub(crate) fn statements(table: &TableName) -> Statements {
             10,
             r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
              SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE pg_try_advisory_xact_lock(hashtextextended($1, 7205759403792793601))
+             WHERE NOT EXISTS (SELECT FROM "countersign_keys" WHERE key = $1)
+               AND pg_try_advisory_xact_lock(hashtextextended('countersign_keys ' || $1, 7205759403792793601))
              ON CONFLICT (key) DO NOTHING
              RETURNING 'record'"#,
         ),
@@ -168,7 +169,7 @@ const BATCH: &str = r#"WITH "ASKED" AS MATERIALIZED (
          SELECT k.key, k.done, extract(epoch FROM k.expires_at - clock_timestamp())::float8 AS lasts
          FROM "ASKED" AS asked JOIN "countersign_keys" AS k ON k.key = asked.key
      ), "NEW" AS MATERIALIZED (
-         SELECT asked.*, pg_try_advisory_xact_lock(hashtextextended(asked.key, 7205759403792793601)) AS is_free
+         SELECT asked.*, pg_try_advisory_xact_lock(hashtextextended('countersign_keys ' || asked.key, 7205759403792793601)) AS is_free
          FROM (SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), $7), true)) AS setting,
              "ASKED" AS asked
          WHERE NOT EXISTS (SELECT FROM "FOUND" AS found WHERE found.key = asked.key)

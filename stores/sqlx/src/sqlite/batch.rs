@@ -81,24 +81,22 @@ impl Batches for SqliteStore {
     async fn write(&self, mut connection: Self::Connection, mut batch: Batch) {
         // What is live is only read, which does not wait for a writer.
         if !batch.claims.is_empty() {
-            let Ok(live) = self.live(&mut connection, &batch.claims).await else { return };
-            self.answer(&mut batch.claims, live);
+            match self.live(&mut connection, &batch.claims).await {
+                Ok(live) => self.answer(&mut batch.claims, live),
+                Err(error) => return fail_if_locked(batch, error),
+            }
         }
         if batch.is_empty() {
             return;
         }
         let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
             Ok(transaction) => transaction,
-            Err(error) => {
-                if let Some(error) = Shared::if_locked(error) {
-                    batch.answer_all(&Answer::Failed(error));
-                }
-                return;
-            }
+            Err(error) => return fail_if_locked(batch, error),
         };
         let written = async {
-            let claimed = self.claim_all(&mut transaction, &batch.claims).await?;
+            // The completions first: a claim of a lapsed key must not take over one that is completed here.
             let completed = self.complete_all(&mut transaction, &batch.completions).await?;
+            let claimed = self.claim_all(&mut transaction, &batch.claims).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>((claimed, completed))
         };
@@ -107,6 +105,13 @@ impl Batches for SqliteStore {
         for (key,) in completed {
             batch.completions.answer(&key, Answer::Applied);
         }
+    }
+}
+
+/// Answers all calls if another writer holds the file, because each of them would wait for it again.
+fn fail_if_locked(batch: Batch, error: sqlx::Error) {
+    if let Some(error) = Shared::if_locked(error) {
+        batch.answer_all(&Answer::Failed(error));
     }
 }
 
