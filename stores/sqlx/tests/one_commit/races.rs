@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use countersign::{Outcome, Receiver, provider::ThreeQpr};
+use countersign::store::{Claim, LeaseStatus};
+use countersign::{IdempotencyStore, Outcome, Receiver, provider::ThreeQpr};
 use countersign_sqlx::{PostgresStore, SqliteStore};
 use tokio::sync::oneshot;
 
@@ -84,6 +85,22 @@ async fn a_duplicate_is_told_at_once_by_postgres_that_the_first_is_in_flight() {
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     go_on.send(()).unwrap();
     assert_eq!(first.await.unwrap().code(), "handled");
+    assert_eq!(service.deliver(1).await.code(), "duplicate");
+}
+
+/// A completion in an open transaction of the user's own locks the key's row, and nobody waits for it.
+#[tokio::test]
+async fn postgres_does_not_wait_for_a_completion_that_is_not_committed() {
+    let Some(service) = Service::<PostgresStore>::new().await else { return };
+    let (store, key) = (service.store(), delivery(1).idempotency_key());
+    let Claim::Acquired(lease) = store.claim(&key, Duration::from_secs(60)).await.unwrap() else { panic!() };
+    let mut transaction = store.pool().begin().await.unwrap();
+    let retention = Duration::from_secs(3600);
+    assert_eq!(store.complete_in(&mut transaction, &lease, retention).await.unwrap(), LeaseStatus::Applied);
+    let start = Instant::now();
+    assert_eq!(service.deliver(1).await.code(), "in_flight");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    transaction.commit().await.unwrap();
     assert_eq!(service.deliver(1).await.code(), "duplicate");
 }
 

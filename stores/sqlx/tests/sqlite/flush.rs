@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use countersign::store::conformance;
+use countersign::IdempotencyStore;
+use countersign::store::{Claim, LeaseStatus, conformance};
 use countersign_sqlx::{SqliteStore, sqlx};
 
 use crate::many;
@@ -99,5 +100,30 @@ async fn a_file_that_another_writes_holds_up_many_no_longer_than_one() {
         }
         writing.rollback().await.unwrap();
         assert_eq!(many::claim_all(&store, &many::keys(100)).await.len(), 100);
+    }
+}
+
+/// A completion that is asked for first counts before a claim of its key, also where both are written together.
+#[tokio::test]
+async fn a_late_completion_comes_before_a_claim_of_its_lapsed_key() {
+    let directories = directories();
+    for store in both(&directories).await {
+        let (key, other) = (conformance::fresh_key(), conformance::fresh_key());
+        let Claim::Acquired(lease) = store.claim(&key, Duration::from_millis(1)).await.unwrap() else {
+            panic!()
+        };
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // The only connection: the first call waits for it alone, and the next two in the queue.
+        let connection = store.pool().acquire().await.unwrap();
+        let wait = Duration::from_secs(60);
+        let calls = async {
+            tokio::join!(biased; store.claim(&other, wait), store.complete(&lease, wait), store.claim(&key, wait))
+        };
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(connection);
+        };
+        let ((_, completed, claimed), ()) = tokio::join!(calls, release);
+        assert_eq!((completed.unwrap(), claimed.unwrap()), (LeaseStatus::Applied, Claim::Done));
     }
 }
