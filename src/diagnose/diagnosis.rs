@@ -48,6 +48,8 @@ pub enum Hint {
     TooManyOthers,
     /// The search reached a limit.
     Unfinished,
+    /// There was no search, because the provider does not sign as `sha256=` and the hex HMAC-SHA-256 of the body.
+    NotSearched,
 }
 
 impl Hint {
@@ -106,6 +108,11 @@ impl Hint {
             Self::TooManyOthers => (
                 "too_many_others",
                 "there are more than eight sets of other secrets, and the rest were not tried",
+            ),
+            Self::NotSearched => (
+                "not_searched",
+                "the cause was not searched for, because that is only possible for signatures `sha256=` of the body: \
+                 compare the secret, the headers and the raw bytes with the provider's documentation",
             ),
             Self::Unfinished => (
                 "unfinished",

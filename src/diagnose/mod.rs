@@ -135,24 +135,31 @@ impl<P: Provider> Diagnoser<P> {
         // The webhook's own rule, without its log: no delivery was answered.
         let proven = self.webhook.proven(headers, body);
         let was_compared = matches!(proven, Err(Error::SignatureMismatch));
+        let is_malformed = matches!(proven, Err(Error::MalformedSignature));
         if let Ok(proof) = proven {
             let secret = proof.secret.clone();
-            let verdict = self.webhook.accept(proof, headers, body);
+            let verdict =
+                self.webhook.judge(proof).and_then(|proof| self.webhook.accept(proof, headers, body));
             return Self::of_verified(&secret, verdict.err(), body);
         }
-        let readings = found.readings();
+        let is_searched = self.webhook.provider().scheme().is_sha256_of_body();
+        let readings = if is_searched { found.readings() } else { Vec::new() };
         let hashes = if was_compared { self.secrets.iter().count() as u64 } else { 0 };
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         let keys = self.keys();
         let mut search =
             Search { stack, pairs: Pair::all(&keys, &readings), tried: HashMap::new(), work, proof: None };
-        let is_looked_into = body.len() <= body::MAX_LEN;
+        let is_looked_into = is_searched && body.len() <= body::MAX_LEN;
         let is_finished = is_looked_into && search.run(body).is_continue();
         let (work, proof) = (search.work, search.proof);
         if let Some((causes, secret_label)) = proof {
             return Diagnosis { is_verified: false, causes, hints: Vec::new(), secret_label, work };
         }
-        let mut hints = self.hints(&found, &readings, body);
+        let is_malformed = if is_searched { readings.is_empty() } else { is_malformed };
+        let mut hints = self.hints(&found, is_malformed, body);
+        if !is_searched {
+            hints.push(Hint::NotSearched);
+        }
         if is_looked_into && !is_finished {
             hints.push(Hint::Unfinished);
         }
@@ -181,7 +188,7 @@ impl<P: Provider> Diagnoser<P> {
         own.chain(others).flat_map(TriedKey::with_variants).collect()
     }
 
-    fn hints(&self, found: &Found<'_>, readings: &[Reading], body: &[u8]) -> Vec<Hint> {
+    fn hints(&self, found: &Found<'_>, is_malformed: bool, body: &[u8]) -> Vec<Hint> {
         let mut hints = Vec::new();
         let mut add = |hint, is_so| {
             if is_so {
@@ -190,7 +197,7 @@ impl<P: Provider> Diagnoser<P> {
         };
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
         add(Hint::SignatureMissing, found.own.is_empty());
-        add(Hint::SignatureMalformed, !found.own.is_empty() && readings.is_empty());
+        add(Hint::SignatureMalformed, !found.own.is_empty() && is_malformed);
         for (name, _) in &found.other {
             add(Hint::OtherSignatureHeader { name: name.clone() }, true);
         }

@@ -373,6 +373,24 @@ impl<'a> Scheme<'a> {
     }
 }
 
+impl Scheme<'_> {
+    /// Whether this is the commonest scheme: `sha256=` and the hex HMAC-SHA-256 of the body, keyed with the secret's text.
+    ///
+    /// ```
+    /// use countersign::Scheme;
+    ///
+    /// assert!(Scheme::new("x-hub-signature-256").prefix("sha256=").is_sha256_of_body());
+    /// assert!(!Scheme::new("linear-signature").is_sha256_of_body());
+    /// ```
+    #[must_use]
+    pub fn is_sha256_of_body(&self) -> bool {
+        matches!(self.form, Form::One { prefix: "sha256=" })
+            && (self.algorithm, self.key, self.encoding)
+                == (Algorithm::HmacSha256, KeyEncoding::Text, TagEncoding::Hex)
+            && self.signed == "{body}"
+    }
+}
+
 const NOT_OF_FAMILY: &str = "every header must begin with the family's beginning, and go on";
 const NOT_PLAIN: &str = "this must be printable ASCII without the separator";
 

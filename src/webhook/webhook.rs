@@ -348,7 +348,7 @@ impl<P: Provider> Webhook<P> {
     }
 
     /// Judges the age of a signature that has matched.
-    pub(super) fn judge<T>(&self, proof: Proof<T>) -> Result<Proof<T>, Error> {
+    pub(crate) fn judge<T>(&self, proof: Proof<T>) -> Result<Proof<T>, Error> {
         let own = self.max_age.map(|max_age| Tolerance { past: max_age, future: max_age });
         let (Some(time), Some(limits)) = (proof.signed_at, own.or(self.plan.tolerance)) else {
             return Ok(proof);

@@ -89,13 +89,15 @@ fn check_redacted(shown: &[String], secrets: &[&[u8]], signature: &str, body: &[
 fn nothing_else_in_the_library_knows_of_it() {
     let src = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
     let mut folders = vec![std::path::PathBuf::from(src)];
+    // But for the attribute of the compiler's own messages.
+    let knows = |text: &str| text.to_lowercase().replace("diagnostic::", "").contains("diagnos");
     let mut knowing = BTreeSet::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if std::fs::read_to_string(&path).unwrap().to_lowercase().contains("diagnos") {
+            } else if knows(&std::fs::read_to_string(&path).unwrap()) {
                 knowing.insert(path.strip_prefix(src).unwrap().to_owned());
             }
         }
