@@ -2,8 +2,8 @@
 //!
 //! Taken from GitHub's page "Validating webhook deliveries"
 //! (<https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>). The header
-//! `X-Hub-Signature-256` is `sha256=` and the hex HMAC-SHA-256 of the body. The event's name is in `X-GitHub-Event`, which
-//! is not signed, as is the delivery's id. GitHub waits 10 seconds for an answer, and does not retry by itself; a person
+//! `X-Hub-Signature-256` is `sha256=` and the hex HMAC-SHA-256 of the body. The event's name is in `X-GitHub-Event`, and the
+//! delivery's id in `X-GitHub-Delivery`; neither is signed. GitHub waits 10 seconds for an answer, and does not retry by itself; a person
 //! or a program can redeliver for three days.
 //!
 //! The webhook's content type must be `application/json`. The data is the whole body.
@@ -14,6 +14,8 @@ use crate::scheme::Scheme;
 
 builtin! {
     /// GitHub. The event's name is not signed: it selects the event's type, and is hashed into the key with the body.
+    /// Whoever has seen one delivery can send it again under another name, which makes another key. So do nothing for an
+    /// event whose name you do not know, and check that the body is what its name says.
     ///
     /// ```
     /// use countersign::{EventNameSource, Secret, SigningOptions, Webhook, provider::GitHub};

@@ -7,7 +7,8 @@
 //!
 //! The event's name is `type`, such as `Issue`; what happened is the body's `action`. The data is `data`. This crate's
 //! choice: no maximum age is set, because the page does not say whether a retry has a new time; set one with
-//! [`Webhook::with_max_age`](crate::Webhook::with_max_age). The key is the body's SHA-256.
+//! [`Webhook::with_max_age`](crate::Webhook::with_max_age). The key is the body's SHA-256, so if a retry has a new time, it is
+//! handled again.
 
 use crate::event::Envelope;
 use crate::provider::builtin::builtin;

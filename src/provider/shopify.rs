@@ -5,7 +5,7 @@
 //! HMAC-SHA-256 of the body, keyed with the text of the app's client secret. The topic in `X-Shopify-Topic`, the ids and
 //! the time are in headers that are not signed. Shopify waits 5 seconds for an answer, and retries 8 times in 4 hours.
 //!
-//! The data is the whole body. Two topics may carry the same bytes, so the key is made of the topic and the body.
+//! Shopify's newer "Events" with the header `Shopify-Hmac-Sha256` are not covered. The data is the whole body. Two topics may carry the same bytes, so the key is made of the topic and the body.
 
 use crate::event::Envelope;
 use crate::mac::TagEncoding;
@@ -14,6 +14,10 @@ use crate::scheme::Scheme;
 
 builtin! {
     /// Shopify. The topic is not signed: it selects the event's type, and is hashed into the key with the body.
+    /// Whoever has seen one delivery can send it again under another topic, which makes another key. So do nothing for a
+    /// topic that you do not know, and check that the body is what its topic says.
+    ///
+    /// The key has no id, because Shopify signs none: two events of one topic with the same bytes count as one.
     ///
     /// ```
     /// use countersign::{Secret, SigningOptions, Webhook, provider::Shopify};

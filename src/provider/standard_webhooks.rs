@@ -9,7 +9,7 @@
 //! Retries and the time to answer are the sender's choice. Svix waits 15 seconds and retries for 28 hours.
 //!
 //! The specification recommends a body with `type`, `timestamp` and `data`, and does not demand it. This crate's choice:
-//! the three are read where they are there, and the body must be a JSON object.
+//! the body must be a JSON object, and the three are read where they are there; a `type` that is no text is refused.
 
 use std::time::Duration;
 
@@ -20,6 +20,11 @@ use crate::scheme::{Scheme, TimeUnit};
 
 builtin! {
     /// Standard Webhooks, with the headers `webhook-…` or `svix-…`.
+    ///
+    /// **Name each sender.** All senders have the same name in their keys, and each chooses its ids. If several share a
+    /// store, give each webhook a name of its own by [`with_tenant`](crate::Webhook::with_tenant); otherwise one sender's id
+    /// can make another's event count as a duplicate. Or declare each as a
+    /// [`DeclaredProvider`](crate::provider::DeclaredProvider) with its own name.
     ///
     /// ```
     /// use countersign::{Secret, Webhook, provider::StandardWebhooks};

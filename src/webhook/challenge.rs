@@ -16,7 +16,8 @@ impl<P: Provider> Webhook<P> {
     ///
     /// It takes a delivery, so nothing is answered before its signature has matched. A token is answered only if it is 1
     /// to 128 letters, digits, `-` and `_`. Everything that a provider signs contains other characters, so that the MAC
-    /// of a token is never the signature of a delivery.
+    /// of a token is never the signature of a delivery. (A provider of your own with opaque bodies gets no MAC.) Pass the
+    /// delivery to the webhook that has verified it.
     ///
     /// ```
     /// use countersign::{Secret, Webhook, provider::Slack};
@@ -34,6 +35,8 @@ impl<P: Provider> Webhook<P> {
         let token = token(&challenge, delivery.body())?;
         Some(match challenge.answer {
             Answer::Echo => format!(r#"{{"challenge":"{token}"}}"#),
+            // The MAC of a token could be the signature of an opaque body that is the token.
+            Answer::Mac if self.provider.envelope().is_opaque => return None,
             Answer::Mac => {
                 // With the secret that the provider signed with, which may be the older one during a rotation.
                 let position = delivery.matched_secret().position();

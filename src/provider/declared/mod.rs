@@ -16,7 +16,8 @@ use declaration::{Declaration, Encoding, EventPart, Hash, Key, Source, Unit, obj
 
 /// A provider that a configuration declares, for a gateway whose providers are rows. Read it with serde.
 ///
-/// Its name is the row's name, and stands in its idempotency keys: give no two rows the same name, and never change one.
+/// Its name is the row's name, and stands in its idempotency keys: give no two rows the same name, nor that of a
+/// built-in provider, and never change one.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::DeclaredProvider};
