@@ -28,7 +28,7 @@ pub(crate) struct Members {
 impl Members {
     pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
         let event = match envelope.name {
-            Name::Member(name) | Name::OptionalMember(name) | Name::Both { member: name, .. } => Some(name),
+            Name::Member(name) | Name::OptionalMember(name) => Some(name),
             Name::Header(_) | Name::Nowhere => None,
         };
         let id = match envelope.id {

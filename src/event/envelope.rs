@@ -15,6 +15,8 @@
 #[must_use]
 pub struct Envelope<'a> {
     pub(crate) name: Name<'a>,
+    /// An unsigned header that must agree with the member that names the event.
+    pub(crate) confirming: Option<&'a str>,
     pub(crate) id: Option<Place<'a>>,
     pub(crate) time: Option<&'a str>,
     pub(crate) is_time_numeric: bool,
@@ -31,11 +33,6 @@ pub(crate) enum Name<'a> {
     OptionalMember(&'a str),
     /// A header, signed or not.
     Header(&'a str),
-    /// A member, and an unsigned header that must agree with it.
-    Both {
-        member: &'a str,
-        header: &'a str,
-    },
 }
 
 /// Where the event's id stands.
@@ -57,6 +54,7 @@ impl<'a> Envelope<'a> {
     pub const fn new() -> Self {
         Self {
             name: Name::Member("event"),
+            confirming: None,
             id: Some(Place::Member("id")),
             time: Some("timestamp"),
             is_time_numeric: false,
@@ -70,6 +68,7 @@ impl<'a> Envelope<'a> {
     pub const fn opaque() -> Self {
         Self {
             name: Name::Nowhere,
+            confirming: None,
             id: None,
             time: None,
             is_time_numeric: false,
@@ -98,14 +97,10 @@ impl<'a> Envelope<'a> {
         self
     }
 
-    /// Sets a header that must name the same event as the member. Each delivery must then have it once.
+    /// Sets a header that must name the same event as the member, so that a member is needed. Each delivery must then
+    /// have the header once.
     pub const fn confirming_header(mut self, header: &'a str) -> Self {
-        self.name = match self.name {
-            Name::Member(member) | Name::OptionalMember(member) | Name::Both { member, .. } => {
-                Name::Both { member, header }
-            }
-            Name::Nowhere | Name::Header(_) => Name::Header(header),
-        };
+        self.confirming = Some(header);
         self
     }
 
@@ -113,8 +108,8 @@ impl<'a> Envelope<'a> {
     #[must_use]
     pub const fn header(&self) -> Option<&'a str> {
         match self.name {
-            Name::Header(header) | Name::Both { header, .. } => Some(header),
-            _ => None,
+            Name::Header(header) => Some(header),
+            _ => self.confirming,
         }
     }
 

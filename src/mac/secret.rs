@@ -10,7 +10,7 @@ use crate::mac::{KeyEncoding, SecretError};
 /// A webhook's signing secret, as its provider issued it.
 ///
 /// [`new`](Secret::new) takes the text that nearly all providers issue. A webhook decodes it if its provider's scheme
-/// says so ([`KeyEncoding`]); otherwise the key is the text unchanged, with a `whsec_` prefix.
+/// says so ([`KeyEncoding`]); otherwise the key is the text unchanged, of which a `whsec_` at the start is part.
 /// [`from_bytes`](Secret::from_bytes) takes a binary key, which is never decoded.
 ///
 /// A secret shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes is refused. A text is also refused if it begins or ends
@@ -37,6 +37,8 @@ pub struct Secret {
     /// Whether the bytes are the key itself.
     is_key: bool,
     label: Option<Arc<str>>,
+    /// The environment variable that it came from.
+    variable: Option<Arc<str>>,
 }
 
 impl Secret {
@@ -83,7 +85,7 @@ impl Secret {
     pub fn from_bytes(key: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
         let secret = Self::checked(key.into(), Self::MIN_LEN)?;
         if is_blank(&secret.bytes) {
-            return Err(SecretError::Placeholder { variable: None });
+            return Err(SecretError::Placeholder { variable: None, label: None });
         }
         Ok(Self { is_key: true, ..secret })
     }
@@ -125,7 +127,7 @@ impl Secret {
     pub fn from_env(variable: &str) -> Result<Self, SecretError> {
         match std::env::var(variable) {
             Ok(value) => Self::new(value)
-                .map(|secret| secret.with_label(variable))
+                .map(|secret| Self { variable: Some(variable.into()), ..secret.with_label(variable) })
                 .map_err(|error| error.in_variable(variable)),
             Err(std::env::VarError::NotPresent) => Err(SecretError::Unset { variable: variable.to_owned() }),
             Err(std::env::VarError::NotUnicode(value)) => {
@@ -146,9 +148,9 @@ impl Secret {
     fn checked(value: Vec<u8>, min_len: usize) -> Result<Self, SecretError> {
         let bytes = Zeroizing::new(value);
         if bytes.len() < min_len {
-            return Err(SecretError::TooShort { variable: None });
+            return Err(SecretError::TooShort { variable: None, label: None, is_decoded: false });
         }
-        Ok(Self { bytes, min_len, is_key: false, label: None })
+        Ok(Self { bytes, min_len, is_key: false, label: None, variable: None })
     }
 
     /// The key that the secret spells, which is wiped when it is dropped.
@@ -156,13 +158,15 @@ impl Secret {
         if self.is_key || encoding == KeyEncoding::Text || self.bytes.is_empty() {
             return Ok(Key::Itself(&self.bytes));
         }
-        let variable = || self.label.as_deref().map(str::to_owned);
-        let key = encoding.decode(&self.bytes);
-        let key = key.ok_or_else(|| SecretError::Encoding { variable: variable(), expected: encoding })?;
-        match key.len() {
-            length if length < self.min_len => Err(SecretError::TooShort { variable: variable() }),
-            _ if is_blank(&key) => Err(SecretError::Placeholder { variable: variable() }),
-            _ => Ok(Key::Decoded(key)),
+        let variable = self.variable.as_deref().map(str::to_owned);
+        let label = self.label.as_deref().filter(|_| variable.is_none()).map(str::to_owned);
+        match encoding.decode(&self.bytes) {
+            None => Err(SecretError::Encoding { variable, label, expected: encoding }),
+            Some(key) if key.len() < self.min_len => {
+                Err(SecretError::TooShort { variable, label, is_decoded: true })
+            }
+            Some(key) if is_blank(&key) => Err(SecretError::Placeholder { variable, label }),
+            Some(key) => Ok(Key::Decoded(key)),
         }
     }
 
@@ -173,7 +177,7 @@ impl Secret {
 
     /// A stand-in for a service that has no secret. Its MAC is computed, and never matches.
     pub(crate) fn reject_all() -> Self {
-        Self { bytes: Zeroizing::default(), min_len: 0, is_key: true, label: None }
+        Self { bytes: Zeroizing::default(), min_len: 0, is_key: true, label: None, variable: None }
     }
 
     pub(crate) fn label(&self) -> Option<&Arc<str>> {
@@ -212,7 +216,7 @@ fn check_text(text: &str) -> Result<(), SecretError> {
         return Err(SecretError::Quoted { variable: None });
     }
     if is_placeholder(text) {
-        return Err(SecretError::Placeholder { variable: None });
+        return Err(SecretError::Placeholder { variable: None, label: None });
     }
     Ok(())
 }

@@ -34,6 +34,10 @@ pub enum SecretError {
     TooShort {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
+        /// Its label, if it came from no variable.
+        label: Option<String>,
+        /// Whether the key that the secret spells is too short, and not its text.
+        is_decoded: bool,
     },
     /// The secret begins or ends with white space or a byte order mark. The newline of an env file is the commonest
     /// cause.
@@ -54,12 +58,16 @@ pub enum SecretError {
     Placeholder {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
+        /// Its label, if it came from no variable.
+        label: Option<String>,
     },
     /// The secret does not spell a key in the encoding that the provider's scheme expects.
     #[non_exhaustive]
     Encoding {
-        /// The environment variable it came from, or its label.
+        /// The environment variable it came from, if it did.
         variable: Option<String>,
+        /// Its label, if it came from no variable.
+        label: Option<String>,
         /// The encoding that the scheme expects.
         expected: KeyEncoding,
     },
@@ -87,39 +95,42 @@ impl SecretError {
     }
 
     /// Adds the name of the environment variable that the value came from.
-    pub(crate) fn in_variable(self, name: &str) -> Self {
-        let variable = Some(name.to_owned());
-        match self {
-            Self::TooShort { .. } => Self::TooShort { variable },
-            Self::Padded { .. } => Self::Padded { variable },
-            Self::Quoted { .. } => Self::Quoted { variable },
-            Self::Placeholder { .. } => Self::Placeholder { variable },
-            other => other,
+    pub(crate) fn in_variable(mut self, name: &str) -> Self {
+        if let Self::TooShort { variable, .. }
+        | Self::Padded { variable }
+        | Self::Quoted { variable }
+        | Self::Placeholder { variable, .. } = &mut self
+        {
+            *variable = Some(name.to_owned());
         }
+        self
     }
 }
 
 impl std::fmt::Display for SecretError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let subject = |variable: &Option<String>| match variable {
-            Some(name) => format!("the secret in {name}"),
-            None => "the secret".to_owned(),
+        let subject = |variable: &Option<String>, label: &Option<String>| match (variable, label) {
+            (Some(name), _) => format!("the secret in {name}"),
+            (None, Some(label)) => format!("the secret labelled `{label}`"),
+            (None, None) => "the secret".to_owned(),
         };
         match self {
             Self::Unset { variable } => write!(f, "{variable} is not set"),
             Self::NotUnicode { variable } => write!(f, "the secret in {variable} is not Unicode"),
-            Self::TooShort { variable } => {
-                write!(f, "{} is shorter than 16 bytes", subject(variable))
+            Self::TooShort { variable, label, is_decoded } => {
+                let key = if *is_decoded { "the key decoded from " } else { "" };
+                write!(f, "{key}{} is shorter than 16 bytes", subject(variable, label))
             }
             Self::Padded { variable } => {
-                write!(f, "{} begins or ends with white space or a byte order mark", subject(variable))
+                write!(f, "{} begins or ends with white space or a byte order mark", subject(variable, &None))
             }
-            Self::Quoted { variable } => write!(f, "{} is in quotation marks", subject(variable)),
-            Self::Placeholder { variable } => {
-                write!(f, "{} is a placeholder, not one that a provider issued", subject(variable))
+            Self::Quoted { variable } => write!(f, "{} is in quotation marks", subject(variable, &None)),
+            Self::Placeholder { variable, label } => {
+                write!(f, "{} is a placeholder, not one that a provider issued", subject(variable, label))
             }
-            Self::Encoding { variable, expected } => {
-                write!(f, "{} is not in {expected}, as the provider's scheme expects", subject(variable))
+            Self::Encoding { variable, label, expected } => {
+                let secret = subject(variable, label);
+                write!(f, "{secret} is not in {expected}, as the provider's scheme expects")
             }
             Self::NoSecret => f.write_str("at least one secret is needed"),
             Self::TooMany => f.write_str("at most 8 secrets can be valid at once"),

@@ -27,12 +27,21 @@ const fn check_envelope(scheme: &Scheme<'_>, envelope: &Envelope<'_>) -> Result<
     let name = match envelope.name {
         Name::Nowhere => None,
         Name::Member(name) | Name::OptionalMember(name) => Some(name),
-        Name::Header(header) | Name::Both { header, .. } if !is_header_name(header.as_bytes()) => {
-            return Err(SchemeError::new("event.name", "this is no header's name in lower case"));
-        }
         Name::Header(_) => None,
-        Name::Both { member, .. } => Some(member),
     };
+    if envelope.confirming.is_some() && name.is_none() {
+        return Err(SchemeError::new("event.name", "a confirming header needs a member that it confirms"));
+    }
+    if let Some(header) = envelope.header()
+        && !is_header_name(header.as_bytes())
+    {
+        return Err(SchemeError::new("event.name", "this is no header's name in lower case"));
+    }
+    if let Some(header) = envelope.header()
+        && scheme.is_own_header(header)
+    {
+        return Err(SchemeError::new("event.name", "this is the header of the signature or of its time"));
+    }
     let id = match envelope.id {
         Some(Place::Header(header)) if !has_header(scheme.signed, header.as_bytes()) => {
             return Err(SchemeError::new(

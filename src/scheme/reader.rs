@@ -12,7 +12,6 @@ use crate::scheme::template::{self, MAX_HEADERS, MAX_PARTS, Summary, is_space};
 use crate::scheme::{SchemeError, TimeUnit};
 
 /// A scheme whose parts are checked, owned and split.
-#[derive(Debug)]
 pub(crate) struct Reader {
     algorithm: Algorithm,
     encoding: TagEncoding,
@@ -23,7 +22,6 @@ pub(crate) struct Reader {
     summary: Summary,
 }
 
-#[derive(Debug)]
 enum OwnedForm {
     One { prefix: Box<[u8]> },
     Each { separator: u8, version: Box<[u8]> },
@@ -31,7 +29,6 @@ enum OwnedForm {
 }
 
 /// The names of one family's headers.
-#[derive(Debug)]
 struct Family {
     signatures: Vec<HeaderName>,
     time: Option<HeaderName>,
@@ -39,7 +36,6 @@ struct Family {
     signed: Vec<HeaderName>,
 }
 
-#[derive(Debug)]
 enum Part {
     Literal(Box<[u8]>),
     Time,

@@ -1,5 +1,6 @@
 //! A scheme as constant data: what is signed, and how the signature is written.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::mac::{Algorithm, KeyEncoding, TagEncoding};
@@ -36,7 +37,7 @@ use crate::scheme::{SchemeError, TimeUnit};
 ///     .tolerance(Duration::from_secs(300));
 /// assert!(HUB.check().is_ok() && STRIPE.check().is_ok());
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 #[must_use]
 pub struct Scheme<'a> {
     pub(crate) algorithm: Algorithm,
@@ -308,6 +309,37 @@ impl<'a> Scheme<'a> {
         false
     }
 
+    /// Whether this is the header of the signature or of its time, in any family.
+    pub(crate) const fn is_own_header(&self, name: &str) -> bool {
+        let mut at = 0;
+        while at < self.headers.len() {
+            if self.is_in_a_family(self.headers.get(at), name) {
+                return true;
+            }
+            at += 1;
+        }
+        match self.time {
+            Some((TimeSource::Header(time), _)) => self.is_in_a_family(time, name),
+            _ => false,
+        }
+    }
+
+    /// Whether this is the header, or the same header of the second family. The header has passed its check.
+    const fn is_in_a_family(&self, header: &str, name: &str) -> bool {
+        let (header, name) = (header.as_bytes(), name.as_bytes());
+        match self.family {
+            Some((beginning, other)) if name.len() >= other.len() => {
+                is(header, name)
+                    || is(template::slice(name, 0, other.len()), other.as_bytes())
+                        && is(
+                            template::slice(name, other.len(), name.len()),
+                            template::slice(header, beginning.len(), header.len()),
+                        )
+            }
+            _ => is(header, name),
+        }
+    }
+
     const fn check_name(&self, part: &'static str, name: &str) -> Result<(), SchemeError> {
         if !is_header_name(name.as_bytes()) {
             return Err(SchemeError::new(part, "this is no header's name in lower case"));
@@ -345,7 +377,11 @@ impl<'a> Scheme<'a> {
             ));
         }
         if !is_text(key) || has(key, separator) {
-            return Err(SchemeError::new("signature.each", NOT_PLAIN));
+            let is_field = matches!(self.form, Form::Fields { .. });
+            return Err(SchemeError::new(
+                if is_field { "signature.field" } else { "signature.each" },
+                NOT_PLAIN,
+            ));
         }
         match self.form {
             Form::Fields { .. } if key.is_empty() || has(key, '=') => {
@@ -357,7 +393,7 @@ impl<'a> Scheme<'a> {
     }
 
     const fn check_time_field(&self, fields: Option<(char, &str)>) -> Result<(), SchemeError> {
-        let Some((TimeSource::Field(name), _)) = self.time else { return Ok(()) };
+        let Some((TimeSource::Field(name), unit)) = self.time else { return Ok(()) };
         match fields {
             None => Err(SchemeError::new("timestamp.field", "the signature header has no fields")),
             Some((separator, key)) => {
@@ -366,6 +402,9 @@ impl<'a> Scheme<'a> {
                 }
                 if is(name.as_bytes(), key.as_bytes()) {
                     return Err(SchemeError::new("timestamp.field", "this is the field of the tags"));
+                }
+                if matches!(unit, TimeUnit::Rfc3339) && matches!(separator, '-' | ':' | '.' | '+') {
+                    return Err(SchemeError::new("signature.separator", "the time contains it"));
                 }
                 Ok(())
             }
@@ -388,6 +427,16 @@ impl Scheme<'_> {
             && (self.algorithm, self.key, self.encoding)
                 == (Algorithm::HmacSha256, KeyEncoding::Text, TagEncoding::Hex)
             && self.signed == "{body}"
+    }
+}
+
+/// Leaves out the template, whose literals may hold a token, such as a URL's.
+impl fmt::Debug for Scheme<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheme")
+            .field("signature_headers", &self.headers.iter().collect::<Vec<_>>())
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 

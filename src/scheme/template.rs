@@ -77,6 +77,9 @@ pub(crate) struct Summary {
 /// body, and the body shows where it begins (on the left) or ends (on the right) if it is one JSON object: no proper
 /// prefix and no proper suffix of a JSON object is one.
 pub(crate) const fn summary(template: &str) -> Result<Summary, SchemeError> {
+    if template.is_empty() {
+        return Err(error("the template, or the URL that it begins with, is empty"));
+    }
     let mut state = State::START;
     let mut at = 0;
     let mut parts = 0;
@@ -85,11 +88,12 @@ pub(crate) const fn summary(template: &str) -> Result<Summary, SchemeError> {
             Ok(read) => read,
             Err(error) => return Err(error),
         };
+        let goes_on = matches!((state.last, part), (Last::Literal { .. }, Part::Literal(_)));
         match state.after(part) {
             Ok(after) => state = after,
             Err(error) => return Err(error),
         }
-        (at, parts) = (next, parts + 1);
+        (at, parts) = (next, if goes_on { parts } else { parts + 1 });
     }
     if !state.is_after_body {
         return Err(error("`{body}` is missing"));

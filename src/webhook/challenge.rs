@@ -36,7 +36,7 @@ impl<P: Provider> Webhook<P> {
         Some(match challenge.answer {
             Answer::Echo => format!(r#"{{"challenge":"{token}"}}"#),
             // The MAC of a token could be the signature of an opaque body that is the token.
-            Answer::Mac if self.provider.envelope().is_opaque => return None,
+            Answer::Mac if self.provider().envelope().is_opaque => return None,
             Answer::Mac => {
                 // With the secret that the provider signed with, which may be the older one during a rotation.
                 let position = delivery.matched_secret().position();

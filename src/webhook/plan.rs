@@ -2,12 +2,11 @@
 
 use http::HeaderName;
 
-use crate::event::{Contents, Envelope, Members, Name, Place};
+use crate::event::{Contents, Envelope, Members, Place};
 use crate::provider::{Provider, check, scheme_with};
 use crate::scheme::{Head, Reader, Scheme, SchemeError, Tolerance};
 
 /// How a webhook reads its provider's deliveries.
-#[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) reader: Reader,
     pub(super) members: Members,
@@ -30,11 +29,7 @@ impl Plan {
 
     fn new(scheme: &Scheme<'_>, envelope: &Envelope<'_>) -> Result<Self, SchemeError> {
         let reader = Reader::new(scheme)?;
-        let (header, is_event_confirmed) = match envelope.name {
-            Name::Header(header) => (Some(header), false),
-            Name::Both { header, .. } => (Some(header), true),
-            _ => (None, false),
-        };
+        let (header, is_event_confirmed) = (envelope.header(), envelope.confirming.is_some());
         let name_place = header.filter(|_| !is_event_confirmed).and_then(|header| reader.place_of(header));
         let event_header = header.filter(|_| name_place.is_none()).map(HeaderName::try_from).transpose();
         Ok(Self {

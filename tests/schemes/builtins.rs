@@ -215,10 +215,22 @@ fn a_secret_in_another_encoding_is_an_error_at_the_start() {
         };
         assert_eq!(code, expected, "{secret}");
     }
-    let labelled = Secret::new("whsec_not base64 at all").unwrap().with_label("SVIX_SECRET");
+    let labelled = Secret::new("whsec_not base64 at all").unwrap().with_label("2026-03");
     assert_eq!(
         Webhook::<StandardWebhooks>::new(labelled).unwrap_err().to_string(),
-        "the secret in SVIX_SECRET is not in base64, with or without `whsec_`, as the provider's scheme expects",
+        "the secret labelled `2026-03` is not in base64, with or without `whsec_`, as the provider's scheme expects",
+    );
+    let short = |secret: Secret| Webhook::<StandardWebhooks>::new(secret).unwrap_err().to_string();
+    let secret = || Secret::new("whsec_AAECAwQFBgcICQoLDA0O").unwrap();
+    assert_eq!(short(secret()), "the key decoded from the secret is shorter than 16 bytes");
+    assert_eq!(
+        short(secret().with_label("2026-03")),
+        "the key decoded from the secret labelled `2026-03` is shorter than 16 bytes"
+    );
+    let zeros = Secret::dangerously_allow_short("whsec_AAAA").unwrap().with_label("2026-03");
+    assert_eq!(
+        short(zeros),
+        "the secret labelled `2026-03` is a placeholder, not one that a provider issued"
     );
     // A binary key is never decoded.
     let key = Secret::from_bytes(*b"a binary key of some length").unwrap();

@@ -162,6 +162,38 @@ fn the_headers_of_one_family_are_read_and_two_are_refused() {
 }
 
 #[test]
+fn beside_an_open_value_only_an_object_is_a_body_so_no_two_deliveries_share_their_bytes() {
+    const TIME: &str = "1614265330";
+    const NO_OBJECT: &[u8] = b"1111111111{}";
+    let webhook = declared(
+        r#"{"name":"a","signature":{"header":"x-s"},"signed":"{header:x-id}{timestamp}{body}",
+            "timestamp":{"header":"x-t"},"event":{"name":null,"id":null,"timestamp":null,"data":null}}"#,
+    );
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(TIME.parse().unwrap());
+    let signed = webhook.signed_headers_with(NO_OBJECT, &SigningOptions::new().id("a").at(at));
+    let signature = signed["x-s"].to_str().unwrap();
+    let moved = format!("a{TIME}");
+    for (id, time, body, expected) in [
+        ("a", TIME, NO_OBJECT, "malformed_payload"),
+        // The same bytes, taken apart in another place.
+        (&moved, "1111111111", b"{}", "accepted"),
+    ] {
+        let headers = [("x-id", id), ("x-t", time), ("x-s", signature)];
+        let in_pieces = webhook.begin(&headers).and_then(|mut partial| {
+            body.chunks(3).try_for_each(|piece| partial.update(piece))?;
+            partial.finish()
+        });
+        for verdict in [
+            webhook.verify(&headers, body).map(drop),
+            webhook.verify_signature(&headers, body).map(drop),
+            in_pieces.map(drop),
+        ] {
+            assert_eq!(verdict.map_or_else(|error| error.code(), |()| "accepted"), expected, "{id}");
+        }
+    }
+}
+
+#[test]
 fn a_time_has_its_fixed_length_and_is_judged_after_the_signature() {
     let (webhook, _) = standard();
     let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);

@@ -1,6 +1,6 @@
 //! A declaration that makes no sense is an error that names the member.
 
-use countersign::provider::DeclaredProvider;
+use countersign::provider::{DeclaredProvider, Square};
 use countersign::{Envelope, Provider, Scheme, Secret, SetupError, TimeUnit, UnknownEvent, Webhook};
 
 fn refusal(json: &str) -> String {
@@ -29,7 +29,7 @@ fn what_makes_no_sense_is_named() {
         (refusal(r#"{"name":"A","signature":{"header":"x-s"}}"#), "`name`"),
         (refusal(r#"{"name":"a","name":"b","signature":{"header":"x-s"}}"#), "`name`"),
         (with(r#","algorithm":"md5""#), "`md5`"),
-        (with(r#","secret":"raw""#), "`raw`"),
+        (with(r#","secret":"raw""#), "`secret`"),
         (with(r#","sceret":"hex""#), "`sceret`"),
         (with(r#","signed":"""#), "`signed`"),
         (with(r#","signed":"{bdy}""#), "`signed`"),
@@ -62,6 +62,8 @@ fn what_makes_no_sense_is_named() {
         (with_signature(r#"{"header":"x-s","separator":",","each":"v1,"}"#), "`signature.each`"),
         (with_signature(r#"{"header":"x-s","separator":",","field":"v=1"}"#), "`signature.field`"),
         (with_signature(r#"{"header":"x-s","separator":",","field":""}"#), "`signature.field`"),
+        (with_signature(r#"{"header":"x-s","separator":",","field":"v,1"}"#), "`signature.field`"),
+        (with_signature(r#"{"header":"x-s","separator":",","field":"é"}"#), "`signature.field`"),
         (with_signature(r#"{"header":"x-s","separator":"a","each":""}"#), "`signature.separator`"),
         (with_signature(r#"{"header":"x-s","separator":", ","each":""}"#), "character"),
         (with_signature(r#"{"header":"x-s","separator":"é","each":""}"#), "`signature.separator`"),
@@ -74,6 +76,8 @@ fn what_makes_no_sense_is_named() {
         (with(r#","event":{"nmae":"type"}"#), "`nmae`"),
         (with(r#","event":{"name":7}"#), "a member's name"),
         (with(r#","event":{"name":{"header":"x e"}}"#), "`event.name`"),
+        (with(r#","event":{"name":{"header":"X-S"}}"#), "`event.name`"),
+        (with(&format!(r#"{time}{{"header":"x-t"}},"event":{{"name":{{"header":"x-t"}}}}"#)), "`event.name`"),
         (with(r#","event":{"name":{"headers":"x-e"}}"#), "`headers`"),
         (with(r#","event":{"name":{"header":"x-e","header":"x-f"}}"#), "`header`"),
         (with(r#","event":{"name":"id"}"#), "`event.id`"),
@@ -84,6 +88,39 @@ fn what_makes_no_sense_is_named() {
     ];
     for (refusal, named) in cases {
         assert!(refusal.contains(named), "{refusal:?} does not name {named}");
+    }
+}
+
+#[test]
+fn a_secret_in_place_of_its_encoding_is_not_shown() {
+    for secret in ["\"whsec_0123456789\"", "1234567890123456", "1234567890123456.5", "[\"whsec_0123456789\"]"]
+    {
+        let refusal = with(&format!(r#","secret":{secret}"#));
+        let expected = "`secret`: this must be `text`, `hex` or `base64`, never the secret itself";
+        assert!(refusal.starts_with(expected), "{refusal}");
+        assert!(!refusal.contains("123456"), "{refusal}");
+    }
+}
+
+#[test]
+fn no_separator_occurs_in_a_time_between_separators() {
+    let declared = |separator: char, unit: &str, time: &str| {
+        let signature = format!(r#"{{"header":"x-s","separator":"{separator}","field":"v1"}}"#);
+        let time = format!(r#"{{{time},"unit":"{unit}"}}"#);
+        refusal(&format!(
+            r#"{{"name":"a","signature":{signature},"signed":"{{timestamp}}.{{body}}","timestamp":{time}}}"#
+        ))
+    };
+    let field = r#""field":"t""#;
+    for separator in ['-', ':', '.', '+'] {
+        let refusal = declared(separator, "rfc3339", field);
+        assert!(refusal.starts_with("`signature.separator`: the time contains it"), "{separator} {refusal}");
+        for (unit, time) in [("s", field), ("ms", field), ("rfc3339", r#""header":"x-t""#)] {
+            assert_eq!(declared(separator, unit, time), "accepted", "{separator} {unit}");
+        }
+    }
+    for separator in [',', ';', '|', ' '] {
+        assert_eq!(declared(separator, "rfc3339", field), "accepted", "{separator}");
     }
 }
 
@@ -102,6 +139,96 @@ fn what_makes_sense_is_accepted() {
     ] {
         assert_eq!(json, "accepted");
     }
+}
+
+/// A provider of a program whose settings decide its scheme and its envelope.
+struct Set(Scheme<'static>, Envelope<'static>);
+
+impl Provider for Set {
+    type Event = UnknownEvent;
+    const NAME: &'static str = "set";
+    const SCHEME: Scheme<'static> = Scheme::new("x-s");
+
+    fn scheme(&self) -> Scheme<'_> {
+        self.0
+    }
+
+    fn envelope(&self) -> Envelope<'_> {
+        self.1
+    }
+}
+
+/// The part that is wrong.
+fn wrong_part<P: Provider>(provider: P) -> Option<&'static str> {
+    match Webhook::for_provider(provider, Secret::new("a-secret-for-the-tests").unwrap()) {
+        Ok(_) => None,
+        Err(SetupError::Scheme(error)) => Some(error.part()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_header_that_names_the_event_is_one_of_its_own() {
+    const FAMILIES: Scheme<'static> = Scheme::new("webhook-signature")
+        .family("webhook-", "svix-")
+        .time_header("webhook-timestamp", TimeUnit::Seconds)
+        .signed("{header:webhook-id}.{timestamp}.{body}");
+    for header in ["webhook-signature", "svix-signature", "webhook-timestamp", "svix-timestamp"] {
+        for envelope in [Envelope::new().name_header(header), Envelope::new().confirming_header(header)] {
+            assert_eq!(wrong_part(Set(FAMILIES, envelope)), Some("event.name"), "{header}");
+        }
+    }
+    for header in ["webhook-id", "webhook-event", "signature", "svix-event", "webhook-signature-2"] {
+        assert_eq!(wrong_part(Set(FAMILIES, Envelope::new().name_header(header))), None, "{header}");
+    }
+}
+
+#[test]
+fn a_confirming_header_outlives_a_change_of_the_member_and_needs_one() {
+    const SCHEME: Scheme<'static> = Scheme::new("x-s");
+    let new = || Envelope::new().confirming_header("x-e");
+    for envelope in [
+        new(),
+        new().name("type"),
+        new().optional_name("type"),
+        Envelope::new().name("type").confirming_header("x-e"),
+    ] {
+        assert_eq!(envelope.header(), Some("x-e"));
+        let provider = Set(SCHEME, envelope);
+        let webhook =
+            Webhook::for_provider(provider, Secret::new("a-secret-for-the-tests").unwrap()).unwrap();
+        let body = br#"{"event":"a","type":"a"}"#;
+        let signature = webhook.sign(body);
+        for (header, expected) in [("a", "accepted"), ("b", "event_mismatch"), ("", "event_mismatch")] {
+            let headers = [("x-s", &*signature), ("x-e", header)];
+            let code = webhook.verify(&headers, body).map_or_else(|error| error.code(), |_| "accepted");
+            assert_eq!(code, expected, "{envelope:?}");
+        }
+        let code = webhook.verify(&[("x-s", &*signature)], body).unwrap_err().code();
+        assert_eq!(code, "missing_event_header", "{envelope:?}");
+    }
+    for envelope in [
+        new().without_name(),
+        new().name_header("x-f"),
+        Envelope::new().name_header("x-f").confirming_header("x-e"),
+        Envelope::opaque().confirming_header("x-e"),
+    ] {
+        assert_eq!(wrong_part(Set(SCHEME, envelope)), Some("event.name"), "{envelope:?}");
+    }
+}
+
+#[test]
+fn a_schemes_debug_leaves_out_its_template() {
+    let shown = format!("{:?}", Scheme::new("x-s").signed("https://u:pw@example.org{body}"));
+    assert_eq!(shown, r#"Scheme { signature_headers: ["x-s"], algorithm: HmacSha256, .. }"#);
+    assert!(format!("{:?}", Scheme::new("x-s").headers(&[])).contains("[]"));
+}
+
+#[test]
+fn a_url_of_squares_is_not_empty_and_may_have_any_braces() {
+    assert_eq!(wrong_part(<Square>::new("")), Some("signed"));
+    let braces = "https://example.org/?".to_owned() + &"{a}".repeat(20) + &"{".repeat(20);
+    assert_eq!(wrong_part(<Square>::new(&braces)), None);
 }
 
 /// A provider of a program whose settings decide its scheme.

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use countersign::provider::ThreeQpr;
+use countersign::provider::{StandardWebhooks, ThreeQpr};
 use countersign::{Secret, Secrets, Signature, Webhook};
 use http::{HeaderMap, HeaderValue};
 
@@ -38,13 +38,17 @@ fn child() {
 }
 
 fn say(variables: &[(&str, OsString)]) -> String {
+    said_by("environment::child", variables)
+}
+
+fn said_by(child: &str, variables: &[(&str, OsString)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "environment::child", "--nocapture"]).env("COUNTERSIGN_CHILD", "1");
+    command.args(["--exact", child, "--nocapture"]).env("COUNTERSIGN_CHILD", "1");
     command.env_remove("HOOK").env_remove("HOOK_PREVIOUS").envs(variables.iter().cloned());
     let output = command.output().unwrap();
     let output = [output.stdout, output.stderr].concat();
-    assert!(!String::from_utf8_lossy(&output).contains("whsec"), "the secret is shown");
     let output = String::from_utf8_lossy(&output).into_owned();
+    assert!(!output.replace("`whsec_`", "").contains("whsec"), "the secret is shown");
     output.lines().find_map(|line| Some(line.split_once("said: ")?.1.to_owned())).expect("the child spoke")
 }
 
@@ -62,11 +66,11 @@ fn a_bad_value_is_an_error_that_names_the_variable_and_not_the_value() {
         (&[("HOOK_PREVIOUS", OLDER.into())], r#"secret_unset HOOK is not set Unset { variable: "HOOK" }"#),
         (
             &[("HOOK", "".into())],
-            r#"secret_too_short the secret in HOOK is shorter than 16 bytes TooShort { variable: Some("HOOK") }"#,
+            r#"secret_too_short the secret in HOOK is shorter than 16 bytes TooShort { variable: Some("HOOK"), label: None, is_decoded: false }"#,
         ),
         (
             &[("HOOK", "whsec_short".into())],
-            r#"secret_too_short the secret in HOOK is shorter than 16 bytes TooShort { variable: Some("HOOK") }"#,
+            r#"secret_too_short the secret in HOOK is shorter than 16 bytes TooShort { variable: Some("HOOK"), label: None, is_decoded: false }"#,
         ),
         (
             &[("HOOK", format!("{NEWEST}\n").into())],
@@ -74,7 +78,7 @@ fn a_bad_value_is_an_error_that_names_the_variable_and_not_the_value() {
         ),
         (
             &[("HOOK", NEWEST.into()), ("HOOK_PREVIOUS", "whsec_short".into())],
-            r#"secret_too_short the secret in HOOK_PREVIOUS is shorter than 16 bytes TooShort { variable: Some("HOOK_PREVIOUS") }"#,
+            r#"secret_too_short the secret in HOOK_PREVIOUS is shorter than 16 bytes TooShort { variable: Some("HOOK_PREVIOUS"), label: None, is_decoded: false }"#,
         ),
         (
             &[("HOOK", NEWEST.into()), ("HOOK_PREVIOUS", format!(" {OLDER}").into())],
@@ -86,11 +90,37 @@ fn a_bad_value_is_an_error_that_names_the_variable_and_not_the_value() {
         ),
         (
             &[("HOOK", "whsec_changeme_changeme".into())],
-            r#"secret_placeholder the secret in HOOK is a placeholder, not one that a provider issued Placeholder { variable: Some("HOOK") }"#,
+            r#"secret_placeholder the secret in HOOK is a placeholder, not one that a provider issued Placeholder { variable: Some("HOOK"), label: None }"#,
         ),
     ];
     for (variables, expected) in cases {
         assert_eq!(say(variables), expected);
+    }
+}
+
+/// What a process says of a secret whose scheme decodes it; run by name, it prints that.
+#[test]
+fn child_that_decodes() {
+    if std::env::var_os("COUNTERSIGN_CHILD").is_some() {
+        let secret = Secret::from_env("HOOK").unwrap();
+        let relabelled = secret.clone().with_label("2026-03");
+        let [said, again] =
+            [secret, relabelled].map(|secret| Webhook::<StandardWebhooks>::new(secret).unwrap_err());
+        assert_eq!(said, again);
+        println!("said: {said}");
+    }
+}
+
+#[test]
+fn a_value_that_spells_no_key_is_an_error_that_names_the_variable() {
+    for (value, expected) in [
+        (
+            "whsec_not base64 at all",
+            "the secret in HOOK is not in base64, with or without `whsec_`, as the provider's scheme expects",
+        ),
+        ("whsec_AAECAwQFBgcICQoLDA0O", "the key decoded from the secret in HOOK is shorter than 16 bytes"),
+    ] {
+        assert_eq!(said_by("environment::child_that_decodes", &[("HOOK", value.into())]), expected);
     }
 }
 

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
+
+use crate::scheme::SchemeError;
 
 #[derive(Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -12,7 +15,7 @@ pub(super) struct Declaration {
     #[serde(default)]
     pub(super) algorithm: Hash,
     #[serde(default)]
-    pub(super) secret: Key,
+    pub(super) secret: SecretEncoding,
     #[serde(deserialize_with = "object")]
     pub(super) signature: Signature,
     #[serde(default = "body")]
@@ -34,9 +37,8 @@ pub(super) enum Hash {
     Sha512,
 }
 
-#[derive(Clone, Copy, Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Key {
+#[derive(Clone, Copy, Default)]
+pub(super) enum SecretEncoding {
     #[default]
     Text,
     Hex,
@@ -256,6 +258,22 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     }
 
     deserializer.deserialize_any(Names)
+}
+
+/// By hand, because a derived error shows the value, which somebody may take for the place of the secret.
+impl<'de> Deserialize<'de> for SecretEncoding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer).map(Zeroizing::new);
+        match text.as_ref().map(|text| text.as_str()) {
+            Ok("text") => Ok(Self::Text),
+            Ok("hex") => Ok(Self::Hex),
+            Ok("base64") => Ok(Self::Base64),
+            _ => Err(D::Error::custom(SchemeError::new(
+                "secret",
+                "this must be `text`, `hex` or `base64`, never the secret itself",
+            ))),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for EventPart {

@@ -12,7 +12,7 @@ use crate::event::{Envelope, Event, Name, Place, UnknownEvent};
 use crate::mac::{Algorithm, KeyEncoding, TagEncoding};
 use crate::provider::{Provider, check, scheme_with};
 use crate::scheme::{Scheme, SchemeError, TimeUnit};
-use declaration::{Declaration, Encoding, EventPart, Hash, Key, Source, Unit, object};
+use declaration::{Declaration, Encoding, EventPart, Hash, SecretEncoding, Source, Unit, object};
 
 /// A provider that a configuration declares, for a gateway whose providers are rows. Read it with serde.
 ///
@@ -139,9 +139,9 @@ fn scheme(declaration: &Declaration) -> Scheme<'_> {
             Hash::Sha512 => Algorithm::HmacSha512,
         })
         .key(match declaration.secret {
-            Key::Text => KeyEncoding::Text,
-            Key::Hex => KeyEncoding::Hex,
-            Key::Base64 => KeyEncoding::Base64,
+            SecretEncoding::Text => KeyEncoding::Text,
+            SecretEncoding::Hex => KeyEncoding::Hex,
+            SecretEncoding::Base64 => KeyEncoding::Base64,
         })
         .encoding(match signature.encoding {
             Encoding::Hex => TagEncoding::Hex,
@@ -178,6 +178,7 @@ fn envelope(declaration: &Declaration) -> Envelope<'_> {
             Some(EventPart::Header(name)) => Name::Header(name),
             None => Name::Nowhere,
         },
+        confirming: None,
         id: event.id.as_ref().map(|part| match part {
             EventPart::Member(name) => Place::Member(name),
             EventPart::Header(name) => Place::Header(name),
