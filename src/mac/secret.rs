@@ -10,7 +10,7 @@ use crate::mac::{KeyEncoding, SecretError};
 /// A webhook's signing secret, as its provider issued it.
 ///
 /// [`new`](Secret::new) takes the text that nearly all providers issue. A webhook decodes it if its provider's scheme
-/// says so ([`KeyEncoding`]); otherwise the key is the text unchanged, of which a `whsec_` at the start is part.
+/// says so ([`KeyEncoding`]); otherwise the key is the text unchanged, and a `whsec_` at its start is part of it.
 /// [`from_bytes`](Secret::from_bytes) takes a binary key, which is never decoded.
 ///
 /// A secret shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes is refused. A text is also refused if it begins or ends

@@ -176,7 +176,8 @@ impl<'a> Scheme<'a> {
         self
     }
 
-    /// Says that the time of the signature stands in this field of the signature header.
+    /// Says that the time of the signature stands in this field of the signature header. The separator of the fields
+    /// must not occur in a time of this unit.
     pub const fn time_field(mut self, key: &'a str, unit: TimeUnit) -> Self {
         self.time = Some((TimeSource::Field(key), unit));
         self
