@@ -136,7 +136,7 @@ where
 ///     Ok(transaction)
 /// }
 ///
-/// # async fn example(store: SqliteStore) -> Result<(), countersign::SecretError> {
+/// # async fn example(store: SqliteStore) -> Result<(), countersign::SetupError> {
 /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?;
 /// let receiver = Arc::new(Receiver::new(webhook, store));
 /// let app = move || App::new().route("/webhooks/3qpr", endpoint_in_transaction(Arc::clone(&receiver), handle));
