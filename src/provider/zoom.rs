@@ -4,8 +4,8 @@
 //! is `v0=` and the hex HMAC-SHA-256 of `v0:timestamp:body`, with the time of `x-zm-request-timestamp`. Zoom waits 3
 //! seconds for an answer, and retries. It validates an endpoint when it is added, and every 72 hours.
 //!
-//! The page names no tolerance, and does not say whether a retry is signed anew. This crate's choice: there is none, so
-//! that no retry is lost. No id is documented, so the key is the body's SHA-256. The data is `payload`.
+//! The page names no tolerance, and does not say whether a retry is signed anew. This crate sets no tolerance, so that no
+//! retry is lost. No id is documented, so the key is the body's SHA-256. The data is `payload`.
 
 use crate::event::Envelope;
 use crate::provider::Challenge;

@@ -210,17 +210,10 @@ const fn has_repeated_header(template: &str) -> bool {
     let mut at = 0;
     while at < template.len() {
         let Ok((read, next)) = part(template, at) else { return false };
-        if let Part::Header(name) = read {
-            let mut later = next;
-            while later < template.len() {
-                let Ok((other, after)) = part(template, later) else { return false };
-                if let Part::Header(other) = other
-                    && is(name, other)
-                {
-                    return true;
-                }
-                later = after;
-            }
+        if let Part::Header(name) = read
+            && has_header_from(template, next, name)
+        {
+            return true;
         }
         at = next;
     }
@@ -229,7 +222,11 @@ const fn has_repeated_header(template: &str) -> bool {
 
 /// Whether the template names this header.
 pub(crate) const fn has_header(template: &str, name: &[u8]) -> bool {
-    let mut at = 0;
+    has_header_from(template, 0, name)
+}
+
+/// Whether the template names this header at this place or later.
+const fn has_header_from(template: &str, mut at: usize, name: &[u8]) -> bool {
     while at < template.len() {
         let Ok((read, next)) = part(template, at) else { return false };
         if let Part::Header(other) = read

@@ -8,6 +8,8 @@ use countersign::store::{Claim, LeaseStatus, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use tokio::sync::Barrier;
 
+const LEASE: Duration = Duration::from_secs(60);
+
 /// So many connections race for a key.
 pub const RACERS: usize = 16;
 
@@ -18,7 +20,6 @@ pub async fn one_wins<S>(stores: &[S], key: &IdempotencyKey, completes: bool) ->
 where
     S: IdempotencyStore + Clone + 'static,
 {
-    const LEASE: Duration = Duration::from_secs(60);
     let barrier = Arc::new(Barrier::new(stores.len()));
     let race = |store: &S| {
         let (store, key, barrier) = (store.clone(), key.clone(), Arc::clone(&barrier));
@@ -62,4 +63,22 @@ where
     println!("{ROUNDS} acquired, {in_flight} in flight, {} done", losers - in_flight);
     // Otherwise it was no race.
     assert!(in_flight < losers, "no loser was told that it is done");
+}
+
+/// [`one_wins`], in so many rounds with a key whose claim was released, and with one whose lease has lapsed.
+pub async fn one_takes_over_each_released_or_lapsed_key<S>(stores: &[S], rounds: usize)
+where
+    S: IdempotencyStore + Clone + 'static,
+{
+    for round in 0..rounds {
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lease) = stores[0].claim(&key, LEASE).await.unwrap() else { panic!() };
+        assert_eq!(stores[0].release(&lease).await.unwrap(), LeaseStatus::Applied);
+        one_wins(stores, &key, round % 2 == 0).await;
+        let key = conformance::fresh_key();
+        let lapsed = stores[0].claim(&key, Duration::from_millis(1)).await.unwrap();
+        assert!(matches!(lapsed, Claim::Acquired(_)), "{lapsed:?}");
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        one_wins(stores, &key, round % 2 == 0).await;
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::ours::URL;
 
-/// An official library, or where there is none the documentation's sample.
+/// An official library, or the documentation's sample if there is no library.
 #[derive(Debug, Clone, Copy)]
 pub struct Sdk {
     pub provider: &'static str,

@@ -9,7 +9,7 @@ use countersign_redis::RedisStore;
 use countersign_redis::redis::{self, Client};
 
 use crate::common::servers::Server;
-use crate::race::{self, one_wins};
+use crate::race;
 use crate::support::{LEASE, RETENTION, cause, connect, sleep};
 
 #[tokio::test]
@@ -48,16 +48,7 @@ async fn of_16_connections_on_one_key_one_acquires_it_and_none_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_16_connections_on_one_lapsed_or_released_key_one_takes_it_over() {
     let Some((_server, stores)) = racers().await else { return };
-    for round in 0..500 {
-        let key = conformance::fresh_key();
-        let Claim::Acquired(lease) = stores[0].claim(&key, LEASE).await.unwrap() else { panic!() };
-        assert_eq!(stores[0].release(&lease).await.unwrap(), LeaseStatus::Applied);
-        one_wins(&stores, &key, round % 2 == 0).await;
-        let key = conformance::fresh_key();
-        let _lapsed = stores[0].claim(&key, Duration::from_millis(1)).await.unwrap();
-        sleep(Duration::from_millis(3)).await;
-        one_wins(&stores, &key, round % 2 == 0).await;
-    }
+    race::one_takes_over_each_released_or_lapsed_key(&stores, 500).await;
 }
 
 #[tokio::test]

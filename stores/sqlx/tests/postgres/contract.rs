@@ -1,7 +1,6 @@
 //! The contract of a store, in any table, in races, and with few writes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use countersign::IdempotencyStore;
 use countersign::store::{Claim, DynIdempotencyStore, LeaseStatus, conformance};
@@ -86,16 +85,7 @@ async fn of_16_connections_on_one_key_one_acquires_it_and_none_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_16_connections_on_one_lapsed_or_released_key_one_takes_it_over() {
     let Some((_server, stores)) = racers().await else { return };
-    for round in 0..200 {
-        let key = conformance::fresh_key();
-        let lease = acquired(stores[0].claim(&key, LEASE).await.unwrap());
-        assert_eq!(stores[0].release(&lease).await.unwrap(), LeaseStatus::Applied);
-        one_wins(&stores, &key, round % 2 == 0).await;
-        let key = conformance::fresh_key();
-        let _lapsed = acquired(stores[0].claim(&key, Duration::from_millis(1)).await.unwrap());
-        sleep(Duration::from_millis(3)).await;
-        one_wins(&stores, &key, round % 2 == 0).await;
-    }
+    race::one_takes_over_each_released_or_lapsed_key(&stores, 200).await;
 }
 
 /// What is done or in flight is answered without a write, and so without a wait for the disk.
