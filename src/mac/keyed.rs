@@ -30,10 +30,14 @@ pub(crate) fn on_wiped_stack<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
     wiped::<{ 16 * 1024 }, T>(|| work(&WipedStack(())))
 }
 
-/// The same, for work with a MAC that is keyed already. It wipes no more than a clone and its tag use in a release
-/// build, because a body is verified often.
+/// The same, for work with a MAC that is keyed already. It wipes no more than a clone and its tag use, because a body
+/// is verified often. A build without optimisation uses more.
 pub(crate) fn on_wiped_stack_of<T>(mac: &Mac, work: impl FnOnce() -> T) -> T {
-    if mac.is_large() { wiped::<2048, T>(work) } else { wiped::<1024, T>(work) }
+    match (cfg!(debug_assertions), mac.is_large()) {
+        (true, _) => wiped::<{ 16 * 1024 }, T>(work),
+        (false, true) => wiped::<2048, T>(work),
+        (false, false) => wiped::<1024, T>(work),
+    }
 }
 
 fn wiped<const BYTES: usize, T>(work: impl FnOnce() -> T) -> T {
