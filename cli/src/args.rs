@@ -4,11 +4,12 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::listen::ListenArgs;
+use crate::provider::{ProviderCommand, ProvidersArgs};
 use crate::send::SendArgs;
 use crate::sign::SignArgs;
 use crate::verify::VerifyArgs;
 
-/// Try a webhook receiver out: sign, send, verify and watch deliveries of Quote3D, NowToPrint and 3QPR
+/// Try a webhook receiver out: sign, send, verify and watch deliveries of any provider that signs with an HMAC
 #[derive(Parser, Debug)]
 #[command(name = "countersign", version, arg_required_else_help = true)]
 #[command(after_help = "\
@@ -17,7 +18,7 @@ Start with:
   countersign send localhost:4400/webhooks/quote3d --provider quote3d
 
 Secrets come from the environment, from --secret-file or from --env-file, and never from an argument:
-  QUOTE3D_WEBHOOK_SECRET, NOWTOPRINT_WEBHOOK_SECRET, THREEQPR_WEBHOOK_SECRET,
+  QUOTE3D_WEBHOOK_SECRET, STRIPE_WEBHOOK_SECRET and so on (countersign providers lists them),
   and each with _PREVIOUS for the secret that is being rotated out.
 
 Exit codes: 0 as expected, 1 rejected, 2 wrong usage (the message says what to do), 3 no answer,
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     Send(Box<SendArgs>),
     Verify(VerifyArgs),
     Listen(ListenArgs),
+    Providers(ProvidersArgs),
+    #[command(subcommand)]
+    Provider(ProviderCommand),
     /// Print the completions for a shell
     #[command(after_help = "\
 Examples:

@@ -3,13 +3,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+
 use countersign::Secret;
 use countersign::http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
-use crate::provider::ProviderName;
-use crate::signed::{Request, Signer, signature};
+use crate::provider::NamePlace;
+use crate::signed::{Request, Signer};
 use crate::{json, layout};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,15 +29,17 @@ pub(crate) enum Forgery {
     MissingSignature,
     /// The right signature, twice
     DuplicateSignature,
-    /// The right signature in upper-case hex
+    /// Correctly signed, an hour ago (if the provider signs a time)
+    StaleTime,
+    /// The right signature in upper-case hex (if it is hex)
     UpperCase,
-    /// The right signature in base64
+    /// The right signature in base64 (if it is hex)
     Base64,
-    /// The right signature without `sha256=`
+    /// The right signature without `sha256=` (if it has that)
     NoPrefix,
-    /// The right signature with the prefix `sha1=`
+    /// The right signature with the prefix `sha1=` (if it has `sha256=`)
     WrongPrefix,
-    /// The right signature without its last digit
+    /// The right signature without its last character
     Truncated,
     /// Correctly signed, but not JSON
     NotJson,
@@ -66,6 +71,7 @@ impl Forgery {
             Self::UpperCase | Self::Base64 | Self::NoPrefix | Self::WrongPrefix | Self::Truncated => {
                 (401, "malformed_signature")
             }
+            Self::StaleTime => (401, "stale"),
             Self::NotJson => (400, "malformed_payload"),
             Self::InvalidEvent => (422, "invalid_event"),
             Self::LyingEvent => (400, "event_mismatch"),
@@ -76,47 +82,70 @@ impl Forgery {
     }
 
     /// The forgeries of this kind that the delivery allows.
-    pub(crate) fn each(self, provider: ProviderName, event: &str) -> Result<Vec<Self>, Failure> {
+    pub(crate) fn each(self, signer: &Signer, body: &[u8], event: &str) -> Result<Vec<Self>, Failure> {
+        let fits = |kind: &Self| kind.lacks(signer, body, event).is_none();
         if self == Self::All {
             let each = Self::value_variants().iter().copied();
-            return Ok(each.filter(|kind| *kind != Self::All && kind.fits(provider, event)).collect());
+            return Ok(each.filter(|kind| *kind != Self::All && fits(kind)).collect());
         }
-        if self.fits(provider, event) {
-            return Ok(vec![self]);
+        match self.lacks(signer, body, event) {
+            None => Ok(vec![self]),
+            Some(why) => Err(Failure::usage(format!("--forge {} is not possible here: {why}", self.name()))),
         }
-        let why = match self {
-            Self::InvalidEvent => {
-                "it needs an event with a documented payload: quote3d's quote.completed or nowtoprint's quote.received"
-                    .to_owned()
-            }
-            _ => format!("{provider} has no event header"),
-        };
-        Err(Failure::usage(format!("--forge {} is not possible here: {why}", self.name())))
     }
 
-    fn fits(self, provider: ProviderName, event: &str) -> bool {
-        match self {
-            Self::LyingEvent | Self::MissingEvent | Self::DuplicateEvent => provider.event_header().is_some(),
-            Self::InvalidEvent => matches!(
-                (provider, event),
-                (ProviderName::Quote3d, "quote.completed") | (ProviderName::NowToPrint, "quote.received")
+    /// What the delivery lacks for this forgery.
+    fn lacks(self, signer: &Signer, body: &[u8], event: &str) -> Option<String> {
+        let provider = &signer.provider;
+        let has_header = matches!(provider.members().name, NamePlace::Both(_));
+        let value = || signer.sign_anything(body.to_vec()).text(&signer.signature_header);
+        let (fits, why) = match self {
+            Self::LyingEvent | Self::DuplicateEvent if !has_header => {
+                (false, format!("{provider} has no event header that repeats the body's event"))
+            }
+            Self::MissingEvent => {
+                (signer.event_header().is_some(), format!("{provider} has no event header"))
+            }
+            Self::InvalidEvent => (
+                matches!(
+                    (provider.slug(), event),
+                    ("quote3d", "quote.completed") | ("nowtoprint", "quote.received")
+                ),
+                "it needs an event with a documented payload: quote3d's quote.completed or nowtoprint's quote.received"
+                    .to_owned(),
             ),
-            _ => true,
-        }
+            Self::NotJson => (provider.is_json(), format!("{provider}'s bodies need not be JSON")),
+            Self::StaleTime => {
+                let (early, late) = (signer.sign_at(hour_ago(), body.to_vec()), signer.sign_anything(body.to_vec()));
+                let differ = early.text(&signer.signature_header) != late.text(&signer.signature_header);
+                (differ && provider.has_tolerance(), format!("{provider} has no tolerance of a signed time"))
+            }
+            Self::UpperCase | Self::Base64 => {
+                let value = value();
+                (is_hex(&value[tag_in(&value)]), format!("{provider}'s signatures are not hex"))
+            }
+            Self::NoPrefix | Self::WrongPrefix => {
+                (value().starts_with("sha256="), format!("{provider}'s signatures do not begin with sha256="))
+            }
+            _ => return None,
+        };
+        (!fits).then_some(why)
     }
 
     /// Forges the delivery of this body.
     pub(crate) fn forge(self, signer: &Signer, body: Vec<u8>) -> Result<Request, Failure> {
         let genuine = signer.sign(body.clone())?;
         let header = &signer.signature_header;
-        let tag = signature(&signer.secret, &body);
-        let tag = tag.to_str().unwrap_or_default().trim_start_matches("sha256=").to_owned();
-        let event_header = signer.provider.event_header();
+        let signature = genuine.text(header);
+        let tag = tag_in(&signature);
+        let with_tag =
+            |new: &str| value(&format!("{}{new}{}", &signature[..tag.start], &signature[tag.end..]));
+        let event_header = signer.event_header();
         let mut request = genuine.clone();
         match self {
             Self::WrongSecret => {
                 let other = secret_of(&[b"a-secret-that-nobody-was-told-", &random()[..]].concat())?;
-                request.set(header, &[signature(&other, &body)]);
+                request = signer.sign_by(other.into(), body)?;
             }
             Self::FlippedByte => {
                 // A changed digit, such as another price, keeps the body JSON.
@@ -130,21 +159,16 @@ impl Forgery {
             Self::Reserialized => request.body = reserialized(&body)?.into(),
             Self::NewlineBody => request.body = [&body[..], b"\n"].concat().into(),
             Self::MissingSignature => request.set(header, &[]),
-            Self::DuplicateSignature => {
-                let value = value(&format!("sha256={tag}"));
-                request.set(header, &[value.clone(), value]);
-            }
-            Self::UpperCase => request.set(header, &[value(&format!("sha256={}", tag.to_uppercase()))]),
+            Self::DuplicateSignature => request.set(header, &[value(&signature), value(&signature)]),
+            Self::StaleTime => request = signer.sign_at(hour_ago(), body),
+            Self::UpperCase => request.set(header, &[with_tag(&signature[tag.clone()].to_uppercase())]),
             Self::Base64 => {
-                request.set(header, &[value(&format!("sha256={}", STANDARD.encode(unhex(&tag))))])
+                request.set(header, &[with_tag(&STANDARD.encode(unhex(&signature[tag.clone()])))])
             }
-            Self::NoPrefix => request.set(header, &[value(&tag)]),
-            Self::WrongPrefix => request.set(header, &[value(&format!("sha1={tag}"))]),
-            Self::Truncated => request.set(header, &[value(&format!("sha256={}", &tag[..tag.len() - 1]))]),
-            Self::NotJson => {
-                request.body = [b"not json: ", &body[..]].concat().into();
-                request.set(header, &[signature(&signer.secret, &request.body)]);
-            }
+            Self::NoPrefix => request.set(header, &[value(signature.trim_start_matches("sha256="))]),
+            Self::WrongPrefix => request.set(header, &[value(&signature.replacen("sha256=", "sha1=", 1))]),
+            Self::Truncated => request.set(header, &[with_tag(&signature[tag.start..tag.end - 1])]),
+            Self::NotJson => request = signer.sign_like(&genuine, [b"not json: ", &body[..]].concat()),
             Self::InvalidEvent => {
                 let envelope = json::object::<Map<String, Value>>(&body);
                 let mut envelope = envelope
@@ -155,7 +179,7 @@ impl Forgery {
             Self::LyingEvent => set_event(&mut request, event_header, &[value("countersign.lie")]),
             Self::MissingEvent => set_event(&mut request, event_header, &[]),
             Self::DuplicateEvent => {
-                let event = event_header.as_ref().and_then(|name| genuine.value(name)).cloned();
+                let event = event_header.and_then(|name| genuine.value(name)).cloned();
                 let twice: Vec<_> = event.into_iter().flat_map(|event| [event.clone(), event]).collect();
                 set_event(&mut request, event_header, &twice);
             }
@@ -165,6 +189,29 @@ impl Forgery {
     }
 }
 
+fn hour_ago() -> SystemTime {
+    SystemTime::now().checked_sub(Duration::from_secs(3_600)).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The tag in the value of a signature header: the longest run of characters that a tag may have. A time is shorter.
+fn tag_in(value: &str) -> Range<usize> {
+    let is_of_tag = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
+    let mut longest = 0..0;
+    let mut at = 0;
+    for run in value.split(|c: char| !is_of_tag(c)) {
+        if run.len() > longest.len() {
+            let padding = value[at + run.len()..].bytes().take_while(|byte| *byte == b'=').count();
+            longest = at..at + run.len() + padding;
+        }
+        at = value.len().min(at + run.len() + 1);
+    }
+    longest
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 impl Request {
     /// Replaces all values of a header with these.
     fn set(&mut self, name: &HeaderName, values: &[HeaderValue]) {
@@ -172,14 +219,20 @@ impl Request {
         self.headers.extend(values.iter().map(|value| (name.clone(), value.clone())));
     }
 
+    /// A value that is text, as every signature is.
+    fn text(&self, name: &HeaderName) -> String {
+        let value = self.value(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        value.unwrap_or_default().into_owned()
+    }
+
     fn value(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.headers.iter().find(|(present, _)| present == name).map(|(_, value)| value)
     }
 }
 
-fn set_event(request: &mut Request, name: Option<HeaderName>, values: &[HeaderValue]) {
+fn set_event(request: &mut Request, name: Option<&HeaderName>, values: &[HeaderValue]) {
     if let Some(name) = name {
-        request.set(&name, values);
+        request.set(name, values);
     }
 }
 
@@ -220,6 +273,26 @@ fn reserialized(body: &[u8]) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tag_is_found_in_each_form_of_a_signature() {
+        let (hex, base64) = (
+            "4794b7d0082f007cdce251446147dfa908440fccbb443e264a41757e94b4bb48",
+            "R5S30AgvAHzc4lFEYUffqQhED8y7RD4mSkF1fpS0u0g=",
+        );
+        for (before, tag, after) in [
+            ("", hex, ""),
+            ("sha256=", hex, ""),
+            ("t=1614265330,v1=", hex, ",v0=00"),
+            ("ts=1614265330;h1=", hex, ""),
+            ("", base64, ""),
+            ("v1,", base64, " v1a,abc"),
+        ] {
+            let value = format!("{before}{tag}{after}");
+            assert_eq!(&value[tag_in(&value)], tag, "{value}");
+        }
+        assert_eq!(tag_in(""), 0..0);
+    }
 
     #[test]
     fn the_same_json_is_laid_out_in_other_bytes() {

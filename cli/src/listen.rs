@@ -1,6 +1,7 @@
 //! `countersign listen`: a receiver on this machine that shows deliveries on a page and on the terminal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,17 +9,16 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use clap::Args;
-use countersign::http::HeaderName;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::client::Target;
 use crate::failure::Failure;
 use crate::json;
-use crate::provider::ProviderName;
+use crate::provider::{self, Provider, ProviderParser, Settings};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::terminal::{self, Colour, paint};
-use crate::verdict::{Judge, Terms, judge};
+use crate::verdict::{Judge, Terms};
 
 mod diagnoses;
 mod entry;
@@ -47,10 +47,11 @@ Examples:
   countersign listen
   countersign listen --forward-to localhost:3000          # /webhooks/quote3d goes to the same path there
   countersign listen --forward-to localhost:3000/hooks    # everything goes to that path
+  countersign listen --providers ./providers              # those that its .json files declare, too
   countersign listen --json | jq 'select(.verdict == \"rejected\")'
 
-Deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr. The newest 1,000 are kept in
-memory, 64 MiB at most. A provider whose secret is not set is shown, and answered 503. The reason for refusing
+Deliveries go to /webhooks/NAME, such as /webhooks/stripe: countersign providers lists the names. The newest 1,000
+are kept in memory, 64 MiB at most. A provider whose secret is not set is shown, and answered 503. The reason for refusing
 a body of more than 64 KiB is found on request, at a button on the page.
 
 Exit codes: 0 ended by Ctrl-C, 2 wrong usage or a port that is not free.")]
@@ -67,9 +68,14 @@ pub(crate) struct ListenArgs {
     /// How long to wait for your endpoint
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     timeout: u64,
-    /// NowToPrint's signature header, if it is not X-Webhook-Signature
-    #[arg(long, value_name = "NAME")]
-    signature_header: Option<HeaderName>,
+    /// Serve the provider that this FILE declares as well
+    #[arg(long, short, value_name = "FILE", value_parser = ProviderParser)]
+    provider: Vec<Provider>,
+    /// Serve each provider that a .json file of this directory declares as well
+    #[arg(long, value_name = "DIR")]
+    providers: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Print a JSON object for each delivery
     #[arg(long)]
     json: bool,
@@ -94,20 +100,11 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
     let forward = arguments.forward_to.as_deref().map(Target::parse).transpose()?;
     let keyring = Keyring::open(&arguments.secrets)?;
     if keyring.is_one_secret() {
-        let message = "--secret-file holds one secret, but listen serves three providers\n  \
+        let message = "one secret is given, but listen serves many providers\n  \
             Give --env-file FILE with a NAME=value line for each.";
         return Err(Failure::usage(message));
     }
-    let mut judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)> = Vec::new();
-    for provider in ProviderName::ALL {
-        let terms = Terms {
-            signature_header: arguments.signature_header.clone(),
-            max_age: None,
-            others: keyring.others(provider),
-        };
-        let secrets = keyring.secrets_if_set(provider)?;
-        judges.push((provider, secrets.map(|secrets| judge(provider, secrets, terms)).transpose()?));
-    }
+    let served = served(&arguments, &keyring)?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!(
@@ -122,16 +119,54 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
     }
     let forward = forward.map(|target| target.other_than(address));
     let key = random()?;
-    announce(&arguments, address, &key, forward.as_ref(), &judges)?;
+    announce(&arguments, address, &key, forward.as_ref(), &served)?;
 
     let (end, ending) = watch::channel(false);
     let log = log::Log::new(arguments.json, end.clone());
-    let intake = Arc::new(Intake::new(judges, forward, Duration::from_secs(arguments.timeout), log));
+    let intake = Arc::new(Intake::new(served, forward, Duration::from_secs(arguments.timeout), log));
     let app = Arc::new(App { intake: Arc::clone(&intake), address, key, instance: random()?, ending });
     let ended = app.ending.clone();
     server::serve(listener, router(app), ended_or_interrupted(end, ended)).await;
     intake.log.settle().await;
     if intake.log.is_closed() { Err(Failure::BrokenPipe) } else { Ok(0) }
+}
+
+/// A provider, and its judge or the reason why it has none.
+pub(crate) struct Served {
+    pub(crate) provider: Provider,
+    pub(crate) judge: Result<Arc<dyn Judge>, String>,
+}
+
+/// All providers that deliveries may come from. No two may have the same path.
+fn served(arguments: &ListenArgs, keyring: &Keyring) -> Result<Vec<Served>, Failure> {
+    let mut providers = Provider::built_in();
+    let mut declared = match &arguments.providers {
+        Some(directory) => provider::in_directory(directory)?,
+        None => Vec::new(),
+    };
+    declared.extend(arguments.provider.iter().filter(|provider| !provider.is_built_in()).cloned());
+    for provider in declared {
+        if providers.contains(&provider) {
+            return Err(Failure::usage(format!(
+                "two providers are called {}\n  Give each file another `name`.",
+                provider.slug()
+            )));
+        }
+        providers.push(provider);
+    }
+    providers
+        .into_iter()
+        .map(|provider| {
+            let Some(secrets) = keyring.secrets_if_set(&provider)? else {
+                let why = format!("{} is not set", provider.variable());
+                return Ok(Served { provider, judge: Err(why) });
+            };
+            let terms = Terms { max_age: None, others: keyring.others(&provider) };
+            let kind = provider.kind(&arguments.settings)?;
+            let judge = kind.judge(secrets, terms).map_err(|error| Failure::usage(error.to_string()))?;
+            Ok(Served { provider, judge: Ok(judge) })
+        })
+        .collect()
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -164,13 +199,13 @@ fn near(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Prints the addresses, and which providers are verified.
+/// Prints the addresses, and which providers have a secret.
 fn announce(
     arguments: &ListenArgs,
     address: SocketAddr,
     key: &str,
     forward: Option<&Target>,
-    judges: &[(ProviderName, Option<Arc<dyn Judge>>)],
+    served: &[Served],
 ) -> Result<(), Failure> {
     let url = format!("http://{address}");
     let near = near(address);
@@ -186,17 +221,27 @@ fn announce(
             paint(Colour::Yellow, "no page: it needs a loopback address; --bind 0.0.0.0 includes one")
         ))?,
     }
-    for (provider, judge) in judges {
-        let variable = provider.variable();
-        let how = match judge {
-            Some(_) => paint(Colour::Green, "verified"),
-            None => paint(Colour::Yellow, &format!("not verified: {variable} is not set")),
-        };
+    let url = &url;
+    let line = |provider: &Provider, how: String| {
         terminal::line(&format!(
-            "  {:<11} {url}/webhooks/{:<11} {how}",
+            "  {:<17} {url}/webhooks/{:<17} {how}",
             provider.to_string(),
             provider.slug()
-        ))?;
+        ))
+    };
+    for Served { provider, .. } in served.iter().filter(|served| served.judge.is_ok()) {
+        line(provider, paint(Colour::Green, "ready"))?;
+    }
+    let (without, others): (Vec<_>, Vec<_>) = served
+        .iter()
+        .filter(|served| served.judge.is_err())
+        .partition(|served| !served.provider.is_built_in() || served.provider.events() != [""; 0]);
+    for Served { provider, .. } in without {
+        line(provider, paint(Colour::Yellow, &format!("no secret: {} is not set", provider.variable())))?;
+    }
+    if !others.is_empty() {
+        let others: Vec<_> = others.iter().map(|served| served.provider.slug()).collect();
+        terminal::line(&format!("  {}", paint(Colour::Dim, &format!("no secret: {}", others.join(", ")))))?;
     }
     if let Some(target) = forward {
         terminal::line(&format!("  forwarded to {}", target.without_query()))?;

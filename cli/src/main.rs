@@ -40,6 +40,8 @@ fn run(command: Command) -> Result<u8, Failure> {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Send(arguments) => block_on(send::run(*arguments)),
         Command::Listen(arguments) => block_on(listen::run(arguments)),
+        Command::Providers(arguments) => provider::list(&arguments),
+        Command::Provider(command) => provider::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);

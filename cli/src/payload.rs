@@ -7,7 +7,7 @@ use time::format_description::well_known::Iso8601;
 use time::format_description::well_known::iso8601::{self, EncodedConfig, TimePrecision};
 
 use crate::failure::Failure;
-use crate::provider::ProviderName;
+use crate::provider::{Members, NamePlace, Provider, TimeForm};
 
 /// A body, and a note about it for the user.
 #[derive(Debug)]
@@ -16,18 +16,10 @@ pub(crate) struct Payload {
     pub(crate) note: Option<String>,
 }
 
-/// The event that is sent if the user names none.
-pub(crate) fn default_event(provider: ProviderName) -> &'static str {
-    match provider {
-        ProviderName::Quote3d => "quote.completed",
-        ProviderName::NowToPrint => "quote.received",
-        ProviderName::ThreeQpr => "scan.created",
-    }
-}
-
 /// Writes the body of an event. A fresh one has a new id and timestamp, so a receiver has not seen its event.
-pub(crate) fn built_in(provider: ProviderName, event: &str, fresh: bool) -> Result<Payload, Failure> {
-    if event.is_empty() || HeaderValue::from_str(event).is_err() {
+pub(crate) fn of_event(provider: &Provider, event: &str, fresh: bool) -> Result<Payload, Failure> {
+    let is_named = provider.members().name != NamePlace::Nowhere;
+    if is_named && (event.is_empty() || HeaderValue::from_str(event).is_err()) {
         return Err(Failure::usage("an event's name must be visible ASCII, and not empty"));
     }
     Ok(match documented(provider, event) {
@@ -35,20 +27,19 @@ pub(crate) fn built_in(provider: ProviderName, event: &str, fresh: bool) -> Resu
             let text = if fresh { freshened(text) } else { text.to_owned() };
             Payload { body: text.into_bytes(), note: note.map(str::to_owned) }
         }
-        None => minimal(provider, event),
+        None => Payload { body: minimal(provider.members(), event), note: Some(about(provider, event)) },
     })
 }
 
 /// A payload from the provider's own pages, and a note about it.
-fn documented(provider: ProviderName, event: &str) -> Option<(&'static str, Option<&'static str>)> {
-    match (provider, event) {
-        (ProviderName::Quote3d, "quote.completed") => {
-            Some((include_str!("payload/quote3d_quote_completed.json"), None))
-        }
-        (ProviderName::NowToPrint, "quote.received") => {
+fn documented(provider: &Provider, event: &str) -> Option<(&'static str, Option<&'static str>)> {
+    match (provider.slug(), event) {
+        _ if !provider.is_built_in() => None,
+        ("quote3d", "quote.completed") => Some((include_str!("payload/quote3d_quote_completed.json"), None)),
+        ("nowtoprint", "quote.received") => {
             Some((include_str!("payload/nowtoprint_quote_received.json"), None))
         }
-        (ProviderName::ThreeQpr, "scan.created") => Some((
+        ("3qpr", "scan.created") => Some((
             include_str!("payload/threeqpr_scan_created.json"),
             Some("3QPR documents no event's data: this is the example scan from its API, in an envelope"),
         )),
@@ -57,28 +48,49 @@ fn documented(provider: ProviderName, event: &str) -> Option<(&'static str, Opti
 }
 
 /// Writes the envelope with empty data.
-fn minimal(provider: ProviderName, event: &str) -> Payload {
+fn minimal(members: &Members, event: &str) -> Vec<u8> {
     let mut fields = Vec::new();
-    if provider != ProviderName::Quote3d {
-        fields.push(format!("\"id\": {}", Value::from(fresh_id())));
+    // Without an id, nothing tells two events of a provider apart that has no data either.
+    let needs_id = members.data.is_none().then_some("id");
+    if let Some(id) = members.id.as_deref().or(needs_id) {
+        fields.push((id, Value::from(fresh_id())));
     }
-    fields.push(format!("\"event\": {}", Value::from(event)));
-    if provider != ProviderName::ThreeQpr {
-        fields.push(format!("\"timestamp\": {}", Value::from(now())));
+    if let NamePlace::Member(name) | NamePlace::Both(name) = &members.name {
+        fields.push((name, event.into()));
     }
-    fields.push("\"data\": {}".to_owned());
-    let body = format!("{{\n  {}\n}}\n", fields.join(",\n  "));
-    let note = if provider.events().contains(&event) {
+    if let Some((name, form)) = &members.time {
+        let now = OffsetDateTime::now_utc();
+        let time = match form {
+            TimeForm::Text => self::now().into(),
+            TimeForm::Seconds => now.unix_timestamp().into(),
+            TimeForm::Milliseconds => (now.unix_timestamp() * 1000 + i64::from(now.millisecond())).into(),
+        };
+        fields.push((name, time));
+    }
+    if let Some(data) = &members.data {
+        fields.push((data, Value::Object(serde_json::Map::new())));
+    }
+    let fields: Vec<_> =
+        fields.into_iter().map(|(name, value)| format!("{}: {value}", Value::from(name))).collect();
+    format!("{{\n  {}\n}}\n", fields.join(",\n  ")).into_bytes()
+}
+
+fn about(provider: &Provider, event: &str) -> String {
+    let named = provider.events();
+    if named.is_empty() {
+        format!(
+            "this program has no payload of {provider}: an envelope without data is sent (--data FILE sends yours)"
+        )
+    } else if named.contains(&event) {
         format!(
             "{provider} documents no payload for {event}: its `data` is empty here (--data FILE sends yours)"
         )
     } else {
-        let named = provider.events().join(", ");
+        let named = named.join(", ");
         format!(
             "{provider}'s pages do not name the event {event} (they name {named}): its `data` is empty here"
         )
-    };
-    Payload { body: body.into_bytes(), note: Some(note) }
+    }
 }
 
 /// Replaces the id and the timestamp, and keeps every other byte.
@@ -108,28 +120,31 @@ fn now() -> String {
 mod tests {
     use super::*;
 
+    const DOCUMENTED: [&str; 3] = ["quote3d", "nowtoprint", "3qpr"];
+
+    fn provider(slug: &str) -> Provider {
+        Provider::of_slug(slug).unwrap()
+    }
+
     #[test]
     fn the_built_in_payloads_are_those_of_the_librarys_tests() {
-        for (file, provider) in [
-            ("quote3d_quote_completed.json", ProviderName::Quote3d),
-            ("nowtoprint_quote_received.json", ProviderName::NowToPrint),
-            ("threeqpr_scan_created.json", ProviderName::ThreeQpr),
+        for (file, slug) in [
+            ("quote3d_quote_completed.json", "quote3d"),
+            ("nowtoprint_quote_received.json", "nowtoprint"),
+            ("threeqpr_scan_created.json", "3qpr"),
         ] {
             let path = format!("{}/../tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
-            let event = default_event(provider);
-            assert_eq!(
-                built_in(provider, event, false).unwrap().body,
-                std::fs::read(path).unwrap(),
-                "{file}"
-            );
+            let provider = provider(slug);
+            let payload = of_event(&provider, provider.default_event(), false).unwrap();
+            assert_eq!(payload.body, std::fs::read(path).unwrap(), "{file}");
         }
     }
 
     #[test]
     fn a_fresh_payload_differs_in_its_id_and_its_time_alone() {
-        for provider in ProviderName::ALL {
+        for provider in DOCUMENTED.map(provider) {
             let read = |fresh| -> Value {
-                let payload = built_in(provider, default_event(provider), fresh).unwrap();
+                let payload = of_event(&provider, provider.default_event(), fresh).unwrap();
                 serde_json::from_slice(&payload.body).unwrap()
             };
             let (documented, mut fresh) = (read(false), read(true));
@@ -147,17 +162,17 @@ mod tests {
 
     #[test]
     fn what_is_not_documented_is_empty_and_says_so() {
-        let payload = built_in(ProviderName::Quote3d, "file.uploaded", false).unwrap();
+        let payload = of_event(&provider("quote3d"), "file.uploaded", false).unwrap();
         let body: Value = serde_json::from_slice(&payload.body).unwrap();
         assert_eq!((&body["data"], body.get("id")), (&serde_json::json!({}), None));
         assert!(body["timestamp"].as_str().unwrap().ends_with('Z'), "{body}");
         assert!(payload.note.unwrap().contains("documents no payload for file.uploaded"));
 
-        let payload = built_in(ProviderName::ThreeQpr, "scan.deleted", false).unwrap();
+        let payload = of_event(&provider("3qpr"), "scan.deleted", false).unwrap();
         assert!(payload.note.unwrap().contains("do not name the event scan.deleted"));
         let body: Value = serde_json::from_slice(&payload.body).unwrap();
         assert!(body["id"].is_string() && body.get("timestamp").is_none(), "{body}");
 
-        assert!(built_in(ProviderName::Quote3d, "a\nb", false).is_err());
+        assert!(of_event(&provider("quote3d"), "a\nb", false).is_err());
     }
 }

@@ -1,114 +1,232 @@
-//! The three providers, and what the commands need to know about each.
+//! The providers that the commands know: the built-in ones, and those that files declare.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use countersign::Provider;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command};
 use countersign::http::HeaderName;
-use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
-pub(crate) enum ProviderName {
-    #[value(name = "quote3d")]
-    Quote3d,
-    #[value(name = "nowtoprint")]
-    NowToPrint,
-    #[value(name = "3qpr")]
-    ThreeQpr,
+use crate::failure::Failure;
+
+mod builtin;
+mod command;
+mod draft;
+mod file;
+mod kind;
+
+pub(crate) use command::{ProviderCommand, ProvidersArgs, list, run};
+pub(crate) use file::{in_directory, of_json};
+pub(crate) use kind::{Kind, Sign};
+
+/// A provider, which is cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Provider(Arc<Facts>);
+
+/// What the commands need to know about a provider.
+struct Facts {
+    /// The name in paths, keys and arguments.
+    slug: String,
+    /// The name as the provider writes it.
+    title: String,
+    /// The environment variable with the secret.
+    variable: String,
+    members: Members,
+    /// The event that is sent if the user names none.
+    default_event: String,
+    /// The events that the provider's pages name, if this crate knows them all. Others may arrive.
+    events: &'static [&'static str],
+    retries: Retries,
+    /// How long the provider waits for an answer, if its pages state it.
+    patience: Option<Duration>,
+    /// Whether a receiver refuses a signed time that is far from its own.
+    has_tolerance: bool,
+    /// Whether a body must be JSON.
+    is_json: bool,
+    make: Box<dyn Fn(&Settings) -> Result<Box<dyn Kind>, Failure> + Send + Sync>,
+    /// The declaration, if a file has it.
+    declaration: Option<serde_json::Value>,
 }
 
-impl ProviderName {
-    pub(crate) const ALL: [Self; 3] = [Self::Quote3d, Self::NowToPrint, Self::ThreeQpr];
+/// What a provider's pages say about retries.
+struct Retries {
+    /// Their times in seconds after the first try, if the pages state them.
+    after: Option<&'static [u64]>,
+    about: String,
+}
 
-    /// The name in paths, keys and arguments.
-    pub(crate) fn slug(self) -> &'static str {
-        match self {
-            Self::Quote3d => Quote3d::NAME,
-            Self::NowToPrint => NowToPrint::NAME,
-            Self::ThreeQpr => ThreeQpr::NAME,
+/// Where the parts of an event stand in a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Members {
+    pub(crate) name: NamePlace,
+    pub(crate) id: Option<String>,
+    pub(crate) time: Option<(String, TimeForm)>,
+    pub(crate) data: Option<String>,
+}
+
+/// Where an event's name stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NamePlace {
+    #[default]
+    Nowhere,
+    Member(String),
+    /// In a member, and once more in a header.
+    Both(String),
+    Header,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeForm {
+    Text,
+    Seconds,
+    Milliseconds,
+}
+
+/// What a receiver knows about a provider beside its secret.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// NowToPrint's signature header, if it is not X-Webhook-Signature
+    #[arg(long, value_name = "NAME")]
+    pub(crate) signature_header: Option<HeaderName>,
+    #[command(flatten)]
+    pub(crate) notification: Notification,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Notification {
+    /// The notification URL that Square signs, as its subscription has it [default: $SQUARE_NOTIFICATION_URL]
+    #[arg(long, value_name = "URL")]
+    notification_url: Option<String>,
+}
+
+impl Settings {
+    /// Takes the notification URL that came with a delivery, if one did.
+    pub(crate) fn with_url(mut self, url: Option<String>) -> Self {
+        if url.is_some() {
+            self.notification.notification_url = url;
         }
+        self
+    }
+}
+
+impl Notification {
+    fn url(&self) -> Option<String> {
+        self.notification_url.clone().or_else(|| std::env::var("SQUARE_NOTIFICATION_URL").ok())
+    }
+}
+
+impl Provider {
+    /// Those that the library has.
+    pub(crate) fn built_in() -> Vec<Self> {
+        builtin::all()
     }
 
     pub(crate) fn of_slug(slug: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|provider| provider.slug() == slug)
+        Self::built_in().into_iter().find(|provider| provider.slug() == slug)
     }
 
-    pub(crate) fn signature_header(self) -> HeaderName {
-        match self {
-            Self::Quote3d => HeaderName::from_static(Quote3d::SCHEME.signature_header()),
-            Self::NowToPrint => HeaderName::from_static(NowToPrint::SCHEME.signature_header()),
-            Self::ThreeQpr => HeaderName::from_static(ThreeQpr::SCHEME.signature_header()),
-        }
+    pub(crate) fn slug(&self) -> &str {
+        &self.0.slug
     }
 
-    pub(crate) fn event_header(self) -> Option<HeaderName> {
-        let header = match self {
-            Self::Quote3d => Quote3d::ENVELOPE.header(),
-            Self::NowToPrint => NowToPrint::ENVELOPE.header(),
-            Self::ThreeQpr => ThreeQpr::ENVELOPE.header(),
-        };
-        header.map(HeaderName::from_static)
-    }
-
-    /// The environment variable with the secret.
-    pub(crate) fn variable(self) -> &'static str {
-        match self {
-            Self::Quote3d => "QUOTE3D_WEBHOOK_SECRET",
-            Self::NowToPrint => "NOWTOPRINT_WEBHOOK_SECRET",
-            Self::ThreeQpr => "THREEQPR_WEBHOOK_SECRET",
-        }
+    pub(crate) fn variable(&self) -> &str {
+        &self.0.variable
     }
 
     /// The environment variable with the secret that is being rotated out.
-    pub(crate) fn previous_variable(self) -> String {
+    pub(crate) fn previous_variable(&self) -> String {
         format!("{}_PREVIOUS", self.variable())
     }
 
-    /// The events that the provider's pages name. Others may arrive.
-    pub(crate) fn events(self) -> &'static [&'static str] {
-        match self {
-            Self::Quote3d => quote3d::Event::NAMES,
-            Self::NowToPrint => nowtoprint::Event::NAMES,
-            Self::ThreeQpr => threeqpr::Event::NAMES,
-        }
+    pub(crate) fn members(&self) -> &Members {
+        &self.0.members
     }
 
-    /// The times of the provider's retries, in seconds after the first try, if its pages state them.
-    pub(crate) fn retries(self) -> Option<&'static [u64]> {
-        match self {
-            Self::ThreeQpr => Some(&[5, 35, 155, 755, 4355]),
-            Self::Quote3d | Self::NowToPrint => None,
-        }
+    pub(crate) fn default_event(&self) -> &str {
+        &self.0.default_event
     }
 
-    /// What the provider's pages say about retries.
-    pub(crate) fn about_retries(self) -> &'static str {
-        match self {
-            Self::Quote3d => "Quote3D \"may retry\", and documents no schedule",
-            Self::NowToPrint => {
-                "NowToPrint retries on a timeout or any status but 2xx, and documents no schedule"
-            }
-            Self::ThreeQpr => "3QPR retries any status but 2xx after 5, 35, 155, 755 and 4355 s",
-        }
+    pub(crate) fn events(&self) -> &'static [&'static str] {
+        self.0.events
     }
 
-    /// How long the provider waits for an answer, if its pages state it.
-    pub(crate) fn patience(self) -> Option<Duration> {
-        match self {
-            Self::ThreeQpr => Some(Duration::from_secs(5)),
-            Self::Quote3d | Self::NowToPrint => None,
-        }
+    pub(crate) fn retries(&self) -> Option<&'static [u64]> {
+        self.0.retries.after
+    }
+
+    pub(crate) fn about_retries(&self) -> &str {
+        &self.0.retries.about
+    }
+
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.0.patience
+    }
+
+    pub(crate) fn has_tolerance(&self) -> bool {
+        self.0.has_tolerance
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.0.is_json
+    }
+
+    /// Whether the library has it.
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.0.declaration.is_none()
+    }
+
+    /// The provider as a captured delivery names it: by its name, or by its declaration.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        self.0.declaration.clone().unwrap_or_else(|| self.slug().into())
+    }
+
+    pub(crate) fn kind(&self, settings: &Settings) -> Result<Box<dyn Kind>, Failure> {
+        (self.0.make)(settings)
+    }
+}
+
+impl PartialEq for Provider {
+    fn eq(&self, other: &Self) -> bool {
+        self.slug() == other.slug()
     }
 }
 
 /// The name as the provider writes it.
-impl fmt::Display for ProviderName {
+impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Quote3d => "Quote3D",
-            Self::NowToPrint => "NowToPrint",
-            Self::ThreeQpr => "3QPR",
+        f.write_str(&self.0.title)
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.slug())
+    }
+}
+
+/// Reads the argument of `--provider`: a built-in's name, or a file.
+#[derive(Clone)]
+pub(crate) struct ProviderParser;
+
+impl TypedValueParser for ProviderParser {
+    type Value = Provider;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        _argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Provider, clap::Error> {
+        file::of_argument(value).map_err(|failure| {
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{failure}\n")).with_cmd(command)
         })
+    }
+
+    /// For completions and the help.
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(builtin::slugs().map(PossibleValue::new)))
     }
 }

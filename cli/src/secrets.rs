@@ -10,13 +10,16 @@ use countersign::{Secret, Secrets};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::provider::ProviderName;
+use crate::provider::Provider;
 
 #[derive(Args, Debug, Default)]
 pub(crate) struct SecretArgs {
     /// Read the secret from this file, without the newline at its end
     #[arg(long, value_name = "FILE", conflicts_with = "env_file")]
     secret_file: Option<PathBuf>,
+    /// Read the secret from this environment variable instead of the provider's own
+    #[arg(long, value_name = "NAME", conflicts_with = "secret_file")]
+    secret_env: Option<String>,
     /// Read NAME=value lines from this file; they override the environment
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
@@ -24,27 +27,32 @@ pub(crate) struct SecretArgs {
 
 /// The secrets that the user gave.
 pub(crate) struct Keyring {
-    /// One secret, used for every provider.
-    file: Option<Secret>,
+    /// One secret, used for every provider: that of `--secret-file` or `--secret-env`.
+    only: Option<Secret>,
     variables: HashMap<String, Zeroizing<String>>,
 }
 
 impl Keyring {
     pub(crate) fn open(arguments: &SecretArgs) -> Result<Self, Failure> {
-        let file = arguments.secret_file.as_deref().map(secret_of_file).transpose()?;
         let variables = arguments.env_file.as_deref().map(variables_of_file).transpose()?.unwrap_or_default();
-        Ok(Self { file, variables })
+        let mut keyring =
+            Self { only: arguments.secret_file.as_deref().map(secret_of_file).transpose()?, variables };
+        if let Some(variable) = &arguments.secret_env {
+            let secret = keyring.lookup(variable)?;
+            keyring.only = Some(secret.ok_or_else(|| Failure::usage(format!("{variable} is not set")))?);
+        }
+        Ok(keyring)
     }
 
     /// Whether every provider has the same single secret.
     pub(crate) fn is_one_secret(&self) -> bool {
-        self.file.is_some()
+        self.only.is_some()
     }
 
     /// All secrets of a provider, newest first.
-    pub(crate) fn secrets(&self, provider: ProviderName) -> Result<Secrets, Failure> {
+    pub(crate) fn secrets(&self, provider: &Provider) -> Result<Secrets, Failure> {
         let newest = self.newest(provider)?;
-        if self.file.is_some() {
+        if self.only.is_some() {
             return Ok(newest.into());
         }
         let secrets = Secrets::new(newest);
@@ -55,39 +63,39 @@ impl Keyring {
     }
 
     /// Like [`secrets`](Keyring::secrets), but `None` if the provider has no secret.
-    pub(crate) fn secrets_if_set(&self, provider: ProviderName) -> Result<Option<Secrets>, Failure> {
+    pub(crate) fn secrets_if_set(&self, provider: &Provider) -> Result<Option<Secrets>, Failure> {
         if !self.is_one_secret() && self.lookup(provider.variable())?.is_none() {
             return Ok(None);
         }
         self.secrets(provider).map(Some)
     }
 
-    /// The secrets of the other providers that have any.
-    pub(crate) fn others(&self, provider: ProviderName) -> Vec<(ProviderName, Secrets)> {
-        if self.file.is_some() {
+    /// The secrets of the other providers that have any, by name.
+    pub(crate) fn others(&self, provider: &Provider) -> Vec<(String, Secrets)> {
+        if self.only.is_some() {
             return Vec::new();
         }
-        let others = ProviderName::ALL.into_iter().filter(|other| *other != provider);
-        others.filter_map(|other| Some((other, self.secrets(other).ok()?))).collect()
+        let others = Provider::built_in().into_iter().filter(|other| other != provider);
+        others.filter_map(|other| Some((other.to_string(), self.secrets(&other).ok()?))).collect()
     }
 
-    pub(crate) fn newest(&self, provider: ProviderName) -> Result<Secret, Failure> {
-        if let Some(secret) = &self.file {
+    pub(crate) fn newest(&self, provider: &Provider) -> Result<Secret, Failure> {
+        if let Some(secret) = &self.only {
             return Ok(secret.clone());
         }
         let variable = provider.variable();
         self.lookup(variable)?.ok_or_else(|| {
             Failure::usage(format!(
-                "{variable} is not set\n  Set it to {provider}'s signing secret, or give --secret-file FILE or --env-file FILE.",
+                "{variable} is not set\n  Set it to {provider}'s signing secret, or give --secret-file FILE, --secret-env NAME or --env-file FILE.",
             ))
         })
     }
 
-    pub(crate) fn previous(&self, provider: ProviderName) -> Result<Secret, Failure> {
+    pub(crate) fn previous(&self, provider: &Provider) -> Result<Secret, Failure> {
         let variable = provider.previous_variable();
-        if self.file.is_some() {
+        if self.only.is_some() {
             return Err(Failure::usage(format!(
-                "--previous-secret needs {variable}, but --secret-file holds one secret only\n  Set the environment variables, or give --env-file FILE.",
+                "--previous-secret needs {variable}, but --secret-file or --secret-env holds one secret only\n  Set the environment variables, or give --env-file FILE.",
             )));
         }
         self.lookup(&variable)?.ok_or_else(|| {
@@ -169,11 +177,11 @@ pub(crate) fn refuse_in(arguments: &[OsString]) -> Result<(), Failure> {
     const WHY: &str = "every user of this machine can read arguments with `ps`, and the shell remembers them\n  \
         Set an environment variable, or give --secret-file FILE or --env-file FILE.\n  \
         If the secret was real, rotate it.";
-    let values: Vec<_> = ProviderName::ALL
-        .into_iter()
-        .flat_map(|provider| [provider.variable().to_owned(), provider.previous_variable()])
-        .filter_map(|variable| std::env::var(&variable).ok().map(|value| (variable, Zeroizing::new(value))))
-        .filter(|(_, value)| value.len() >= Secret::MIN_LEN)
+    let values: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
+        })
+        .filter(|(name, value)| name.contains("_SECRET") && value.len() >= Secret::MIN_LEN)
         .collect();
     for argument in arguments {
         let text = argument.to_string_lossy();

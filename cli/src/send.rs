@@ -13,7 +13,7 @@ use crate::forge::Forgery;
 use crate::json;
 use crate::payload::{self, Payload};
 use crate::progress::Progress;
-use crate::provider::ProviderName;
+use crate::provider::{NamePlace, Provider, ProviderParser};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
 use crate::signed::{Request, Signer, SigningArgs, event_of};
@@ -39,11 +39,11 @@ Exit codes: 0 as expected (answered 2xx; with --forge, refused with 4xx), 1 not 
 pub(crate) struct SendArgs {
     /// The receiver's URL; http:// if it has no scheme
     url: String,
-    /// The provider to send as
-    #[arg(long, short)]
-    provider: ProviderName,
+    /// The provider to send as: a built-in's name, or a FILE that declares one
+    #[arg(long, short, value_name = "NAME|FILE", value_parser = ProviderParser)]
+    provider: Provider,
     /// The event [default: one with a documented payload]
-    #[arg(long, short, conflicts_with = "data")]
+    #[arg(long, short)]
     event: Option<String>,
     /// Send the bytes of this file instead; - is standard input
     #[arg(long, short, value_name = "FILE")]
@@ -69,7 +69,7 @@ pub(crate) struct SendArgs {
     /// Shorten each wait by this factor: 60 turns a minute into a second
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = factor)]
     time_scale: f64,
-    /// How long to wait for an answer [default: 5 for 3qpr, as it documents, and 30 for others]
+    /// How long to wait for an answer [default: as long as the provider documents, and otherwise 30]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     timeout: Option<u64>,
     #[command(flatten)]
@@ -99,20 +99,23 @@ pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
     let target = Target::parse(&arguments.url)?;
     let retries = retries(&arguments)?;
     let keyring = Keyring::open(&arguments.secrets)?;
-    let signer = Signer::new(arguments.provider, &keyring, &arguments.signing)?;
+    let provider = &arguments.provider;
+    let event = arguments.event.as_deref();
+    if event.is_some() && arguments.data.is_some() && provider.members().name != NamePlace::Header {
+        return Err(Failure::usage("--event is not possible with --data: the body names the event"));
+    }
+    let signer = Signer::new(provider, &keyring, &arguments.signing, event)?;
     let Payload { body, note } = match &arguments.data {
         Some(file) => Payload { body: sign::body(Some(file))?, note: None },
         None => {
-            let event = arguments.event.as_deref();
-            let event = event.unwrap_or_else(|| payload::default_event(arguments.provider));
-            payload::built_in(arguments.provider, event, arguments.fresh)?
+            payload::of_event(provider, event.unwrap_or_else(|| provider.default_event()), arguments.fresh)?
         }
     };
     if let Some(note) = note {
         terminal::note(&format!("note: {note}"));
     }
     let plan = plan(&arguments, &signer, body)?;
-    let patience = arguments.provider.patience().unwrap_or(Duration::from_secs(30));
+    let patience = provider.patience().unwrap_or(Duration::from_secs(30));
     let sending = Sending {
         target,
         timeout: arguments.timeout.map_or(patience, Duration::from_secs),
@@ -139,7 +142,7 @@ pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
 /// The times of the retries, counted from the first try.
 fn retries(arguments: &SendArgs) -> Result<Vec<Duration>, Failure> {
     let seconds = if arguments.retry_like_provider {
-        let provider = arguments.provider;
+        let provider = &arguments.provider;
         let schedule = provider.retries().ok_or_else(|| {
             Failure::usage(format!(
                 "{}\n  Give times of your own, such as --retry-at 5,35,155.",
@@ -170,7 +173,7 @@ fn plan(arguments: &SendArgs, signer: &Signer, body: Vec<u8>) -> Result<Vec<Plan
             } else {
                 event_of(&body).unwrap_or_default()
             };
-            let kinds = forgery.each(arguments.provider, &event)?;
+            let kinds = forgery.each(signer, &body, &event)?;
             let forged = kinds.into_iter().map(|kind| Ok((Some(kind), kind.forge(signer, body.clone())?)));
             forged.collect::<Result<Vec<_>, Failure>>()?
         }

@@ -9,25 +9,30 @@ use crate::client::Target;
 use crate::curl;
 use crate::failure::Failure;
 use crate::json;
-use crate::provider::ProviderName;
+use crate::provider::{NamePlace, Provider, ProviderParser};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::signed::{Signer, SigningArgs};
 use crate::terminal;
 
 /// Sign a body as its provider would, and print the headers
 ///
-/// The body is read from standard input, to the last byte: a newline at its end is signed as well. If the provider
-/// has an event header (Quote3D), its value comes from the body.
+/// The body is read from standard input, to the last byte: a newline at its end is signed as well. If a header repeats
+/// the event of the body (Quote3D), its value comes from there.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   countersign sign --provider 3qpr < delivery.json
   countersign sign --provider quote3d --curl http://localhost:3000/webhooks/quote3d < delivery.json
+  countersign sign --provider github --event push < push.json
+  countersign sign --provider acme.json < delivery.json                # any provider that a file declares
   printf %s '{\"event\":\"order.shipped\",\"id\":\"evt_1\",\"data\":{}}' | countersign sign --provider nowtoprint")]
 pub(crate) struct SignArgs {
-    /// The provider to sign as
+    /// The provider to sign as: a built-in's name, or a FILE that declares one
+    #[arg(long, short, value_name = "NAME|FILE", value_parser = ProviderParser)]
+    provider: Provider,
+    /// The event, if a header alone names it (GitHub, Shopify) [default: push, orders/paid]
     #[arg(long, short)]
-    provider: ProviderName,
+    event: Option<String>,
     /// Read the body from this file instead
     #[arg(long, short, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -46,7 +51,13 @@ pub(crate) struct SignArgs {
 pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
     let target = arguments.curl.as_deref().map(Target::parse).transpose()?;
     let keyring = Keyring::open(&arguments.secrets)?;
-    let signer = Signer::new(arguments.provider, &keyring, &arguments.signing)?;
+    let provider = &arguments.provider;
+    if arguments.event.is_some() && provider.members().name != NamePlace::Header {
+        return Err(Failure::usage(format!(
+            "--event is not possible here: {provider}'s body names the event"
+        )));
+    }
+    let signer = Signer::new(provider, &keyring, &arguments.signing, arguments.event.as_deref())?;
     let body = body(arguments.data.as_deref())?;
     let request = signer.sign(body)?;
     let headers = request.headers.iter().map(|(name, value)| (name, value));
@@ -55,7 +66,7 @@ pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
     } else if arguments.json {
         let headers: Vec<_> =
             headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
-        let provider = arguments.provider.slug();
+        let provider = provider.to_json();
         json::line(&match std::str::from_utf8(&request.body) {
             Ok(body) => serde_json::json!({ "provider": provider, "headers": headers, "body": body }),
             Err(_) => {

@@ -1,14 +1,18 @@
 //! Signs a delivery as its provider does.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use clap::Args;
-use countersign::http::{HeaderName, HeaderValue, header};
-use countersign::{Secret, Signature};
+use countersign::http::{HeaderMap, HeaderName, HeaderValue, header};
+use countersign::{Secrets, SigningOptions};
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::failure::Failure;
 use crate::json;
-use crate::provider::ProviderName;
+use crate::provider::{Kind, NamePlace, Notification, Provider, Settings, Sign};
 use crate::secrets::Keyring;
 
 /// Headers in the order in which they are sent. A name may occur more than once.
@@ -30,52 +34,128 @@ pub(crate) struct SigningArgs {
     /// The signature header, if it is not the provider's own
     #[arg(long, value_name = "NAME")]
     signature_header: Option<HeaderName>,
+    /// Sign with this time (RFC 3339) instead of now, if the provider signs a time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<SystemTime>,
+    /// The value of the signed header with the id, if the provider has one
+    #[arg(long, value_name = "ID", value_parser = header_value)]
+    id: Option<String>,
+    #[command(flatten)]
+    notification: Notification,
+}
+
+fn time(text: &str) -> Result<SystemTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map(SystemTime::from)
+        .map_err(|error| format!("no RFC 3339 time: {error}"))
+}
+
+fn header_value(text: &str) -> Result<String, String> {
+    let is_value = !text.is_empty() && HeaderValue::from_str(text).is_ok();
+    is_value.then(|| text.to_owned()).ok_or_else(|| "no value of a header".to_owned())
 }
 
 /// Signs as one provider, with one secret.
 pub(crate) struct Signer {
-    pub(crate) provider: ProviderName,
-    pub(crate) secret: Secret,
+    pub(crate) provider: Provider,
+    kind: Box<dyn Kind>,
+    sign: Box<dyn Sign>,
+    options: SigningOptions,
+    /// The name that the signature header gets.
     pub(crate) signature_header: HeaderName,
 }
 
 impl Signer {
     pub(crate) fn new(
-        provider: ProviderName,
+        provider: &Provider,
         keyring: &Keyring,
         arguments: &SigningArgs,
+        event: Option<&str>,
     ) -> Result<Self, Failure> {
+        let settings = Settings { signature_header: None, notification: arguments.notification.clone() };
+        let kind = provider.kind(&settings)?;
         let secret =
             if arguments.previous_secret { keyring.previous(provider)? } else { keyring.newest(provider)? };
-        let signature_header =
-            arguments.signature_header.clone().unwrap_or_else(|| provider.signature_header());
-        Ok(Self { provider, secret, signature_header })
-    }
-
-    /// Signs a body. The event header, if the provider has one, repeats the body's event.
-    pub(crate) fn sign(&self, body: Vec<u8>) -> Result<Request, Failure> {
-        let event = match self.provider.event_header() {
-            Some(name) => Some((name, event_of(&body)?)),
-            None => None,
-        };
-        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        if let Some((name, event)) = event {
-            let value = HeaderValue::from_bytes(event.as_bytes());
-            let value = value.map_err(|_| Failure::usage("the body's `event` is not valid in a header"))?;
-            headers.push((name, value));
+        let sign = signer(&*kind, secret.into())?;
+        let mut options = SigningOptions::new();
+        if let Some(time) = arguments.at {
+            options = options.at(time);
         }
-        headers.push((self.signature_header.clone(), signature(&self.secret, &body)));
-        Ok(Request { headers, body: body.into() })
+        if let Some(id) = &arguments.id {
+            options = options.id(id);
+        }
+        if provider.members().name == NamePlace::Header {
+            options = options.event(event.unwrap_or_else(|| provider.default_event()));
+        }
+        let signature_header =
+            arguments.signature_header.clone().unwrap_or_else(|| sign.signature_header().clone());
+        Ok(Self { provider: provider.clone(), kind, sign, options, signature_header })
+    }
+
+    /// The header that names the event, if there is one.
+    pub(crate) fn event_header(&self) -> Option<&HeaderName> {
+        self.sign.event_header()
+    }
+
+    /// Signs a body.
+    pub(crate) fn sign(&self, body: Vec<u8>) -> Result<Request, Failure> {
+        if let NamePlace::Both(_) = self.provider.members().name {
+            let event = event_of(&body)?;
+            HeaderValue::from_bytes(event.as_bytes())
+                .map_err(|_| Failure::usage("the body's `event` is not valid in a header"))?;
+        }
+        Ok(self.sign_with(&*self.sign, &self.options, body))
+    }
+
+    /// Signs a body at another time than now.
+    pub(crate) fn sign_at(&self, time: SystemTime, body: Vec<u8>) -> Request {
+        self.sign_with(&*self.sign, &self.options.clone().at(time), body)
+    }
+
+    /// Signs a body, whatever it is, with another secret.
+    pub(crate) fn sign_by(&self, secrets: Secrets, body: Vec<u8>) -> Result<Request, Failure> {
+        Ok(self.sign_with(&*signer(&*self.kind, secrets)?, &self.options, body))
+    }
+
+    /// Signs a body, whatever it is.
+    pub(crate) fn sign_anything(&self, body: Vec<u8>) -> Request {
+        self.sign_with(&*self.sign, &self.options, body)
+    }
+
+    /// Signs another body, and keeps the headers that the signature does not make.
+    pub(crate) fn sign_like(&self, request: &Request, body: Vec<u8>) -> Request {
+        let mut signed = self.sign_anything(body);
+        let lacks =
+            |(name, _): &&(HeaderName, HeaderValue)| !signed.headers.iter().any(|(other, _)| other == name);
+        let kept: Vec<_> = request.headers.iter().filter(lacks).cloned().collect();
+        signed.headers.extend(kept);
+        signed
+    }
+
+    fn sign_with(&self, sign: &dyn Sign, options: &SigningOptions, body: Vec<u8>) -> Request {
+        let mut headers = in_order(&sign.headers(&body, options));
+        for (name, _) in &mut headers {
+            if name == sign.signature_header() {
+                name.clone_from(&self.signature_header);
+            }
+        }
+        Request { headers, body: body.into() }
     }
 }
 
-/// The value of a signature header.
-pub(crate) fn signature(secret: &Secret, body: &[u8]) -> HeaderValue {
-    let text = Signature::sign(secret, body).to_string();
-    HeaderValue::from_str(&text).expect("a signature is ASCII")
+fn signer(kind: &dyn Kind, secrets: Secrets) -> Result<Box<dyn Sign>, Failure> {
+    kind.signer(secrets).map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// The event that a body names.
+/// The headers with the content type, in alphabetical order.
+pub(crate) fn in_order(headers: &HeaderMap) -> HeaderList {
+    let mut list: HeaderList = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    list.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+    list.insert(0, (header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    list
+}
+
+/// The event that a body names in its member `event`.
 pub(crate) fn event_of(body: &[u8]) -> Result<String, Failure> {
     #[derive(Deserialize)]
     struct Named {

@@ -3,16 +3,12 @@
 use std::error::Error as _;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use countersign::diagnose::Diagnoser;
-use countersign::http::HeaderName;
-use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
-use countersign::{Delivery, Error, Event, Json, Provider, Secrets, SetupError, Webhook};
+use countersign::{Delivery, Error, Event, EventNameSource, Json, Provider, Secrets, SetupError, Webhook};
 use serde::{Serialize, Serializer};
 
-use crate::failure::Failure;
-use crate::provider::ProviderName;
 use crate::terminal::{Colour, paint, visible, visible_line};
 
 /// Captured headers: the name and the bytes of each occurrence.
@@ -29,7 +25,8 @@ pub(crate) enum Verdict {
 
 #[derive(Serialize, Clone, Debug)]
 pub(crate) struct Accepted {
-    pub(crate) event: String,
+    /// `None` if the provider names no events.
+    pub(crate) event: Option<String>,
     pub(crate) variant: &'static str,
     pub(crate) id: Option<String>,
     pub(crate) idempotency_key: String,
@@ -37,6 +34,9 @@ pub(crate) struct Accepted {
     /// The source of that secret.
     pub(crate) secret_label: Option<String>,
     pub(crate) timestamp: Option<String>,
+    /// What answers the provider's verification of the endpoint, if the delivery is one.
+    #[serde(skip)]
+    pub(crate) challenge_response: Option<String>,
     #[serde(serialize_with = "on_one_line")]
     pub(crate) data: Json,
 }
@@ -84,6 +84,13 @@ fn on_one_line<S: Serializer>(json: &Json, serializer: S) -> Result<S::Ok, S::Er
     json.serialize(serializer)
 }
 
+impl Accepted {
+    /// The event's name for people.
+    pub(crate) fn name(&self) -> &str {
+        self.event.as_deref().unwrap_or("an event without a name")
+    }
+}
+
 impl Verdict {
     pub(crate) fn is_accepted(&self) -> bool {
         matches!(self, Self::Accepted(_))
@@ -99,7 +106,7 @@ impl Verdict {
                 } else {
                     format!("typed as {}", accepted.variant)
                 };
-                let event = visible_line(&accepted.event);
+                let event = visible_line(accepted.name());
                 let _ = write!(text, "{}  {event}, {variant}", paint(Colour::Green, "accepted"));
                 let newest = if accepted.secret == 0 { "the newest" } else { "an older one" };
                 let label =
@@ -163,39 +170,21 @@ impl Verdict {
 /// The settings of a judge, beside the secrets.
 #[derive(Default, Clone)]
 pub(crate) struct Terms {
-    /// NowToPrint's signature header, if it is not this crate's default.
-    pub(crate) signature_header: Option<HeaderName>,
-    pub(crate) max_age: Option<std::time::Duration>,
-    /// The secrets of other providers, which a diagnosis also tries.
-    pub(crate) others: Vec<(ProviderName, Secrets)>,
+    pub(crate) max_age: Option<Duration>,
+    /// The secrets of other providers by name, which a diagnosis also tries.
+    pub(crate) others: Vec<(String, Secrets)>,
 }
 
-pub(crate) fn judge(
-    provider: ProviderName,
-    secrets: Secrets,
-    terms: Terms,
-) -> Result<Arc<dyn Judge>, Failure> {
-    match provider {
-        ProviderName::Quote3d => boxed(Quote3d::default(), secrets, terms),
-        ProviderName::NowToPrint => {
-            let header = terms.signature_header.clone().unwrap_or_else(|| provider.signature_header());
-            boxed(NowToPrint::with_signature_header(header), secrets, terms)
-        }
-        ProviderName::ThreeQpr => boxed(ThreeQpr::default(), secrets, terms),
-    }
-}
-
-fn boxed<P: Provider + Clone>(
+pub(crate) fn judge<P: Provider + Clone>(
     provider: P,
     secrets: Secrets,
     terms: Terms,
-) -> Result<Arc<dyn Judge>, Failure> {
-    let unusable = |error: SetupError| Failure::usage(error.to_string());
-    let mut diagnoser = Diagnoser::for_provider(provider.clone(), secrets.clone()).map_err(unusable)?;
+) -> Result<Arc<dyn Judge>, SetupError> {
+    let mut diagnoser = Diagnoser::for_provider(provider.clone(), secrets.clone())?;
     for (other, secrets) in terms.others {
-        diagnoser = diagnoser.with_other(other.to_string(), secrets);
+        diagnoser = diagnoser.with_other(other, secrets);
     }
-    let mut webhook = Webhook::for_provider(provider, secrets).map_err(unusable)?;
+    let mut webhook = Webhook::for_provider(provider, secrets)?;
     if let Some(max_age) = terms.max_age {
         webhook = webhook.with_max_age(max_age);
     }
@@ -211,7 +200,11 @@ impl<P: Provider> Judge for Bench<P> {
     fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {
         let webhook = self.webhook.clone().with_clock(move || now);
         let delivery = webhook.verify(headers, body);
-        match delivery.and_then(|delivery| accepted(&delivery)) {
+        let judged = delivery.and_then(|delivery| {
+            let challenge_response = webhook.challenge_response(&delivery);
+            accepted(&delivery).map(|accepted| Accepted { challenge_response, ..accepted })
+        });
+        match judged {
             Ok(accepted) => Verdict::Accepted(accepted),
             Err(error) => Verdict::Rejected(Rejected {
                 error: error.code(),
@@ -259,13 +252,14 @@ fn accepted<P: Provider>(delivery: &Delivery<'_, P>) -> Result<Accepted, Error> 
     let event = delivery.event()?;
     let data = serde_json::to_string(&Data(&event)).and_then(|text| serde_json::from_str(&text));
     Ok(Accepted {
-        event: event.name().to_owned(),
+        event: (delivery.event_name_source() != EventNameSource::Absent).then(|| event.name().to_owned()),
         variant: event.variant(),
         id: delivery.id().map(str::to_owned),
         idempotency_key: delivery.idempotency_key().to_string(),
         secret: delivery.matched_secret().position(),
         secret_label: delivery.matched_secret().label().map(str::to_owned),
         timestamp: delivery.timestamp_text().map(str::to_owned),
+        challenge_response: None,
         data: data.expect("an event can be written as JSON"),
     })
 }

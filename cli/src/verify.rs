@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use countersign::http::HeaderName;
-use countersign::{Secret, Secrets};
+use countersign::{Json, Secret, Secrets};
 use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -17,11 +17,11 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::failure::{Failure, REJECTED, USAGE};
 use crate::json;
-use crate::provider::ProviderName;
+use crate::provider::{Provider, ProviderParser, Settings, of_json};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
 use crate::terminal;
-use crate::verdict::{Captured, Judge, Terms, Verdict, judge};
+use crate::verdict::{Captured, Judge, Terms, Verdict};
 
 /// Verify a captured delivery, and say why it does not verify
 ///
@@ -38,9 +38,9 @@ body, and also secrets (an array), max_age_s and now. Without secrets, those of 
 
 Exit codes: 0 all accepted, 1 any rejected, 2 wrong usage or an unreadable line.")]
 pub(crate) struct VerifyArgs {
-    /// The provider that sent the delivery
-    #[arg(long, short, required_unless_present = "lines")]
-    provider: Option<ProviderName>,
+    /// The provider that sent the delivery: a built-in's name, or a FILE that declares one
+    #[arg(long, short, value_name = "NAME|FILE", required_unless_present = "lines", value_parser = ProviderParser)]
+    provider: Option<Provider>,
     /// A header as it was received, for each one; @FILE reads one per line
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -53,9 +53,8 @@ pub(crate) struct VerifyArgs {
     /// Refuse a delivery that is older than this, like a receiver with a maximum age
     #[arg(long, value_name = "SECONDS", conflicts_with = "lines")]
     max_age: Option<u64>,
-    /// NowToPrint's signature header, if it is not X-Webhook-Signature
-    #[arg(long, value_name = "NAME")]
-    signature_header: Option<HeaderName>,
+    #[command(flatten)]
+    settings: Settings,
     /// Print a JSON object for each verdict
     #[arg(long)]
     json: bool,
@@ -68,8 +67,8 @@ pub(crate) fn run(arguments: &VerifyArgs) -> Result<u8, Failure> {
     if arguments.lines {
         return lines(arguments, &keyring);
     }
-    let provider = arguments.provider.ok_or_else(|| Failure::usage("--provider is needed"))?;
-    let judge = of_keyring(arguments, &keyring, provider, arguments.max_age)?;
+    let provider = arguments.provider.as_ref().ok_or_else(|| Failure::usage("--provider is needed"))?;
+    let judge = of_keyring(&arguments.settings, &keyring, provider, arguments.max_age)?;
     let mut headers = Captured::new();
     for argument in &arguments.headers {
         read_header(argument, &mut headers)?;
@@ -82,17 +81,14 @@ pub(crate) fn run(arguments: &VerifyArgs) -> Result<u8, Failure> {
 
 /// Makes a judge with the user's secrets. The diagnosis also tries those of the other providers.
 fn of_keyring(
-    arguments: &VerifyArgs,
+    settings: &Settings,
     keyring: &Keyring,
-    provider: ProviderName,
+    provider: &Provider,
     max_age: Option<u64>,
 ) -> Result<Arc<dyn Judge>, Failure> {
-    let terms = Terms {
-        signature_header: arguments.signature_header.clone(),
-        max_age: max_age.map(Duration::from_secs),
-        others: keyring.others(provider),
-    };
-    judge(provider, keyring.secrets(provider)?, terms)
+    let terms = Terms { max_age: max_age.map(Duration::from_secs), others: keyring.others(provider) };
+    let kind = provider.kind(settings)?;
+    kind.judge(keyring.secrets(provider)?, terms).map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn print(arguments: &VerifyArgs, verdict: &Verdict) -> Result<(), Failure> {
@@ -141,7 +137,10 @@ fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
 /// A captured delivery in the form of the library's example `inspect`.
 #[derive(Deserialize)]
 struct Line {
-    provider: String,
+    /// A name, or a declaration.
+    provider: Json,
+    /// The notification URL that Square signs.
+    url: Option<String>,
     /// Any JSON, so an error about its type does not quote it.
     secrets: Option<Value>,
     headers: Vec<(String, String)>,
@@ -178,23 +177,20 @@ fn lines(arguments: &VerifyArgs, keyring: &Keyring) -> Result<u8, Failure> {
 /// The verdict on a line, or the reason why it is unreadable.
 fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Verdict, String> {
     let line: Line = json::object(line)?;
-    let provider = ProviderName::of_slug(&line.provider)
-        .ok_or_else(|| format!("unknown provider {:?}", line.provider))?;
+    let provider = provider_of(&line.provider).map_err(|error| format!("`provider`: {error}"))?;
+    let settings = arguments.settings.clone().with_url(line.url);
     let judge = match line.secrets {
         Some(secrets) => {
             let secrets = serde_json::from_value::<Vec<String>>(secrets)
                 .map_err(|_| "`secrets` is not an array of strings".to_owned())?;
             let secrets: Result<Vec<_>, _> = secrets.into_iter().map(Secret::new).collect();
             let secrets = secrets.and_then(Secrets::try_from).map_err(|error| error.to_string())?;
-            let terms = Terms {
-                signature_header: arguments.signature_header.clone(),
-                max_age: line.max_age_s.map(Duration::from_secs),
-                others: Vec::new(),
-            };
-            judge(provider, secrets, terms).map_err(|error| error.to_string())?
+            let terms = Terms { max_age: line.max_age_s.map(Duration::from_secs), others: Vec::new() };
+            let kind = provider.kind(&settings).map_err(|error| error.to_string())?;
+            kind.judge(secrets, terms).map_err(|error| error.to_string())?
         }
         None => {
-            of_keyring(arguments, keyring, provider, line.max_age_s).map_err(|error| error.to_string())?
+            of_keyring(&settings, keyring, &provider, line.max_age_s).map_err(|error| error.to_string())?
         }
     };
     let now = match line.now {
@@ -215,6 +211,14 @@ fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Ver
         headers.push((name, value));
     }
     Ok(diagnosed(&*judge, &headers, &body, now))
+}
+
+fn provider_of(json: &Json) -> Result<Provider, String> {
+    if json.as_str().starts_with('{') {
+        return of_json(json.as_str());
+    }
+    let name: String = serde_json::from_str(json.as_str()).map_err(|error| error.to_string())?;
+    Provider::of_slug(&name).ok_or_else(|| format!("unknown provider {name:?}"))
 }
 
 fn diagnosed(judge: &dyn Judge, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {

@@ -7,7 +7,7 @@ use countersign::http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::provider::ProviderName;
+use crate::provider::Provider;
 use crate::terminal;
 use crate::verdict::Verdict;
 
@@ -22,7 +22,7 @@ pub(super) struct Entry {
     /// The journal's revision of the last change to this entry.
     pub(super) revision: u64,
     pub(super) at: SystemTime,
-    pub(super) provider: ProviderName,
+    pub(super) provider: Provider,
     pub(super) path_and_query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -80,11 +80,9 @@ impl Entry {
         };
         let names = match &self.verdict {
             Verdict::Accepted(accepted) => {
-                let optional = [&accepted.id, &accepted.timestamp].into_iter().flatten();
+                let optional = [&accepted.event, &accepted.id, &accepted.timestamp].into_iter().flatten();
                 // The journal has a second copy of the key, to find the first delivery.
-                optional.map(String::len).sum::<usize>()
-                    + accepted.event.len()
-                    + 2 * accepted.idempotency_key.len()
+                optional.map(String::len).sum::<usize>() + 2 * accepted.idempotency_key.len()
             }
             _ => 0,
         };
@@ -107,7 +105,7 @@ impl Entry {
         match &self.verdict {
             Verdict::Accepted(accepted) => {
                 summary["verdict"] = "accepted".into();
-                summary["event"] = terminal::cut(&accepted.event, LONGEST_NAME).into();
+                summary["event"] = terminal::cut(accepted.name(), LONGEST_NAME).into();
                 summary["variant"] = accepted.variant.into();
                 summary["idempotency_key"] = terminal::cut(&accepted.idempotency_key, LONGEST_NAME).into();
                 summary["secret"] = accepted.secret.into();

@@ -13,16 +13,16 @@ use http_body_util::LengthLimitError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::App;
 use super::diagnoses::{Asked, Diagnoses};
 use super::entry::{Endpoint, Entry, Reason};
 use super::journal::Journal;
 use super::log::Log;
+use super::{App, Served};
 use crate::client::{self, Target};
 use crate::json;
-use crate::provider::ProviderName;
+use crate::provider::Provider;
 use crate::terminal::milliseconds;
-use crate::verdict::{Captured, Cause, Judge, Reasons, Rejected, Verdict};
+use crate::verdict::{Accepted, Captured, Cause, Judge, Reasons, Rejected, Verdict};
 
 /// The longest body that is accepted, in bytes: the library's default.
 const BODY_LIMIT: usize = 1 << 20;
@@ -37,7 +37,7 @@ const READ_AT_ONCE: usize = 256;
 const PASSED_ON_AT_ONCE: usize = 64;
 
 pub(super) struct Intake {
-    pub(super) judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)>,
+    pub(super) served: Vec<Served>,
     pub(super) forward: Option<Target>,
     timeout: Duration,
     pub(super) journal: Journal,
@@ -50,7 +50,7 @@ pub(super) struct Intake {
 
 /// A delivery that has arrived.
 pub(super) struct Arrival {
-    pub(super) provider: ProviderName,
+    pub(super) provider: Provider,
     pub(super) path_and_query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -62,8 +62,9 @@ pub(super) async fn receive(
     Path(slug): Path<String>,
     request: Request,
 ) -> Response {
-    let Some(provider) = ProviderName::of_slug(&slug) else {
-        let known = ProviderName::ALL.map(ProviderName::slug).join(", ");
+    let mut served = app.intake.served.iter().map(|served| &served.provider);
+    let Some(provider) = served.clone().find(|provider| provider.slug() == slug).cloned() else {
+        let known = served.by_ref().map(Provider::slug).collect::<Vec<_>>().join(", ");
         let message = format!("unknown provider: /webhooks/ must be followed by one of {known}\n");
         return (StatusCode::NOT_FOUND, message).into_response();
     };
@@ -89,14 +90,9 @@ fn is_of_length(error: &axum::Error) -> bool {
 }
 
 impl Intake {
-    pub(super) fn new(
-        judges: Vec<(ProviderName, Option<Arc<dyn Judge>>)>,
-        forward: Option<Target>,
-        timeout: Duration,
-        log: Log,
-    ) -> Self {
+    pub(super) fn new(served: Vec<Served>, forward: Option<Target>, timeout: Duration, log: Log) -> Self {
         Self {
-            judges,
+            served,
             forward,
             timeout,
             journal: Journal::default(),
@@ -156,7 +152,7 @@ impl Intake {
         if entry.reason != Reason::InDiagnosis {
             return;
         }
-        let Some(judge) = self.judge(entry.provider) else { return };
+        let Some(judge) = self.judge(&entry.provider) else { return };
         let (judge, job) = (Arc::clone(judge), Arc::clone(&entry));
         let work = move || judge.reasons(&captured(&job.headers), &job.body);
         let found = self.diagnoses.reasons(asked, entry.body.len(), Box::new(work)).await;
@@ -188,8 +184,8 @@ impl Intake {
         is_waiting
     }
 
-    fn judge(&self, provider: ProviderName) -> Option<&Arc<dyn Judge>> {
-        self.judges.iter().find(|(judged, _)| *judged == provider)?.1.as_ref()
+    fn judge(&self, provider: &Provider) -> Option<&Arc<dyn Judge>> {
+        self.served.iter().find(|served| served.provider == *provider)?.judge.as_ref().ok()
     }
 
     /// Refuses a body that is too long or did not arrive. It is not forwarded.
@@ -233,7 +229,7 @@ impl Intake {
     }
 
     fn verdict(&self, arrival: &Arrival) -> Verdict {
-        let Some(judge) = self.judge(arrival.provider) else { return without_secret(arrival.provider) };
+        let Some(judge) = self.judge(&arrival.provider) else { return without_secret(&arrival.provider) };
         let mut verdict = judge.verdict(&captured(&arrival.headers), &arrival.body, SystemTime::now());
         if let Verdict::Accepted(accepted) = &mut verdict {
             // The body, which is kept, contains it too.
@@ -325,7 +321,7 @@ fn null() -> Json {
     serde_json::from_str("null").expect("null is JSON")
 }
 
-fn without_secret(provider: ProviderName) -> Verdict {
+fn without_secret(provider: &Provider) -> Verdict {
     let variable = provider.variable();
     Verdict::Rejected(Rejected {
         error: "secret_unavailable",
@@ -352,13 +348,18 @@ fn status_of(verdict: &Verdict) -> u16 {
     }
 }
 
-/// Answers like the library's adapters: an empty body, or the code alone.
+/// Answers like the library's adapters: an empty body, or the code alone. A verification of the endpoint gets what
+/// answers it.
 fn to_response(verdict: &Verdict) -> Response {
     let status = StatusCode::from_u16(status_of(verdict)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match verdict {
         Verdict::Rejected(rejected) => {
             let body = json::line(&serde_json::json!({ "error": rejected.error }));
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Verdict::Accepted(Accepted { challenge_response: Some(answer), .. }) => {
+            let kind = if answer.starts_with('{') { "application/json" } else { "text/plain" };
+            (status, [(header::CONTENT_TYPE, kind)], answer.clone()).into_response()
         }
         _ => status.into_response(),
     }

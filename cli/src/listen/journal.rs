@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::listen::entry::{Endpoint, Reason};
-    use crate::provider::ProviderName;
+    use crate::provider::Provider;
     use crate::verdict::Accepted;
 
     fn entry(body: usize) -> Entry {
@@ -133,7 +133,7 @@ mod tests {
             number: 0,
             revision: 0,
             at: SystemTime::UNIX_EPOCH,
-            provider: ProviderName::ThreeQpr,
+            provider: Provider::of_slug("3qpr").unwrap(),
             path_and_query: String::new(),
             headers: HeaderMap::new(),
             body: Bytes::from(vec![0; body]),
@@ -180,13 +180,14 @@ mod tests {
         for number in 0..80 {
             let mut entry = entry(0);
             entry.verdict = Verdict::Accepted(Accepted {
-                event: long.clone(),
+                event: Some(long.clone()),
                 variant: "Unknown",
                 id: Some(long.clone()),
                 idempotency_key: format!("{number}"),
                 secret: 0,
                 secret_label: None,
                 timestamp: Some(long.clone()),
+                challenge_response: None,
                 data: serde_json::from_str("null").unwrap(),
             });
             journal.add(entry);

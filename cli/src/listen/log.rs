@@ -93,7 +93,7 @@ fn to_text(entry: &Entry) -> String {
     let provider = entry.provider.slug();
     let mut line = match &entry.verdict {
         Verdict::Accepted(accepted) => {
-            let event = visible_line(&terminal::cut(&accepted.event, LONGEST_NAME));
+            let event = visible_line(&terminal::cut(accepted.name(), LONGEST_NAME));
             format!("#{:<4} {}  {provider:<10}  {event}", entry.number, paint(Colour::Green, "accepted"))
         }
         Verdict::Rejected(rejected) => {

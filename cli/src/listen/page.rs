@@ -11,12 +11,11 @@ use serde_json::{Value, json};
 use super::entry::Endpoint;
 use super::intake::Arrival;
 use super::redact::is_credential;
-use super::{App, random};
+use super::{App, Served, random};
 use crate::client::Target;
 use crate::curl;
 use crate::json;
 use crate::layout;
-use crate::provider::ProviderName;
 
 /// The markup, with places for the style, the script, the settings and a nonce.
 const PAGE: &str = include_str!("page/page.html");
@@ -34,19 +33,18 @@ const SHOWN: usize = 256 << 10;
 
 pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
     let Ok(nonce) = random() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let providers = ProviderName::ALL.map(|provider| {
-        let judged = app.intake.judges.iter().any(|(judged, judge)| *judged == provider && judge.is_some());
+    let providers = app.intake.served.iter().map(|Served { provider, judge }| {
         json!({
             "slug": provider.slug(),
             "name": provider.to_string(),
-            "secret": judged,
+            "secret": judge.is_ok(),
             "variable": provider.variable(),
         })
     });
     let settings = json!({
         "token": app.key,
         "forward": app.intake.forward.as_ref().map(Target::without_query),
-        "providers": providers,
+        "providers": providers.collect::<Vec<_>>(),
     });
     // Inside a script element, only `<` could end it.
     let settings = json::line(&settings).replace('<', "\\u003c");
@@ -64,10 +62,7 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn not_found() -> (StatusCode, &'static str) {
-    (
-        StatusCode::NOT_FOUND,
-        "not found: deliveries go to /webhooks/quote3d, /webhooks/nowtoprint and /webhooks/3qpr\n",
-    )
+    (StatusCode::NOT_FOUND, "not found: deliveries go to /webhooks/NAME, such as /webhooks/stripe\n")
 }
 
 /// Returns everything about a delivery, except the values of headers that carry a credential.
@@ -127,7 +122,7 @@ pub(super) async fn curl(State(app): State<Arc<App>>, Path(number): Path<u64>) -
 pub(super) async fn resend(State(app): State<Arc<App>>, Path(number): Path<u64>) -> Response {
     let Some(entry) = app.intake.journal.get(number) else { return gone() };
     let arrival = Arrival {
-        provider: entry.provider,
+        provider: entry.provider.clone(),
         path_and_query: entry.path_and_query.clone(),
         headers: entry.headers.clone(),
         body: entry.body.clone(),
