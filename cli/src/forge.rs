@@ -71,7 +71,7 @@ impl Forgery {
             Self::UpperCase | Self::Base64 | Self::NoPrefix | Self::WrongPrefix | Self::Truncated => {
                 (401, "malformed_signature")
             }
-            Self::StaleTime => (401, "stale"),
+            Self::StaleTime => (400, "stale"),
             Self::NotJson => (400, "malformed_payload"),
             Self::InvalidEvent => (422, "invalid_event"),
             Self::LyingEvent => (400, "event_mismatch"),

@@ -9,6 +9,7 @@ mod guard;
 mod limits;
 mod listen;
 mod page;
+mod providers;
 mod reach;
 mod receiver;
 mod secrets;

@@ -77,10 +77,7 @@ fn a_file_may_hold_the_secret_or_variables() {
     run(&mut bare(&["sign", "--provider", "3qpr", "--secret-file", missing.to_str().unwrap()]), b"{}")
         .is(2)
         .says("cannot be read");
-    run(&mut bare(&["listen", "--secret-file", &plain]), b"")
-        .is(2)
-        .says("three providers")
-        .says("--env-file");
+    run(&mut bare(&["listen", "--secret-file", &plain]), b"").is(2).says("many providers").says("--env-file");
     let both = ["sign", "--provider", "3qpr", "--previous-secret", "--secret-file", &plain];
     run(&mut bare(&both), b"{}").is(2).says("holds one secret only");
 }
