@@ -28,10 +28,12 @@ mod intake;
 mod journal;
 mod log;
 mod page;
+mod record;
 mod redact;
 mod server;
 
 use intake::Intake;
+use record::Record;
 
 /// Receive deliveries on this machine, and watch them on a page
 ///
@@ -48,6 +50,7 @@ Examples:
   countersign listen --forward-to localhost:3000          # /webhooks/quote3d goes to the same path there
   countersign listen --forward-to localhost:3000/hooks    # everything goes to that path
   countersign listen --providers ./providers              # those that its .json files declare, too
+  countersign listen --journal journal.jsonl              # keep what came
   countersign listen --json | jq 'select(.verdict == \"rejected\")'
 
 Deliveries go to /webhooks/NAME, such as /webhooks/stripe: countersign providers lists the names. The newest 1,000
@@ -76,6 +79,12 @@ pub(crate) struct ListenArgs {
     providers: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    /// Append each delivery to this file, for verify --lines, send --replay and types
+    ///
+    /// A line is a JSON object with the delivery's headers, but for those that carry a credential, and its body. A new
+    /// file is only its user's to read.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Print a JSON object for each delivery
     #[arg(long)]
     json: bool,
@@ -105,6 +114,8 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
         return Err(Failure::usage(message));
     }
     let served = served(&arguments, &keyring)?;
+    let record =
+        arguments.journal.as_deref().map(|path| Record::open(path, &arguments.settings)).transpose()?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!(
@@ -123,7 +134,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
 
     let (end, ending) = watch::channel(false);
     let log = log::Log::new(arguments.json, end.clone());
-    let intake = Arc::new(Intake::new(served, forward, Duration::from_secs(arguments.timeout), log));
+    let intake = Arc::new(Intake::new(served, forward, Duration::from_secs(arguments.timeout), log, record));
     let app = Arc::new(App { intake: Arc::clone(&intake), address, key, instance: random()?, ending });
     let ended = app.ending.clone();
     server::serve(listener, router(app), ended_or_interrupted(end, ended)).await;

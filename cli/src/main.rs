@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 mod args;
+mod capture;
 mod client;
 mod curl;
 mod failure;
@@ -15,6 +16,7 @@ mod listen;
 mod payload;
 mod progress;
 mod provider;
+mod replay;
 mod secrets;
 mod send;
 mod sign;

@@ -110,6 +110,11 @@ impl Settings {
         }
         self
     }
+
+    /// What the provider signs beside the delivery, if it is Square.
+    pub(crate) fn url_of(&self, provider: &Provider) -> Option<String> {
+        self.notification.url().filter(|_| provider.slug() == "square")
+    }
 }
 
 impl Notification {

@@ -8,12 +8,13 @@ use countersign::http::{HeaderMap, header};
 use futures_util::{StreamExt, stream};
 
 use crate::client::{self, Answer, Target, Unreachable};
-use crate::failure::{Failure, INTERRUPTED};
+use crate::failure::{Failure, INTERRUPTED, USAGE};
 use crate::forge::Forgery;
 use crate::json;
 use crate::payload::{self, Payload};
 use crate::progress::Progress;
 use crate::provider::{NamePlace, Provider, ProviderParser};
+use crate::replay::Replay;
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
 use crate::signed::{Request, Signer, SigningArgs, event_of};
@@ -33,6 +34,8 @@ Examples:
   countersign send localhost:3000/webhooks/3qpr -p 3qpr --fresh --concurrent 8   # handled once?
   countersign send localhost:3000/webhooks/quote3d -p quote3d --forge all        # all refused?
   countersign send localhost:3000/webhooks/3qpr -p 3qpr --retry-like-provider --time-scale 60
+  countersign send localhost:3000/webhooks/acme -p acme.json   # a provider that a file declares
+  countersign send localhost:3000 --replay journal.jsonl       # what countersign listen --journal kept
 
 Exit codes: 0 as expected (answered 2xx; with --forge, refused with 4xx), 1 not as expected, 2 wrong usage,
 3 no answer, 130 interrupted. With several at once, a 409 (in flight) beside a 2xx is as expected.")]
@@ -40,14 +43,20 @@ pub(crate) struct SendArgs {
     /// The receiver's URL; http:// if it has no scheme
     url: String,
     /// The provider to send as: a built-in's name, or a FILE that declares one
-    #[arg(long, short, value_name = "NAME|FILE", value_parser = ProviderParser)]
-    provider: Provider,
+    #[arg(long, short, value_name = "NAME|FILE", value_parser = ProviderParser, required_unless_present = "replay")]
+    provider: Option<Provider>,
     /// The event [default: one with a documented payload]
     #[arg(long, short)]
     event: Option<String>,
     /// Send the bytes of this file instead; - is standard input
     #[arg(long, short, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// Send the deliveries that this journal of countersign listen has, with their headers, each to its path
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["provider", "event", "data", "fresh", "forge", "retry_like_provider", "retry_at"])]
+    replay: Option<PathBuf>,
+    /// Sign each delivery of the journal anew, with the secret of its provider
+    #[arg(long, requires = "replay")]
+    resign: bool,
     /// Use a new id and time, for an event that the receiver has not seen
     #[arg(long, conflicts_with = "data")]
     fresh: bool,
@@ -93,37 +102,32 @@ struct Planned {
     number: usize,
     forgery: Option<Forgery>,
     request: Request,
+    /// The path that it came to, if the target names none.
+    path: Option<String>,
 }
 
 pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
     let target = Target::parse(&arguments.url)?;
-    let retries = retries(&arguments)?;
     let keyring = Keyring::open(&arguments.secrets)?;
-    let provider = &arguments.provider;
-    let event = arguments.event.as_deref();
-    if event.is_some() && arguments.data.is_some() && provider.members().name != NamePlace::Header {
-        return Err(Failure::usage("--event is not possible with --data: the body names the event"));
-    }
-    let signer = Signer::new(provider, &keyring, &arguments.signing, event)?;
-    let Payload { body, note } = match &arguments.data {
-        Some(file) => Payload { body: sign::body(Some(file))?, note: None },
-        None => {
-            payload::of_event(provider, event.unwrap_or_else(|| provider.default_event()), arguments.fresh)?
+    let (plan, retries, patience, unreadable) = match (&arguments.replay, &arguments.provider) {
+        (Some(file), _) => {
+            let replay = Replay::read(file, &keyring, &arguments.signing, arguments.resign)?;
+            (repeated(&arguments, replay.requests), Vec::new(), replay.patience, replay.unreadable)
         }
+        (None, Some(provider)) => {
+            let retries = retries(&arguments, provider)?;
+            (of_provider(&arguments, provider, &keyring)?, retries, provider.patience(), 0)
+        }
+        (None, None) => return Err(Failure::usage("--provider is needed")),
     };
-    if let Some(note) = note {
-        terminal::note(&format!("note: {note}"));
-    }
-    let plan = plan(&arguments, &signer, body)?;
-    let patience = provider.patience().unwrap_or(Duration::from_secs(30));
     let sending = Sending {
         target,
-        timeout: arguments.timeout.map_or(patience, Duration::from_secs),
+        timeout: arguments.timeout.map_or(patience.unwrap_or(Duration::from_secs(30)), Duration::from_secs),
         json: arguments.json,
         time_scale: arguments.time_scale,
         brief: plan.len() > 50,
     };
-    let mut summary = Summary::default();
+    let mut summary = Summary::new(patience);
     let interrupted = tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => true,
@@ -136,13 +140,62 @@ pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
     if interrupted {
         return Ok(INTERRUPTED);
     }
-    Ok(summary.exit_code(arguments.forge.is_some(), !retries.is_empty()))
+    let code = summary.exit_code(arguments.forge.is_some(), !retries.is_empty());
+    Ok(if unreadable > 0 { USAGE } else { code })
+}
+
+/// What is sent as a provider, without the retries.
+fn of_provider(
+    arguments: &SendArgs,
+    provider: &Provider,
+    keyring: &Keyring,
+) -> Result<Vec<Planned>, Failure> {
+    let event = arguments.event.as_deref();
+    if event.is_some() && arguments.data.is_some() && provider.members().name != NamePlace::Header {
+        return Err(Failure::usage("--event is not possible with --data: the body names the event"));
+    }
+    let signer = Signer::new(provider, keyring, &arguments.signing, event)?;
+    let Payload { body, note } = match &arguments.data {
+        Some(file) => Payload { body: sign::body(Some(file))?, note: None },
+        None => {
+            payload::of_event(provider, event.unwrap_or_else(|| provider.default_event()), arguments.fresh)?
+        }
+    };
+    if let Some(note) = note {
+        terminal::note(&format!("note: {note}"));
+    }
+    let requests = match arguments.forge {
+        None => vec![(None, signer.sign(body)?)],
+        Some(forgery) => {
+            // The other kinds can forge a body that names no event.
+            let event = if forgery == Forgery::InvalidEvent {
+                event_of(&body)?
+            } else {
+                event_of(&body).unwrap_or_default()
+            };
+            let kinds = forgery.each(&signer, &body, &event)?;
+            let forged = kinds.into_iter().map(|kind| Ok((Some(kind), kind.forge(&signer, body.clone())?)));
+            forged.collect::<Result<Vec<_>, Failure>>()?
+        }
+    };
+    let requests = requests.into_iter().map(|(forgery, request)| (forgery, request, None));
+    Ok(repeated(arguments, requests.collect()))
+}
+
+/// Each request as often as the user asked for it.
+fn repeated(arguments: &SendArgs, requests: Vec<(Option<Forgery>, Request, Option<String>)>) -> Vec<Planned> {
+    let times =
+        arguments.duplicate.or(arguments.concurrent.filter(|_| arguments.replay.is_none())).unwrap_or(1);
+    let each = requests.into_iter().flat_map(|request| std::iter::repeat_n(request, times as usize));
+    let numbered = each.enumerate();
+    numbered
+        .map(|(at, (forgery, request, path))| Planned { number: at + 1, forgery, request, path })
+        .collect()
 }
 
 /// The times of the retries, counted from the first try.
-fn retries(arguments: &SendArgs) -> Result<Vec<Duration>, Failure> {
+fn retries(arguments: &SendArgs, provider: &Provider) -> Result<Vec<Duration>, Failure> {
     let seconds = if arguments.retry_like_provider {
-        let provider = &arguments.provider;
         let schedule = provider.retries().ok_or_else(|| {
             Failure::usage(format!(
                 "{}\n  Give times of your own, such as --retry-at 5,35,155.",
@@ -160,28 +213,6 @@ fn retries(arguments: &SendArgs) -> Result<Vec<Duration>, Failure> {
         ));
     }
     Ok(seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect())
-}
-
-/// All deliveries to send, without the retries.
-fn plan(arguments: &SendArgs, signer: &Signer, body: Vec<u8>) -> Result<Vec<Planned>, Failure> {
-    let requests = match arguments.forge {
-        None => vec![(None, signer.sign(body)?)],
-        Some(forgery) => {
-            // The other kinds can forge a body that names no event.
-            let event = if forgery == Forgery::InvalidEvent {
-                event_of(&body)?
-            } else {
-                event_of(&body).unwrap_or_default()
-            };
-            let kinds = forgery.each(signer, &body, &event)?;
-            let forged = kinds.into_iter().map(|kind| Ok((Some(kind), kind.forge(signer, body.clone())?)));
-            forged.collect::<Result<Vec<_>, Failure>>()?
-        }
-    };
-    let times = arguments.duplicate.or(arguments.concurrent).unwrap_or(1) as usize;
-    let each = requests.into_iter().flat_map(|request| std::iter::repeat_n(request, times));
-    let numbered = each.enumerate();
-    Ok(numbered.map(|(at, (forgery, request))| Planned { number: at + 1, forgery, request }).collect())
 }
 
 struct Sending {
@@ -211,7 +242,7 @@ impl Sending {
             .buffer_unordered(at_once);
         while let Some((planned, result)) = answers.next().await {
             let outcome = Outcome::of(&result);
-            summary.count(outcome, result.as_ref().ok().map(|answer| answer.took));
+            summary.count(outcome, result.as_ref().ok());
             let odd = outcome != Outcome::Accepted && planned.forgery.is_none();
             if self.json || !self.brief || odd {
                 progress.around(|| self.show(planned.number, planned.forgery, &result))?;
@@ -234,7 +265,7 @@ impl Sending {
         loop {
             let result = self.one(planned).await;
             let outcome = Outcome::of(&result);
-            summary.count(outcome, result.as_ref().ok().map(|answer| answer.took));
+            summary.count(outcome, result.as_ref().ok());
             self.show(number, None, &result)?;
             let Some(after) = due.next().filter(|_| outcome != Outcome::Accepted) else { return Ok(()) };
             let scaled = Duration::try_from_secs_f64(after.as_secs_f64() / self.time_scale).ok();
@@ -251,11 +282,18 @@ impl Sending {
     async fn one(&self, planned: &Planned) -> Result<Answer, Unreachable> {
         let mut headers: HeaderMap = HeaderMap::new();
         let agent = concat!("countersign/", env!("CARGO_PKG_VERSION"));
-        headers.insert(header::USER_AGENT, header::HeaderValue::from_static(agent));
         for (name, value) in &planned.request.headers {
             headers.append(name.clone(), value.clone());
         }
-        client::post(&self.target, headers, planned.request.body.clone(), self.timeout).await
+        headers.entry(header::USER_AGENT).or_insert(header::HeaderValue::from_static(agent));
+        let target =
+            match &planned.path {
+                Some(path) if !self.target.has_path() => self.target.at(path).map_err(|error| {
+                    Unreachable { message: error.to_string(), timed_out: false, took: Duration::ZERO }
+                })?,
+                _ => self.target.clone(),
+            };
+        client::post(&target, headers, planned.request.body.clone(), self.timeout).await
     }
 
     fn show(

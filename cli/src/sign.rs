@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::capture::Capture;
 use crate::client::Target;
 use crate::curl;
 use crate::failure::Failure;
-use crate::json;
 use crate::provider::{NamePlace, Provider, ProviderParser};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::signed::{Signer, SigningArgs};
@@ -64,17 +64,18 @@ pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
     let text = if let Some(target) = target {
         curl::command(&target.to_string(), headers, &request.body)
     } else if arguments.json {
-        let headers: Vec<_> =
-            headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
-        let provider = provider.to_json();
-        json::line(&match std::str::from_utf8(&request.body) {
-            Ok(body) => serde_json::json!({ "provider": provider, "headers": headers, "body": body }),
-            Err(_) => {
-                use base64::Engine as _;
-                let body = base64::engine::general_purpose::STANDARD.encode(&request.body);
-                serde_json::json!({ "provider": provider, "headers": headers, "body_base64": body })
-            }
-        })
+        let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
+        Capture {
+            provider: provider.clone(),
+            url: None,
+            path: None,
+            headers: headers.collect(),
+            body: request.body.to_vec(),
+            now: None,
+            max_age: None,
+            secrets: None,
+        }
+        .to_line()
     } else {
         let lines = headers.map(|(name, value)| String::from_utf8(curl::field(name, value)));
         let lines = lines.collect::<Result<Vec<_>, _>>().ok();

@@ -122,14 +122,29 @@ impl Signer {
         self.sign_with(&*self.sign, &self.options, body)
     }
 
+    /// Signs a captured delivery anew. Its id and the event that a header names stay.
+    pub(crate) fn resign(&self, captured: &Request) -> Request {
+        const MARK: &str = "countersign-looks-for-the-id";
+        let body = captured.body.to_vec();
+        let marked = self.sign_with(&*self.sign, &self.options.clone().id(MARK), body.clone());
+        let value_of = |name: &HeaderName| {
+            let (_, value) = captured.headers.iter().find(|(present, _)| present == name)?;
+            value.to_str().ok()
+        };
+        let id = marked.headers.iter().find(|(_, value)| value == MARK).and_then(|(name, _)| value_of(name));
+        let mut options = self.options.clone();
+        if let Some(id) = id {
+            options = options.id(id);
+        }
+        if let Some(event) = self.event_header().and_then(value_of) {
+            options = options.event(event);
+        }
+        with_others(self.sign_with(&*self.sign, &options, body), captured)
+    }
+
     /// Signs another body, and keeps the headers that the signature does not make.
     pub(crate) fn sign_like(&self, request: &Request, body: Vec<u8>) -> Request {
-        let mut signed = self.sign_anything(body);
-        let lacks =
-            |(name, _): &&(HeaderName, HeaderValue)| !signed.headers.iter().any(|(other, _)| other == name);
-        let kept: Vec<_> = request.headers.iter().filter(lacks).cloned().collect();
-        signed.headers.extend(kept);
-        signed
+        with_others(self.sign_anything(body), request)
     }
 
     fn sign_with(&self, sign: &dyn Sign, options: &SigningOptions, body: Vec<u8>) -> Request {
@@ -141,6 +156,14 @@ impl Signer {
         }
         Request { headers, body: body.into() }
     }
+}
+
+/// Adds the headers that only the other request has.
+fn with_others(mut signed: Request, other: &Request) -> Request {
+    let lacks = |(name, _): &&(HeaderName, HeaderValue)| !signed.headers.iter().any(|(own, _)| own == name);
+    let others: Vec<_> = other.headers.iter().filter(lacks).cloned().collect();
+    signed.headers.extend(others);
+    signed
 }
 
 fn signer(kind: &dyn Kind, secrets: Secrets) -> Result<Box<dyn Sign>, Failure> {

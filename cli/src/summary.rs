@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
     Accepted,
     /// 409: another delivery of the event is being handled.
     InFlight,
-    /// 4xx.
+    /// 4xx, but for 404 and 405.
     Refused,
     /// Any other status: neither accepted nor refused.
     Failed,
@@ -31,6 +31,12 @@ impl Outcome {
             Err(_) => Self::Unreachable,
             Ok(answer) if answer.status.is_success() => Self::Accepted,
             Ok(answer) if answer.status == StatusCode::CONFLICT => Self::InFlight,
+            // Nothing was there to refuse it.
+            Ok(answer)
+                if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&answer.status) =>
+            {
+                Self::Failed
+            }
             Ok(answer) if answer.status.is_client_error() => Self::Refused,
             Ok(_) => Self::Failed,
         }
@@ -42,12 +48,47 @@ pub(crate) struct Summary {
     outcomes: Vec<Outcome>,
     /// The times that the answers took.
     times: Vec<Duration>,
+    /// How many of the accepted the receiver called handled, and how many duplicates.
+    told: Told,
+    /// Whether a receiver has nothing at the path.
+    is_not_found: bool,
+    /// How long the provider waits.
+    patience: Option<Duration>,
+}
+
+#[derive(Default, Debug)]
+struct Told {
+    handled: usize,
+    duplicate: usize,
+}
+
+/// What a receiver's answer calls an accepted delivery: a word of its own, or a member of its JSON.
+fn outcome_in(answer: &Answer) -> Option<&'static str> {
+    let text = std::str::from_utf8(&answer.body).ok()?.trim();
+    let is = |word: &str| {
+        let members = json::object::<serde_json::Map<String, serde_json::Value>>(text.as_bytes());
+        text.eq_ignore_ascii_case(word)
+            || members.is_ok_and(|members| members.values().any(|value| value.as_str() == Some(word)))
+    };
+    ["handled", "duplicate"].into_iter().find(|word| is(word))
 }
 
 impl Summary {
-    pub(crate) fn count(&mut self, outcome: Outcome, took: Option<Duration>) {
+    /// The summary of what is sent as a provider that waits so long.
+    pub(crate) fn new(patience: Option<Duration>) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
+    pub(crate) fn count(&mut self, outcome: Outcome, answer: Option<&Answer>) {
         self.outcomes.push(outcome);
-        self.times.extend(took);
+        let Some(answer) = answer else { return };
+        self.times.push(answer.took);
+        self.is_not_found |= answer.status == StatusCode::NOT_FOUND;
+        match outcome_in(answer).filter(|_| outcome == Outcome::Accepted) {
+            Some("handled") => self.told.handled += 1,
+            Some(_) => self.told.duplicate += 1,
+            None => {}
+        }
     }
 
     fn of(&self, outcome: Outcome) -> usize {
@@ -92,12 +133,18 @@ impl Summary {
             for (name, count) in counts {
                 summary[name] = count.into();
             }
+            summary["handled"] = self.told.handled.into();
+            summary["duplicate"] = self.told.duplicate.into();
             return Ok(terminal::line(&json::line(&serde_json::json!({ "summary": summary })))?);
         }
         if self.outcomes.len() > 1 {
             let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-            let counts: Vec<_> =
+            let mut counts: Vec<_> =
                 counts.map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+            let Told { handled, duplicate } = self.told;
+            if let Some(accepted) = counts.first_mut().filter(|_| handled + duplicate > 0) {
+                *accepted += &format!(" ({handled} handled, {duplicate} duplicate)");
+            }
             let mut line = format!("{} sent: {}", self.outcomes.len(), counts.join(", "));
             if let (Some(median), Some(slowest)) = (median, slowest) {
                 line += &format!("; median {median:.1} ms, slowest {slowest:.1} ms");
@@ -106,6 +153,14 @@ impl Summary {
         }
         if let Some(advice) = self.advice(forged) {
             terminal::note(&format!("hint: {advice}"));
+        }
+        if let (Some(patience), Some(slowest)) = (self.patience, times.last())
+            && *slowest > patience / 2
+        {
+            let (waits, ms) = (patience.as_secs(), terminal::milliseconds(*slowest));
+            terminal::note(&format!(
+                "hint: an answer took {ms:.0} ms, and the provider waits {waits} s: answer first, and do slow work later"
+            ));
         }
         Ok(())
     }
@@ -117,6 +172,10 @@ impl Summary {
             Some("anyone who knows the URL can forge deliveries: verify the raw body before you use it")
         } else if any(Outcome::Unreachable) {
             Some("is the receiver running, and is the port right?")
+        } else if self.is_not_found {
+            Some(
+                "the receiver has nothing at this path: it is often /webhooks and the provider's name; see its routes",
+            )
         } else if !forged && any(Outcome::Refused) {
             Some("`countersign listen --forward-to URL` shows the reason: send to the listener instead")
         } else if any(Outcome::Failed) {
@@ -149,7 +208,7 @@ mod tests {
             (&[Accepted, Unreachable], false, true, 3),
             (&[Failed, Refused], false, true, 1),
         ] {
-            let summary = Summary { outcomes: outcomes.to_vec(), times: Vec::new() };
+            let summary = Summary { outcomes: outcomes.to_vec(), ..Summary::default() };
             assert_eq!(summary.exit_code(forged, retried), code, "{outcomes:?} {forged} {retried}");
         }
     }

@@ -5,19 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use countersign::http::HeaderName;
-use countersign::{Json, Secret, Secrets};
-use serde::Deserialize;
-use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::capture::Capture;
 use crate::failure::{Failure, REJECTED, USAGE};
 use crate::json;
-use crate::provider::{Provider, ProviderParser, Settings, of_json};
+use crate::provider::{Provider, ProviderParser, Settings};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
 use crate::terminal;
@@ -33,6 +27,7 @@ Examples:
   countersign verify --provider 3qpr -H 'X-3QPR-Signature: sha256=…' --body delivery.json
   countersign verify --provider quote3d -H @headers.txt < delivery.json
   countersign sign --provider 3qpr --json < delivery.json | countersign verify --lines
+  countersign verify --lines < journal.jsonl            # what countersign listen --journal kept
 Each of the --lines is {\"provider\":…,\"headers\":[[name,value],…],\"body\":…}. It may have body_base64 instead of
 body, and also secrets (an array), max_age_s and now. Without secrets, those of the environment are used.
 
@@ -68,7 +63,8 @@ pub(crate) fn run(arguments: &VerifyArgs) -> Result<u8, Failure> {
         return lines(arguments, &keyring);
     }
     let provider = arguments.provider.as_ref().ok_or_else(|| Failure::usage("--provider is needed"))?;
-    let judge = of_keyring(&arguments.settings, &keyring, provider, arguments.max_age)?;
+    let judge =
+        of_keyring(&arguments.settings, &keyring, provider, arguments.max_age.map(Duration::from_secs))?;
     let mut headers = Captured::new();
     for argument in &arguments.headers {
         read_header(argument, &mut headers)?;
@@ -84,9 +80,9 @@ fn of_keyring(
     settings: &Settings,
     keyring: &Keyring,
     provider: &Provider,
-    max_age: Option<u64>,
+    max_age: Option<Duration>,
 ) -> Result<Arc<dyn Judge>, Failure> {
-    let terms = Terms { max_age: max_age.map(Duration::from_secs), others: keyring.others(provider) };
+    let terms = Terms { max_age, others: keyring.others(provider) };
     let kind = provider.kind(settings)?;
     kind.judge(keyring.secrets(provider)?, terms).map_err(|error| Failure::usage(error.to_string()))
 }
@@ -134,22 +130,6 @@ fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((name.to_owned(), value.trim_ascii().to_vec()))
 }
 
-/// A captured delivery in the form of the library's example `inspect`.
-#[derive(Deserialize)]
-struct Line {
-    /// A name, or a declaration.
-    provider: Json,
-    /// The notification URL that Square signs.
-    url: Option<String>,
-    /// Any JSON, so an error about its type does not quote it.
-    secrets: Option<Value>,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    body_base64: Option<String>,
-    max_age_s: Option<u64>,
-    now: Option<String>,
-}
-
 fn lines(arguments: &VerifyArgs, keyring: &Keyring) -> Result<u8, Failure> {
     let mut input = io::stdin().lock();
     let mut line = Vec::new();
@@ -176,49 +156,19 @@ fn lines(arguments: &VerifyArgs, keyring: &Keyring) -> Result<u8, Failure> {
 
 /// The verdict on a line, or the reason why it is unreadable.
 fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Verdict, String> {
-    let line: Line = json::object(line)?;
-    let provider = provider_of(&line.provider).map_err(|error| format!("`provider`: {error}"))?;
-    let settings = arguments.settings.clone().with_url(line.url);
-    let judge = match line.secrets {
+    let capture = Capture::read(line)?;
+    let settings = arguments.settings.clone().with_url(capture.url);
+    let judge = match capture.secrets {
         Some(secrets) => {
-            let secrets = serde_json::from_value::<Vec<String>>(secrets)
-                .map_err(|_| "`secrets` is not an array of strings".to_owned())?;
-            let secrets: Result<Vec<_>, _> = secrets.into_iter().map(Secret::new).collect();
-            let secrets = secrets.and_then(Secrets::try_from).map_err(|error| error.to_string())?;
-            let terms = Terms { max_age: line.max_age_s.map(Duration::from_secs), others: Vec::new() };
-            let kind = provider.kind(&settings).map_err(|error| error.to_string())?;
+            let kind = capture.provider.kind(&settings).map_err(|error| error.to_string())?;
+            let terms = Terms { max_age: capture.max_age, others: Vec::new() };
             kind.judge(secrets, terms).map_err(|error| error.to_string())?
         }
-        None => {
-            of_keyring(&settings, keyring, &provider, line.max_age_s).map_err(|error| error.to_string())?
-        }
+        None => of_keyring(&settings, keyring, &capture.provider, capture.max_age)
+            .map_err(|error| error.to_string())?,
     };
-    let now = match line.now {
-        Some(text) => OffsetDateTime::parse(&text, &Rfc3339)
-            .map_err(|error| format!("`now` is not RFC 3339: {error}"))?
-            .into(),
-        None => SystemTime::now(),
-    };
-    let body = match (line.body, line.body_base64) {
-        (Some(body), None) => body.into_bytes(),
-        (None, Some(body)) => STANDARD.decode(body).map_err(|error| format!("`body_base64`: {error}"))?,
-        _ => return Err("one of `body` and `body_base64` is needed".to_owned()),
-    };
-    let mut headers = Captured::new();
-    for (name, value) in line.headers {
-        let value: Result<Vec<u8>, _> = value.chars().map(u8::try_from).collect();
-        let value = value.map_err(|_| format!("the value of {name:?} has a character beyond Latin-1"))?;
-        headers.push((name, value));
-    }
-    Ok(diagnosed(&*judge, &headers, &body, now))
-}
-
-fn provider_of(json: &Json) -> Result<Provider, String> {
-    if json.as_str().starts_with('{') {
-        return of_json(json.as_str());
-    }
-    let name: String = serde_json::from_str(json.as_str()).map_err(|error| error.to_string())?;
-    Provider::of_slug(&name).ok_or_else(|| format!("unknown provider {name:?}"))
+    let now = capture.now.unwrap_or_else(SystemTime::now);
+    Ok(diagnosed(&*judge, &capture.headers, &capture.body, now))
 }
 
 fn diagnosed(judge: &dyn Judge, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use countersign::http::HeaderMap;
+use countersign::http::{HeaderMap, HeaderName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) provider: Provider,
     pub(super) path_and_query: String,
     pub(super) headers: HeaderMap,
+    /// The header with the signature, if there is a secret to verify it with.
+    pub(super) signature_header: Option<HeaderName>,
     pub(super) body: Bytes,
     pub(super) verdict: Verdict,
     pub(super) reason: Reason,

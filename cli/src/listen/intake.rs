@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use countersign::Json;
-use countersign::http::{HeaderMap, HeaderName, StatusCode, header};
+use countersign::http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use super::diagnoses::{Asked, Diagnoses};
 use super::entry::{Endpoint, Entry, Reason};
 use super::journal::Journal;
 use super::log::Log;
+use super::record::Record;
 use super::{App, Served};
 use crate::client::{self, Target};
 use crate::json;
@@ -42,6 +43,7 @@ pub(super) struct Intake {
     timeout: Duration,
     pub(super) journal: Journal,
     pub(super) log: Log,
+    record: Option<Record>,
     /// Separate from the turns, so slow senders do not delay other deliveries.
     reading: Arc<Semaphore>,
     turns: Semaphore,
@@ -90,13 +92,20 @@ fn is_of_length(error: &axum::Error) -> bool {
 }
 
 impl Intake {
-    pub(super) fn new(served: Vec<Served>, forward: Option<Target>, timeout: Duration, log: Log) -> Self {
+    pub(super) fn new(
+        served: Vec<Served>,
+        forward: Option<Target>,
+        timeout: Duration,
+        log: Log,
+        record: Option<Record>,
+    ) -> Self {
         Self {
             served,
             forward,
             timeout,
             journal: Journal::default(),
             log,
+            record,
             reading: Arc::new(Semaphore::new(READ_AT_ONCE)),
             turns: Semaphore::new(PASSED_ON_AT_ONCE),
             diagnoses: Arc::default(),
@@ -125,6 +134,9 @@ impl Intake {
         let answered = self.forward.is_none().then(|| status_of(&verdict));
         let entry = self.keep(arrival, verdict, endpoint, answered);
         let number = entry.number;
+        if let Some(record) = self.record.as_ref().filter(|_| entry.resend_of.is_none()) {
+            record.delivery(&entry);
+        }
         let diagnosis = tokio::spawn(Arc::clone(self).diagnose(Arc::clone(&entry), Asked::No));
         let response = match &self.forward {
             None => to_response(&entry.verdict),
@@ -211,6 +223,7 @@ impl Intake {
     ) -> Arc<Entry> {
         let Arrival { provider, path_and_query, headers, body, resend_of } = arrival;
         let reason = if verdict.can_be_diagnosed() { Reason::InDiagnosis } else { Reason::Known };
+        let signature_header = self.judge(&provider).map(|judge| judge.signature_header().clone());
         self.journal.add(Entry {
             number: 0,
             revision: 0,
@@ -218,6 +231,7 @@ impl Intake {
             provider,
             path_and_query,
             headers,
+            signature_header,
             body,
             verdict,
             reason,
@@ -241,7 +255,7 @@ impl Intake {
     /// Sends the same bytes and headers to the endpoint.
     async fn pass_on(&self, target: &Target, entry: &Entry) -> (Endpoint, Response) {
         let target = if target.has_path() { Ok(target.clone()) } else { target.at(&entry.path_and_query) };
-        let (headers, body) = (end_to_end(entry.headers.clone()), entry.body.clone());
+        let (headers, body) = (client::end_to_end(entry.headers.clone()), entry.body.clone());
         let answer = match target {
             Ok(target) => client::post(&target, headers, body, self.timeout).await,
             Err(error) => {
@@ -282,35 +296,6 @@ fn unreachable(error: client::Unreachable) -> (Endpoint, Response) {
     let body = json::line(&serde_json::json!({ "error": "endpoint_unreachable" }));
     let response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
     (Endpoint::Unreachable { message: error.message, ms: milliseconds(error.took) }, response)
-}
-
-/// Removes the hop-by-hop headers, and those that the new connection sets itself.
-fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let fixed = [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::EXPECT,
-        header::HOST,
-        header::CONTENT_LENGTH,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ];
-    for name in named.into_iter().chain(fixed) {
-        headers.remove(name);
-    }
-    headers
 }
 
 fn captured(headers: &HeaderMap) -> Captured {

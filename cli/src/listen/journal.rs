@@ -136,6 +136,7 @@ mod tests {
             provider: Provider::of_slug("3qpr").unwrap(),
             path_and_query: String::new(),
             headers: HeaderMap::new(),
+            signature_header: None,
             body: Bytes::from(vec![0; body]),
             verdict: Verdict::Unreadable { message: String::new() },
             reason: Reason::Known,

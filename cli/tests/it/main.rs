@@ -6,6 +6,7 @@ mod browser;
 mod completions;
 mod forge;
 mod guard;
+mod journal;
 mod limits;
 mod listen;
 mod page;

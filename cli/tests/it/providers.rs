@@ -33,7 +33,7 @@ const BUILT_IN: [(&str, &str, usize); 12] = [
 ];
 
 /// The program with a secret for each built-in provider.
-fn with_all(arguments: &[&str]) -> Command {
+pub(crate) fn with_all(arguments: &[&str]) -> Command {
     let mut command = bare(arguments);
     for (provider, variable, _) in BUILT_IN {
         command.env(variable, secret(provider));

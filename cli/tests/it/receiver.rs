@@ -105,6 +105,11 @@ impl Notes {
         Self::start(move |_| StatusCode::from_u16(status).unwrap())
     }
 
+    /// Answers every request with this status and text.
+    pub(crate) fn saying(status: u16, text: &'static str) -> (Self, SocketAddr) {
+        Self::start(move |_| (StatusCode::from_u16(status).unwrap(), text))
+    }
+
     pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }

@@ -23,7 +23,7 @@ pub(crate) const RECEIVED: &str = include_str!("../../../tests/data/nowtoprint_q
 pub(crate) const SCANNED: &str = include_str!("../../../tests/data/threeqpr_scan_created.json");
 
 /// Long enough for any machine: what takes longer never comes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The program with all secrets in its environment, and nothing else of this one's but what a program needs.
 pub(crate) fn program(arguments: &[&str]) -> Command {
@@ -262,11 +262,17 @@ impl Listener {
     }
 
     /// Its exit code, when it has ended of itself, and all that it ever printed: no secret is in it.
-    pub(crate) fn ended(mut self) -> i32 {
+    pub(crate) fn ended(self) -> i32 {
+        self.ended_saying().0
+    }
+
+    /// The same, and what it wrote on standard error.
+    pub(crate) fn ended_saying(mut self) -> (i32, String) {
         let status = until("its end", || self.child.0.try_wait().unwrap());
         shows_no_secret(&self.lines.lock().unwrap().join("\n"));
-        shows_no_secret(&self.errors.take().unwrap().join().unwrap());
-        status.code().unwrap_or(-1)
+        let errors = self.errors.take().unwrap().join().unwrap();
+        shows_no_secret(&errors);
+        (status.code().unwrap_or(-1), errors)
     }
 }
 

@@ -1,0 +1,192 @@
+//! `listen --journal` keeps what came, and `verify --lines` and `send --replay` take it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::providers::with_all;
+use super::receiver::Notes;
+use super::support::*;
+
+/// A journal of these deliveries of Stripe, GitHub and Standard Webhooks, as a listener wrote it.
+fn journal(folder: &Path) -> PathBuf {
+    let file = folder.join("journal.jsonl");
+    let arguments = ["listen", "--port", "0", "--json", "--journal", file.to_str().unwrap()];
+    let listener = Listener::of(with_all(&arguments));
+    for (provider, body) in [
+        ("stripe", br#"{"type":"charge.failed","id":"evt_1","data":{}}"#.to_vec()),
+        ("github", br#"{"ref":"refs/heads/main"}"#.to_vec()),
+        ("standard-webhooks", "{\"type\":\"a\",\"data\":\"é\u{202e}\"}".as_bytes().to_vec()),
+        ("slack", b"\xff".to_vec()),
+    ] {
+        let url = format!("{}/webhooks/{provider}?token=hidden", listener.address);
+        run(&mut with_all(&["send", &url, "-p", provider, "--data", "-"]), &body).is(0);
+    }
+    let headers = [("Authorization", "Bearer hidden".to_owned()), ("X-Acme", "kept".to_owned())];
+    listener.post("/webhooks/3qpr", &headers, b"{}");
+    listener.logged(5);
+    file
+}
+
+fn lines(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_journal_holds_each_delivery_as_it_came_and_no_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = journal(folder.path());
+    let kept = lines(&file);
+    let providers: Vec<_> = kept.iter().map(|line| line["provider"].as_str().unwrap()).collect();
+    assert_eq!(providers, ["stripe", "github", "standard-webhooks", "slack", "3qpr"]);
+    assert_eq!(kept[3]["body_base64"], "/w==");
+    assert_eq!(kept[4]["path"], "/webhooks/3qpr");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("hidden") && text.contains("kept"), "{text}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // The verdicts are those of the time when they came.
+    let old = text.replace(&text[text.find("\"now\":\"").unwrap() + 7..][..4], "2020");
+    let verified = run(&mut with_all(&["verify", "--lines", "--json"]), text.as_bytes());
+    let verdicts: Vec<_> = verified.is(1).json().into_iter().map(|line| line["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["accepted", "accepted", "accepted", "accepted", "rejected"]);
+    let verified = run(&mut with_all(&["verify", "--lines", "--json"]), old.as_bytes());
+    assert_eq!(verified.json()[0]["error"], "stale");
+}
+
+#[test]
+fn a_journal_that_was_cut_is_gone_on_with_on_a_new_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = journal(folder.path());
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, &text[..text.len() - 20]).unwrap();
+    let verified = run(&mut with_all(&["verify", "--lines"]), &std::fs::read(&file).unwrap());
+    verified.is(2).says("unreadable");
+    let (notes, noted) = Notes::answering(200);
+    let replayed = run(&mut with_all(&["send", &noted.to_string(), "--replay", file.to_str().unwrap()]), b"");
+    replayed.is(2).says("line 5 is no captured delivery").says("4 sent: 4 accepted");
+    assert_eq!(notes.got().len(), 4);
+
+    journal(folder.path());
+    let all = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(all.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count(), 9);
+}
+
+#[test]
+fn what_is_no_place_for_a_journal_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing/journal");
+    for (path, said) in
+        [(folder.path(), "is no file"), (Path::new("/dev/null"), "is no file"), (&missing, "opened")]
+    {
+        run(&mut bare(&["listen", "--journal", path.to_str().unwrap()]), b"").is(2).says(said);
+    }
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "\n").unwrap();
+    for (path, said) in [(&empty, "holds no captured delivery"), (&missing, "cannot be read")] {
+        run(&mut bare(&["send", "localhost:1", "--replay", path.to_str().unwrap()]), b"").is(2).says(said);
+    }
+}
+
+/// A journal that cannot be written stops nothing.
+#[test]
+fn a_full_disk_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journal");
+    // No file of this process may grow beyond a kilobyte.
+    let command = format!(
+        "ulimit -f 1; trap '' XFSZ; exec {} listen --port 0 --json --journal {}",
+        env!("CARGO_BIN_EXE_countersign"),
+        file.display()
+    );
+    let mut limited = Command::new("bash");
+    limited.args(["-c", &command]).env("THREEQPR_WEBHOOK_SECRET", THREEQPR);
+    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let listener = Listener::of(limited);
+    let body = format!(r#"{{"event":"scan.created","data":"{}"}}"#, "x".repeat(2_000));
+    for _ in 0..3 {
+        let headers = [("x-3qpr-signature", sign(THREEQPR, body.as_bytes()))];
+        assert_eq!(listener.post("/webhooks/3qpr", &headers, body.as_bytes()).status, 200);
+    }
+    listener.logged(3);
+    listener.signal("TERM");
+    let (code, said) = listener.ended_saying();
+    assert_eq!((code, said.matches("cannot be written").count()), (0, 1), "{said}");
+}
+
+#[test]
+fn a_replay_sends_each_delivery_to_its_path_as_it_came_or_signed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = journal(folder.path());
+    let kept = lines(&file);
+    let header = |line: &Value, name: &str| {
+        let pair = line["headers"].as_array().unwrap().iter().find(|pair| pair[0] == name);
+        pair.map(|pair| pair[1].as_str().unwrap().to_owned())
+    };
+    let (notes, noted) = Notes::answering(200);
+    run(&mut bare(&["send", &noted.to_string(), "--replay", file.to_str().unwrap(), "--json"]), b"").is(0);
+    let got = notes.got();
+    assert_eq!(got.len(), 5);
+    assert_eq!((&*got[0].uri, &*got[4].uri), ("/webhooks/stripe", "/webhooks/3qpr"));
+    let signature = header(&kept[0], "stripe-signature").unwrap();
+    assert_eq!(got[0].headers["stripe-signature"], signature);
+    assert_eq!(got[4].headers["x-acme"], "kept");
+    assert_eq!(got[3].body[..], b"\xff"[..]);
+
+    // Signed anew, with the ids that they had, by another secret.
+    let mut anew =
+        with_all(&["send", &format!("{noted}/all"), "--replay", file.to_str().unwrap(), "--resign"]);
+    anew.env("GITHUB_WEBHOOK_SECRET", "another-secret-of-the-tests").env("THREEQPR_WEBHOOK_SECRET", THREEQPR);
+    run(&mut anew, b"").is(0);
+    let got = &notes.got()[5..];
+    assert_eq!(got.len(), 5);
+    assert_eq!(got[1].uri, "/all");
+    assert_eq!(
+        got[1].headers["x-hub-signature-256"],
+        sign("another-secret-of-the-tests", br#"{"ref":"refs/heads/main"}"#)
+    );
+    assert_eq!(got[1].headers["x-github-event"], "push");
+    assert_eq!(got[2].headers["webhook-id"], &*header(&kept[2], "webhook-id").unwrap());
+    assert_eq!(got[4].headers["x-3qpr-signature"], sign(THREEQPR, b"{}"));
+
+    run(&mut bare(&["send", &noted.to_string(), "--replay", file.to_str().unwrap(), "--resign"]), b"")
+        .is(2)
+        .says("STRIPE_WEBHOOK_SECRET is not set");
+    run(&mut bare(&["send", &noted.to_string(), "--resign"]), b"").is(2);
+    run(&mut bare(&["send", &noted.to_string(), "--replay", "a", "-p", "stripe"]), b"").is(2);
+}
+
+#[test]
+fn a_receiver_that_tells_handled_and_duplicate_apart_is_understood() {
+    for (answer, handled, duplicate) in [
+        (r#"{"status":"duplicate"}"#, 0, 2),
+        (r#"{"outcome":"handled","key":"a"}"#, 2, 0),
+        ("Duplicate\n", 0, 2),
+        ("{}", 0, 0),
+    ] {
+        let (_, noted) = Notes::saying(200, answer);
+        let arguments = ["send", &noted.to_string(), "-p", "3qpr", "--duplicate", "2"];
+        let ended = run(&mut program(&[&arguments[..], &["--json"]].concat()), b"");
+        let summary = ended.is(0).json().pop().unwrap()["summary"].take();
+        assert_eq!(
+            (&summary["handled"], &summary["duplicate"]),
+            (&json!(handled), &json!(duplicate)),
+            "{answer}"
+        );
+        let text = run(&mut program(&arguments), b"");
+        assert_eq!(text.is(0).out.contains("duplicate)"), handled + duplicate > 0, "{answer}");
+    }
+}
+
+#[test]
+fn a_path_without_a_receiver_is_told_from_a_refusal() {
+    let (_, noted) = Notes::answering(404);
+    run(&mut program(&["send", &noted.to_string(), "-p", "3qpr"]), b"").is(1).says("nothing at this path");
+    // A forgery that nothing looked at was not refused.
+    run(&mut program(&["send", &noted.to_string(), "-p", "3qpr", "--forge", "no-prefix"]), b"")
+        .is(1)
+        .says("nothing at this path");
+}
