@@ -7,6 +7,7 @@ use crate::listen::ListenArgs;
 use crate::provider::{ProviderCommand, ProvidersArgs};
 use crate::send::SendArgs;
 use crate::sign::SignArgs;
+use crate::types::TypesArgs;
 use crate::verify::VerifyArgs;
 
 /// Try a webhook receiver out: sign, send, verify and watch deliveries of any provider that signs with an HMAC
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Send(Box<SendArgs>),
     Verify(VerifyArgs),
     Listen(ListenArgs),
+    Types(TypesArgs),
     Providers(ProvidersArgs),
     #[command(subcommand)]
     Provider(ProviderCommand),

@@ -23,6 +23,7 @@ mod sign;
 mod signed;
 mod summary;
 mod terminal;
+mod types;
 mod verdict;
 mod verify;
 
@@ -44,6 +45,7 @@ fn run(command: Command) -> Result<u8, Failure> {
         Command::Listen(arguments) => block_on(listen::run(arguments)),
         Command::Providers(arguments) => provider::list(&arguments),
         Command::Provider(command) => provider::run(&command),
+        Command::Types(arguments) => types::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);

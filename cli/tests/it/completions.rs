@@ -22,7 +22,7 @@ fn bash_reads_its_completions() {
 
 #[test]
 fn help_teaches_by_example_and_names_the_exit_codes() {
-    for command in ["sign", "send", "verify", "listen", "providers", "provider", "completions"] {
+    for command in ["sign", "send", "verify", "listen", "types", "providers", "provider", "completions"] {
         run(&mut bare(&[command, "--help"]), b"")
             .is(0)
             .says("Examples:")

@@ -18,4 +18,5 @@ mod send;
 mod sign;
 mod stream;
 mod support;
+mod types;
 mod verify;
