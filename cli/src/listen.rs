@@ -243,16 +243,21 @@ fn announce(
     for Served { provider, .. } in served.iter().filter(|served| served.judge.is_ok()) {
         line(provider, paint(Colour::Green, "ready"))?;
     }
-    let (without, others): (Vec<_>, Vec<_>) = served
+    let (declared, built_in): (Vec<_>, Vec<_>) = served
         .iter()
         .filter(|served| served.judge.is_err())
-        .partition(|served| !served.provider.is_built_in() || served.provider.events() != [""; 0]);
-    for Served { provider, .. } in without {
+        .partition(|served| !served.provider.is_built_in());
+    for Served { provider, .. } in declared {
         line(provider, paint(Colour::Yellow, &format!("no secret: {} is not set", provider.variable())))?;
     }
-    if !others.is_empty() {
-        let others: Vec<_> = others.iter().map(|served| served.provider.slug()).collect();
-        terminal::line(&format!("  {}", paint(Colour::Dim, &format!("no secret: {}", others.join(", ")))))?;
+    if !built_in.is_empty() {
+        let names: Vec<_> = built_in.iter().map(|served| served.provider.slug()).collect();
+        terminal::line(&format!("  {}", paint(Colour::Dim, &format!("no secret: {}", names.join(", ")))))?;
+    }
+    if served.iter().all(|served| served.judge.is_err()) {
+        let advice =
+            "set the secret of one, such as STRIPE_WEBHOOK_SECRET (countersign providers lists them)";
+        terminal::line(&format!("  {}", paint(Colour::Yellow, advice)))?;
     }
     if let Some(target) = forward {
         terminal::line(&format!("  forwarded to {}", target.without_query()))?;
