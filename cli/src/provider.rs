@@ -46,10 +46,12 @@ struct Facts {
     has_tolerance: bool,
     /// Whether a body must be JSON.
     is_json: bool,
-    make: Box<dyn Fn(&Settings) -> Result<Box<dyn Kind>, Failure> + Send + Sync>,
+    make: Box<Make>,
     /// The declaration, if a file has it.
     declaration: Option<serde_json::Value>,
 }
+
+type Make = dyn Fn(&Settings) -> Result<Box<dyn Kind>, Failure> + Send + Sync;
 
 /// What a provider's pages say about retries.
 struct Retries {

@@ -108,6 +108,12 @@ fn to_text(entry: &Entry) -> String {
     match (&entry.endpoint, entry.answered) {
         (Endpoint::Answered { status, ms, .. }, _) => {
             line += &format!("  your endpoint: {status} in {ms:.1} ms");
+            if let Some(patience) =
+                entry.provider.patience().filter(|patience| *ms > patience.as_secs_f64() * 1e3)
+            {
+                let late = format!(", and {} waits {} s", entry.provider, patience.as_secs());
+                line += &paint(Colour::Red, &late);
+            }
         }
         (Endpoint::Unreachable { message, .. }, _) => {
             line += &paint(Colour::Red, &format!("  your endpoint: {}", visible_line(message)));
