@@ -413,24 +413,6 @@ impl<'a> Scheme<'a> {
     }
 }
 
-impl Scheme<'_> {
-    /// Whether this is the commonest scheme: `sha256=` and the hex HMAC-SHA-256 of the body, keyed with the secret's text.
-    ///
-    /// ```
-    /// use countersign::Scheme;
-    ///
-    /// assert!(Scheme::new("x-hub-signature-256").prefix("sha256=").is_sha256_of_body());
-    /// assert!(!Scheme::new("linear-signature").is_sha256_of_body());
-    /// ```
-    #[must_use]
-    pub fn is_sha256_of_body(&self) -> bool {
-        matches!(self.form, Form::One { prefix: "sha256=" })
-            && (self.algorithm, self.key, self.encoding)
-                == (Algorithm::HmacSha256, KeyEncoding::Text, TagEncoding::Hex)
-            && self.signed == "{body}"
-    }
-}
-
 /// Leaves out the template, whose literals may hold a token, such as a URL's.
 impl fmt::Debug for Scheme<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

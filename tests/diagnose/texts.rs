@@ -23,8 +23,6 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
     ];
     let causes = [
         SignatureUpperCase,
-        SignaturePrefixMissing,
-        SignaturePrefixOther,
         SignatureBase64,
         SignatureSha1,
         SignatureSha512,
