@@ -26,6 +26,12 @@ pub enum Hint {
     /// The headers hold no signature in the scheme's form, nor in any other that is known, with what is signed beside
     /// the body.
     SignatureMalformed,
+    /// A header that the scheme signs is missing, or occurs more than once.
+    #[non_exhaustive]
+    SignedHeaderMissing {
+        /// The header, in lower case.
+        name: String,
+    },
     /// Another header looks like a signature header.
     #[non_exhaustive]
     OtherSignatureHeader {
@@ -85,6 +91,11 @@ impl Hint {
             Self::SignatureMalformed => {
                 ("signature_malformed", "the signature header does not look like a signature")
             }
+            Self::SignedHeaderMissing { .. } => (
+                "signed_header_missing",
+                "a header that is signed with the body is missing, or occurs more than once; a proxy may have dropped \
+                 it:",
+            ),
             Self::OtherSignatureHeader { .. } => (
                 "other_signature_header",
                 "the delivery may be another provider's, because another header looks like a signature header:",
@@ -143,7 +154,7 @@ impl fmt::Display for Hint {
         f.write_str(self.texts().1)?;
         match self {
             Self::RefusedAfterwards { code } => write!(f, " {code}"),
-            Self::OtherSignatureHeader { name } => write!(f, " {name}"),
+            Self::SignedHeaderMissing { name } | Self::OtherSignatureHeader { name } => write!(f, " {name}"),
             Self::TimeInPast { by } | Self::TimeInFuture { by } => write!(f, " {} s", by.as_secs()),
             _ => Ok(()),
         }

@@ -24,9 +24,11 @@ pub use diagnosis::{Diagnosis, Hint};
 use found::Found;
 use hash::Work;
 use lens::Lens;
-use reading::{readings, signature_headers};
+use reading::{Reading, readings, signature_headers};
 use search::{Explanation, Search};
 use secret::{TriedKey, keys_of};
+
+use http::HeaderName;
 
 use crate::error::{Error, SetupError};
 use crate::mac::{KeyEncoding, MatchedSecret, Secrets, WipedStack, on_wiped_stack};
@@ -186,7 +188,7 @@ impl<P: Provider> Diagnoser<P> {
         let known = lens::known();
         let found = Found::new(headers);
         let mut readings = readings(&own, &known, &found);
-        let is_malformed = readings.iter().all(|reading| reading.is_body_alone);
+        let is_malformed = !readings.iter().any(Reading::is_of_a_scheme);
         // If the webhook read no signature, an accident elsewhere does not explain it.
         readings.retain(|reading| was_compared || !reading.causes.is_empty());
         let keys = self.keys(own.scheme.key, &known);
@@ -263,7 +265,11 @@ impl<P: Provider> Diagnoser<P> {
         };
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
         add(Hint::SignatureMissing, is_missing);
-        add(Hint::SignatureMalformed, !is_missing && is_malformed);
+        let missing = if is_malformed && !is_missing { missing_beside(own, found) } else { Vec::new() };
+        add(Hint::SignatureMalformed, !is_missing && is_malformed && missing.is_empty());
+        for name in missing {
+            add(Hint::SignedHeaderMissing { name }, true);
+        }
         for (name, _) in found.signatures_beside(&names) {
             add(Hint::OtherSignatureHeader { name: name.to_owned() }, true);
         }
@@ -278,6 +284,15 @@ impl<P: Provider> Diagnoser<P> {
         add(Hint::TooManyOthers, self.are_too_many);
         hints
     }
+}
+
+/// The headers that the scheme signs, and that do not occur once, in the family that has a signature.
+fn missing_beside(own: &Lens<'_>, found: &Found<'_>) -> Vec<String> {
+    let families = &own.reader.families;
+    let is_there = |names: &[HeaderName]| names.iter().any(|name| found.values(name).next().is_some());
+    let family = families.iter().find(|family| is_there(&family.signatures));
+    let names = family.into_iter().flat_map(|family| family.time.iter().chain(&family.signed));
+    names.filter(|name| found.once(name).is_none()).map(|name| name.as_str().to_owned()).collect()
 }
 
 /// Shows names only.

@@ -31,6 +31,14 @@ pub(super) struct Reading {
     pub(super) causes: Vec<Cause>,
 }
 
+impl Reading {
+    /// Whether it covers all that its scheme says, and not what may have been signed instead.
+    pub(super) fn is_of_a_scheme(&self) -> bool {
+        let is_other = |cause: &Cause| matches!(cause, Cause::SignedUnderOtherTemplate { .. });
+        !self.is_body_alone && !self.causes.iter().any(is_other)
+    }
+}
+
 /// A value that may be a signature, and the headers that may be signed with it.
 struct Sent<'h> {
     /// The header, unless it is one of the scheme's own.
