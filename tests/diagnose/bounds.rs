@@ -1,8 +1,10 @@
 //! A diagnosis has a bound, whatever it is given.
 
-use countersign::Secrets;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign::diagnose::{Cause, Diagnoser, Diagnosis, Hint};
-use countersign::provider::ThreeQpr;
+use countersign::provider::{StandardWebhooks, ThreeQpr};
+use countersign::{Secret, Secrets, Webhook};
 
 use super::tools::Tool::Python;
 use super::{HEADER, caused, diagnose, eight, secret, sign};
@@ -58,6 +60,28 @@ fn the_work_is_bounded() {
     // Its bytes are counted all the same, and there is no limit but its own length.
     assert_eq!(diagnosis.hashed_bytes(), 8 * longer.len() as u64);
     assert!(diagnoser.diagnose([(HEADER, sign(&longer).as_bytes())], &longer).is_verified());
+}
+
+#[test]
+fn one_accident_alone_is_found_in_the_longest_body_under_the_largest_scheme() {
+    let long = long_body(Diagnosis::MAX_BODY_LEN);
+    let signed = String::from_utf8_lossy(&long).replace(".5", ".50").replace(":7}", ":7.00}");
+    let key =
+        |text: String| Secret::new(format!("whsec_{}", STANDARD.encode(format!("{text:>24}")))).unwrap();
+    let set = |name: &str| {
+        let secrets: Vec<_> = (0..8).map(|year| key(format!("{name} {year}"))).collect();
+        Secrets::try_from(secrets).unwrap()
+    };
+    let diagnoser = (0..8).fold(Diagnoser::<StandardWebhooks>::new(set("own")).unwrap(), |diagnoser, at| {
+        diagnoser.with_other(format!("other {at}"), set(&format!("other {at}")))
+    });
+    // With the last of the webhook's secrets.
+    let webhook = Webhook::<StandardWebhooks>::new(key("own 7".to_owned())).unwrap();
+    let headers = webhook.signed_headers(signed.as_bytes());
+    let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+    let diagnosis = diagnoser.diagnose(headers, &long);
+    println!("{} hashes, {} bytes", diagnosis.hashes(), diagnosis.hashed_bytes());
+    assert_eq!(diagnosis.causes(), [Cause::BodyNumbersRewritten]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod bounds;
+mod forgeries;
 mod hints;
 mod kinds;
 mod random;
