@@ -286,6 +286,17 @@ impl<P: Provider> Diagnoser<P> {
     }
 }
 
+impl<P> Clone for Diagnoser<P> {
+    fn clone(&self) -> Self {
+        Self {
+            webhook: self.webhook.clone(),
+            secrets: self.secrets.clone(),
+            others: self.others.clone(),
+            are_too_many: self.are_too_many,
+        }
+    }
+}
+
 /// The headers that the scheme signs, and that do not occur once, in the family that has a signature.
 fn missing_beside(own: &Lens<'_>, found: &Found<'_>) -> Vec<String> {
     let families = &own.reader.families;
