@@ -64,7 +64,7 @@ impl<'s> Lens<'s> {
         let pairs = known.iter().filter_map(|(_, known)| known.scheme.family);
         let pairs = pairs.flat_map(|(one, other)| [(one, other), (other, one)]);
         let mut others =
-            pairs.filter_map(|(one, other)| Some((Lens::new(self.scheme.family(one, other))?, other)));
+            pairs.filter_map(|(one, other)| Some((Lens::new(self.scheme.with_family(one, other))?, other)));
         others.next()
     }
 }

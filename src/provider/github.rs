@@ -22,7 +22,7 @@ builtin! {
     ///
     /// let webhook = Webhook::<GitHub>::new(Secret::new("It's a Secret to Everybody")?)?;
     /// # let body = br#"{"ref":"refs/heads/main"}"#;
-    /// # let headers = webhook.signed_headers_with(body, &SigningOptions::new().event("push"));
+    /// # let headers = webhook.signed_headers_with(body, &SigningOptions::new().with_event("push"));
     /// let delivery = webhook.verify(&headers, body)?;
     /// assert_eq!(delivery.event_name(), "push");
     /// assert_eq!(delivery.event_name_source(), EventNameSource::Unsigned);
@@ -30,6 +30,6 @@ builtin! {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub struct GitHub = "github";
-    scheme: Scheme::new("x-hub-signature-256").prefix("sha256=");
-    envelope: Envelope::new().name_header("x-github-event").without_id().without_time().whole_body();
+    scheme: Scheme::new("x-hub-signature-256").with_prefix("sha256=");
+    envelope: Envelope::new().with_name_header("x-github-event").without_id().without_time().with_whole_body();
 }

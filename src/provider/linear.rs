@@ -29,5 +29,5 @@ builtin! {
     /// ```
     pub struct Linear = "linear";
     scheme: Scheme::new("linear-signature");
-    envelope: Envelope::new().name("type").without_id().time("webhookTimestamp").numeric_time();
+    envelope: Envelope::new().with_name("type").without_id().with_time("webhookTimestamp").with_numeric_time();
 }

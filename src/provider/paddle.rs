@@ -29,9 +29,9 @@ builtin! {
     /// ```
     pub struct Paddle = "paddle";
     scheme: Scheme::new("paddle-signature")
-        .field(';', "h1")
-        .time_field("ts", TimeUnit::Seconds)
-        .signed("{timestamp}:{body}")
-        .tolerance(Duration::from_secs(300));
-    envelope: Envelope::new().name("event_type").id("event_id").time("occurred_at");
+        .with_fields(';', "h1")
+        .with_time_field("ts", TimeUnit::Seconds)
+        .with_template("{timestamp}:{body}")
+        .with_tolerance(Duration::from_secs(300));
+    envelope: Envelope::new().with_name("event_type").with_id("event_id").with_time("occurred_at");
 }

@@ -24,11 +24,11 @@ builtin! {
     ///
     /// let webhook = Webhook::<Shopify>::new(Secret::new("the-client-secret-of-the-app")?)?;
     /// # let body = br#"{"id":820982911946154508}"#;
-    /// # let headers = webhook.signed_headers_with(body, &SigningOptions::new().event("orders/paid"));
+    /// # let headers = webhook.signed_headers_with(body, &SigningOptions::new().with_event("orders/paid"));
     /// assert_eq!(webhook.verify(&headers, body)?.event_name(), "orders/paid");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub struct Shopify = "shopify";
-    scheme: Scheme::new("x-shopify-hmac-sha256").encoding(TagEncoding::Base64);
-    envelope: Envelope::new().name_header("x-shopify-topic").without_id().without_time().whole_body();
+    scheme: Scheme::new("x-shopify-hmac-sha256").with_tag_encoding(TagEncoding::Base64);
+    envelope: Envelope::new().with_name_header("x-shopify-topic").without_id().without_time().with_whole_body();
 }

@@ -32,10 +32,10 @@ builtin! {
     /// ```
     pub struct Slack = "slack";
     scheme: Scheme::new("x-slack-signature")
-        .prefix("v0=")
-        .time_header("x-slack-request-timestamp", TimeUnit::Seconds)
-        .signed("v0:{timestamp}:{body}")
-        .tolerance(Duration::from_secs(300));
+        .with_prefix("v0=")
+        .with_time_header("x-slack-request-timestamp", TimeUnit::Seconds)
+        .with_template("v0:{timestamp}:{body}")
+        .with_tolerance(Duration::from_secs(300));
     envelope: Envelope::opaque();
     challenge: Challenge::echo(("type", "url_verification"), &["challenge"]);
 }

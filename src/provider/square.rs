@@ -13,8 +13,9 @@ use crate::mac::TagEncoding;
 use crate::provider::Provider;
 use crate::scheme::Scheme;
 
-const SCHEME: Scheme<'static> =
-    Scheme::new("x-square-hmacsha256-signature").encoding(TagEncoding::Base64).signed("{body}");
+const SCHEME: Scheme<'static> = Scheme::new("x-square-hmacsha256-signature")
+    .with_tag_encoding(TagEncoding::Base64)
+    .with_template("{body}");
 
 /// Square. It signs the notification URL with the body, so the provider needs the URL exactly as it stands in the
 /// subscription. It is never taken from the request, whose headers are not signed.
@@ -56,10 +57,11 @@ impl<E: Event> Provider for Square<E> {
 
     const SCHEME: Scheme<'static> = SCHEME;
 
-    const ENVELOPE: Envelope<'static> = Envelope::new().name("type").id("event_id").time("created_at");
+    const ENVELOPE: Envelope<'static> =
+        Envelope::new().with_name("type").with_id("event_id").with_time("created_at");
 
     fn scheme(&self) -> Scheme<'_> {
-        SCHEME.signed(&self.template)
+        SCHEME.with_template(&self.template)
     }
 }
 

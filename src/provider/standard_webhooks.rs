@@ -31,7 +31,7 @@ builtin! {
     ///
     /// let webhook = Webhook::<StandardWebhooks>::new(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?)?;
     /// # let body = br#"{"type":"user.created","data":{}}"#;
-    /// # let headers = webhook.signed_headers_with(body, &countersign::SigningOptions::new().id("msg_1"));
+    /// # let headers = webhook.signed_headers_with(body, &countersign::SigningOptions::new().with_id("msg_1"));
     /// let delivery = webhook.verify(&headers, body)?;
     /// assert_eq!(delivery.event_name(), "user.created");
     /// assert_eq!(delivery.idempotency_key().as_str(), "standard-webhooks:msg_1");
@@ -39,12 +39,12 @@ builtin! {
     /// ```
     pub struct StandardWebhooks = "standard-webhooks";
     scheme: Scheme::new("webhook-signature")
-        .family("webhook-", "svix-")
-        .key(KeyEncoding::Base64)
-        .encoding(TagEncoding::Base64)
-        .each(' ', "v1,")
-        .time_header("webhook-timestamp", TimeUnit::Seconds)
-        .signed("{header:webhook-id}.{timestamp}.{body}")
-        .tolerance(Duration::from_secs(300));
-    envelope: Envelope::new().optional_name("type").id_header("webhook-id").numeric_time();
+        .with_family("webhook-", "svix-")
+        .with_key_encoding(KeyEncoding::Base64)
+        .with_tag_encoding(TagEncoding::Base64)
+        .with_items(' ', "v1,")
+        .with_time_header("webhook-timestamp", TimeUnit::Seconds)
+        .with_template("{header:webhook-id}.{timestamp}.{body}")
+        .with_tolerance(Duration::from_secs(300));
+    envelope: Envelope::new().with_optional_name("type").with_id_header("webhook-id").with_numeric_time();
 }

@@ -31,9 +31,9 @@ builtin! {
     /// ```
     pub struct Stripe = "stripe";
     scheme: Scheme::new("stripe-signature")
-        .field(',', "v1")
-        .time_field("t", TimeUnit::Seconds)
-        .signed("{timestamp}.{body}")
-        .tolerance(Duration::from_secs(300));
-    envelope: Envelope::new().name("type").time("created").numeric_time();
+        .with_fields(',', "v1")
+        .with_time_field("t", TimeUnit::Seconds)
+        .with_template("{timestamp}.{body}")
+        .with_tolerance(Duration::from_secs(300));
+    envelope: Envelope::new().with_name("type").with_time("created").with_numeric_time();
 }

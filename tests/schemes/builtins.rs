@@ -36,7 +36,7 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[test]
 fn each_builtin_reads_its_envelope() {
-    let options = SigningOptions::new().id("msg_1").event("push");
+    let options = SigningOptions::new().with_id("msg_1").with_event("push");
     let typed = r#"{"type":"a.b","timestamp":"2026-03-10T14:30:00Z","data":{"n":1.50}}"#;
     let read_standard = read(&webhook::<StandardWebhooks>(), typed, &options);
     let expected =
@@ -56,7 +56,7 @@ fn each_builtin_reads_its_envelope() {
     assert_eq!(read(&webhook::<GitHub>(), body, &options)[5], format!("github:sha256:{key}"));
     assert_eq!(read(&webhook::<Shopify>(), body, &options)[..5], expected);
     assert_eq!(read(&webhook::<Shopify>(), body, &options)[5], format!("shopify:sha256:{key}"));
-    let other = read(&webhook::<Shopify>(), body, &SigningOptions::new().event("orders/paid"));
+    let other = read(&webhook::<Shopify>(), body, &SigningOptions::new().with_event("orders/paid"));
     assert_ne!(other[5], format!("shopify:sha256:{key}"), "two topics may carry the same bytes");
 
     for body in ["token=a&text=", "", "[1]", "\u{0}", "{\"type\":\"event_callback\"}"] {
@@ -250,7 +250,7 @@ fn data_is_read_as_any_type() {
 
     let webhook = webhook::<GitHub>();
     let body = br#"{"ref":"refs/heads/main"}"#;
-    let headers = webhook.signed_headers_with(body, &SigningOptions::new().event("push"));
+    let headers = webhook.signed_headers_with(body, &SigningOptions::new().with_event("push"));
     let delivery = webhook.verify(&headers, body).unwrap();
     assert_eq!(delivery.data_as::<Push>().unwrap().r#ref, "refs/heads/main");
     let error = delivery.data_as::<Vec<u8>>().unwrap_err();
