@@ -32,6 +32,8 @@ pub enum Hint {
         /// The header, in lower case.
         name: String,
     },
+    /// The value of a header that the scheme signs is empty, or has what separates it from the rest of the signed bytes.
+    SignedHeaderAmbiguous,
     /// Another header looks like a signature header.
     #[non_exhaustive]
     OtherSignatureHeader {
@@ -95,6 +97,11 @@ impl Hint {
                 "signed_header_missing",
                 "a header that is signed with the body is missing, or occurs more than once; a proxy may have dropped \
                  it:",
+            ),
+            Self::SignedHeaderAmbiguous => (
+                "signed_header_ambiguous",
+                "the value of a header that is signed is empty, or has the character that separates it from the rest of \
+                 the signed bytes, such as a full stop in an id: nobody could tell where it ends",
             ),
             Self::OtherSignatureHeader { .. } => (
                 "other_signature_header",

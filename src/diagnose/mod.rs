@@ -33,6 +33,7 @@ use http::HeaderName;
 use crate::error::{Error, SetupError};
 use crate::mac::{KeyEncoding, MatchedSecret, Secrets, WipedStack, on_wiped_stack};
 use crate::provider::{Provider, scheme_with};
+use crate::scheme::{Head, MAX_HEADERS};
 use crate::webhook::Webhook;
 
 /// Finds out why a signature did not match. It takes the headers, the body and the secrets that failed, undoes the
@@ -265,10 +266,10 @@ impl<P: Provider> Diagnoser<P> {
         };
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
         add(Hint::SignatureMissing, is_missing);
-        let missing = if is_malformed && !is_missing { missing_beside(own, found) } else { Vec::new() };
-        add(Hint::SignatureMalformed, !is_missing && is_malformed && missing.is_empty());
-        for name in missing {
-            add(Hint::SignedHeaderMissing { name }, true);
+        let wrong = if is_malformed && !is_missing { wrong_beside(own, found) } else { Vec::new() };
+        add(Hint::SignatureMalformed, !is_missing && is_malformed && wrong.is_empty());
+        for hint in wrong {
+            add(hint, true);
         }
         for (name, _) in found.signatures_beside(&names) {
             add(Hint::OtherSignatureHeader { name: name.to_owned() }, true);
@@ -297,13 +298,22 @@ impl<P> Clone for Diagnoser<P> {
     }
 }
 
-/// The headers that the scheme signs, and that do not occur once, in the family that has a signature.
-fn missing_beside(own: &Lens<'_>, found: &Found<'_>) -> Vec<String> {
-    let families = &own.reader.families;
+/// What is wrong with the headers that the scheme signs, in the family that has a signature.
+fn wrong_beside(own: &Lens<'_>, found: &Found<'_>) -> Vec<Hint> {
     let is_there = |names: &[HeaderName]| names.iter().any(|name| found.values(name).next().is_some());
-    let family = families.iter().find(|family| is_there(&family.signatures));
-    let names = family.into_iter().flat_map(|family| family.time.iter().chain(&family.signed));
-    names.filter(|name| found.once(name).is_none()).map(|name| name.as_str().to_owned()).collect()
+    let family = own.reader.families.iter().find(|family| is_there(&family.signatures));
+    let Some(family) = family else { return Vec::new() };
+    let names = family.time.iter().chain(&family.signed).filter(|name| found.once(name).is_none());
+    let mut wrong: Vec<_> =
+        names.map(|name| Hint::SignedHeaderMissing { name: name.as_str().to_owned() }).collect();
+    let mut values = [&b""[..]; MAX_HEADERS];
+    for (place, name) in values.iter_mut().zip(&family.signed) {
+        *place = found.once(name).unwrap_or_default();
+    }
+    if wrong.is_empty() && !own.reader.are_distinct(&Head::of(&[], SystemTime::UNIX_EPOCH, values)) {
+        wrong.push(Hint::SignedHeaderAmbiguous);
+    }
+    wrong
 }
 
 /// Shows names only.

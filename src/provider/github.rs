@@ -3,8 +3,10 @@
 //! Taken from GitHub's page "Validating webhook deliveries"
 //! (<https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>). The header
 //! `X-Hub-Signature-256` is `sha256=` and the hex HMAC-SHA-256 of the body. The event's name is in `X-GitHub-Event`, and the
-//! delivery's id in `X-GitHub-Delivery`; neither is signed. GitHub waits 10 seconds for an answer, and does not retry by itself; a person
-//! or a program can redeliver for three days.
+//! delivery's id in `X-GitHub-Delivery`; neither is signed. GitHub waits 10 seconds for an answer, and does not retry by
+//! itself (<https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries>). A person or a program
+//! can redeliver for 3 days
+//! (<https://docs.github.com/en/webhooks/testing-and-troubleshooting-webhooks/redelivering-webhooks>).
 //!
 //! The webhook's content type must be `application/json`. The data is the whole body.
 

@@ -10,7 +10,7 @@
 //!
 //! | provider | signature header | what is signed | tolerance | event's name | idempotency key |
 //! |---|---|---|---|---|---|
-//! | [`StandardWebhooks`] | `webhook-signature` or `svix-signature` | id, time and body | 5 minutes | `type`, if there is one | the id |
+//! | [`StandardWebhooks`] | `webhook-signature` or `svix-signature` | id, time and body | 5 minutes | `type`, if there is one | the id, after the sender's name |
 //! | [`Stripe`] | `Stripe-Signature` | time and body | 5 minutes | `type` | `id` |
 //! | [`GitHub`] | `X-Hub-Signature-256` | body | | `X-GitHub-Event`, **unsigned** | SHA-256 of name and body |
 //! | [`Shopify`] | `X-Shopify-Hmac-SHA256` | body | | `X-Shopify-Topic`, **unsigned** | SHA-256 of name and body |

@@ -37,14 +37,18 @@ pub struct Square<E = UnknownEvent> {
 }
 
 impl<E> Square<E> {
-    /// Makes a provider whose subscription has this notification URL. With an empty one,
-    /// [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error, because the body alone would be signed.
+    /// Makes a provider whose subscription has this notification URL. If it does not begin with `https://` or `http://`,
+    /// or has white space, [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error: nothing but the body
+    /// would tell a delivery for this endpoint from one for another.
     #[must_use]
     pub fn new(notification_url: &str) -> Self {
-        let template = match notification_url {
+        let is_after = |scheme| notification_url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+        let is_url = is_after("https://") || is_after("http://");
+        let template = if is_url && !notification_url.contains(char::is_whitespace) {
+            notification_url.replace('{', "{{") + "{body}"
+        } else {
             // A scheme's check refuses it.
-            "" => String::new(),
-            url => url.replace('{', "{{") + "{body}",
+            String::new()
         };
         Self { template, events: PhantomData }
     }

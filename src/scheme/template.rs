@@ -78,7 +78,7 @@ pub(crate) struct Summary {
 /// prefix and no proper suffix of a JSON object is one.
 pub(crate) const fn summary(template: &str) -> Result<Summary, SchemeError> {
     if template.is_empty() {
-        return Err(error("the template, or the URL that it begins with, is empty"));
+        return Err(error("the template is empty, or the URL that it should begin with is none"));
     }
     let mut state = State::START;
     let mut at = 0;

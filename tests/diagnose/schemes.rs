@@ -345,6 +345,36 @@ fn a_time_beyond_the_tolerance_is_told_with_its_distance() {
     assert_eq!(judged, 16);
 }
 
+/// The webhook reads no signature of such a header, so no accident elsewhere explains the refusal.
+#[test]
+fn what_is_refused_for_its_form_as_well_is_not_explained_by_a_secret() {
+    let kinds = kinds();
+    let stripe = kinds.iter().find(|kind| kind.name == "stripe").unwrap();
+    let mut sent = stripe.sent();
+    sent.others = vec![("staging".to_owned(), sent.secret.clone())];
+    sent.secret = "whsec_of-another-endpoint".to_owned();
+    for (more, causes) in [(15, &["secret_of_other: staging"][..]), (16, &[])] {
+        let mut headers = stripe.headers(&sent);
+        headers[1].1 += &format!(",v1={}", "ab".repeat(32)).repeat(more);
+        assert_eq!(caused(&stripe.diagnosis_of(&sent, &headers)), causes, "{more}");
+    }
+}
+
+#[test]
+fn an_id_that_has_the_separator_is_a_hint() {
+    for kind in kinds().into_iter().filter(Kind::has_id) {
+        for id in ["msg.1", ""] {
+            let mut headers = kind.headers(&kind.sent());
+            headers[3].1 = id.to_owned();
+            let diagnosis = kind.diagnosis_of(&kind.sent(), &headers);
+            assert_eq!(
+                (caused(&diagnosis), hinted(&diagnosis)),
+                (vec![], vec!["signed_header_ambiguous".into()])
+            );
+        }
+    }
+}
+
 #[test]
 fn a_header_that_is_missing_is_a_hint_with_its_name() {
     for kind in kinds() {

@@ -93,6 +93,32 @@ fn each_builtin_reads_its_envelope() {
 }
 
 #[test]
+fn two_senders_of_standard_webhooks_share_no_key() {
+    let named = |name: &str| {
+        let provider = <StandardWebhooks>::named(name.to_owned());
+        Webhook::for_provider(provider, Secret::new(SECRET).unwrap())
+    };
+    let options = SigningOptions::new().with_id("msg_1");
+    let keys = ["acme", "globex", "standard-webhooks"]
+        .map(|name| read(&named(name).unwrap(), "{}", &options)[5].clone());
+    assert_eq!(keys, ["acme:msg_1", "globex:msg_1", "standard-webhooks:msg_1"]);
+    for name in ["", "Acme", "acme:eu", "a b", &"a".repeat(33)] {
+        assert!(matches!(named(name), Err(SetupError::Scheme(error)) if error.part() == "name"), "{name}");
+    }
+}
+
+#[test]
+fn an_id_of_standard_webhooks_has_no_full_stop() {
+    let webhook = webhook::<StandardWebhooks>();
+    for (id, is_read) in [("msg_1", true), ("msg-1", true), ("msg.1", false), ("msg_1.", false), (".", false)]
+    {
+        let headers = webhook.signed_headers_with(b"{}", &SigningOptions::new().with_id(id));
+        let code = webhook.verify(&headers, b"{}").map_or_else(|error| error.code(), |_| "accepted");
+        assert_eq!(code, if is_read { "accepted" } else { "malformed_signature" }, "{id}");
+    }
+}
+
+#[test]
 fn a_name_that_is_not_signed_must_be_one_name() {
     let webhook = webhook::<GitHub>();
     let signature = webhook.sign(b"{}");

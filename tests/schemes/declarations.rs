@@ -228,7 +228,9 @@ fn a_schemes_debug_leaves_out_its_template() {
 
 #[test]
 fn a_url_of_squares_is_not_empty_and_may_have_any_braces() {
-    assert_eq!(wrong_part(<Square>::new("")), Some("signed"));
+    for none in ["", " ", "https://", "http://", "example.org/in", " https://example.org/in", "https://a b"] {
+        assert_eq!(wrong_part(<Square>::new(none)), Some("signed"), "{none:?}");
+    }
     let braces = "https://example.org/?".to_owned() + &"{a}".repeat(20) + &"{".repeat(20);
     assert_eq!(wrong_part(<Square>::new(&braces)), None);
 }
