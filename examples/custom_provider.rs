@@ -21,7 +21,7 @@ struct HubStyle;
 impl Provider for HubStyle {
     type Event = Event;
     const NAME: &'static str = "hub-style";
-    const SCHEME: Scheme<'static> = Scheme::new("x-hub-signature-256").prefix("sha256=");
+    const SCHEME: Scheme<'static> = Scheme::new("x-hub-signature-256").with_prefix("sha256=");
 }
 
 fn main() -> Result<(), Report> {

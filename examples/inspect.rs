@@ -11,10 +11,13 @@
 //! that Square signs. `body_base64` can replace `body`. `max_age_s` and `now` (RFC 3339) set a maximum age. Each character
 //! of a header's value is one byte (Latin-1), so a value can contain any byte. A line that is not such an object, or has a
 //! secret of less than 16 bytes or in another encoding than the provider's, is `unreadable`, and the next line is read.
+//!
+//! With `--features diagnose`, `"diagnose":true` adds to a refusal the `causes` and the `hints` of a diagnosis, each with
+//! its `code` and its `message`, and a cause with its `cure`.
 
 use std::error::Error as _;
 use std::io::{self, BufRead, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +45,8 @@ struct Captured {
     body_base64: Option<String>,
     max_age_s: Option<u64>,
     now: Option<String>,
+    #[serde(default)]
+    diagnose: bool,
 }
 
 #[derive(Serialize)]
@@ -61,10 +66,27 @@ enum Verdict {
         error: &'static str,
         status: u16,
         message: String,
+        #[serde(flatten)]
+        reasons: Option<Reasons>,
     },
     Unreadable {
         message: String,
     },
+}
+
+/// What a diagnosis found.
+#[derive(Serialize)]
+struct Reasons {
+    causes: Vec<Reason>,
+    hints: Vec<Reason>,
+}
+
+#[derive(Serialize)]
+struct Reason {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cure: Option<&'static str>,
 }
 
 /// Writes JSON without its newlines. They are only layout, because a newline in a string is an escape.
@@ -134,17 +156,21 @@ fn inspect(line: &[u8]) -> Result<Verdict, String> {
     }
 }
 
-fn verify<P: Provider>(provider: P, captured: Captured) -> Result<Verdict, String> {
-    let webhook = Webhook::for_provider(provider, secrets(captured.secrets)?);
+fn verify<P: Provider + Clone>(provider: P, captured: Captured) -> Result<Verdict, String> {
+    let secrets = secrets(captured.secrets)?;
+    let webhook = Webhook::for_provider(provider.clone(), secrets.clone());
     let mut webhook = webhook.map_err(|error| error.to_string())?;
-    if let Some(seconds) = captured.max_age_s {
-        webhook = webhook.with_max_age(Duration::from_secs(seconds));
+    let max_age = captured.max_age_s.map(Duration::from_secs);
+    if let Some(max_age) = max_age {
+        webhook = webhook.with_max_age(max_age);
     }
-    if let Some(text) = captured.now {
-        let now = OffsetDateTime::parse(&text, &Rfc3339)
-            .map_err(|error| format!("`now` is not RFC 3339: {error}"))?;
-        webhook = webhook.with_clock(move || now.into());
-    }
+    let now: SystemTime = match captured.now {
+        Some(text) => OffsetDateTime::parse(&text, &Rfc3339)
+            .map_err(|error| format!("`now` is not RFC 3339: {error}"))?
+            .into(),
+        None => SystemTime::now(),
+    };
+    webhook = webhook.with_clock(move || now);
     let body = match (captured.body, captured.body_base64) {
         (Some(body), None) => body.into_bytes(),
         (None, Some(body)) => STANDARD.decode(body).map_err(|error| format!("`body_base64`: {error}"))?,
@@ -157,15 +183,61 @@ fn verify<P: Provider>(provider: P, captured: Captured) -> Result<Verdict, Strin
         headers.push((name, value));
     }
 
-    let verdict = webhook.verify(&headers, &body).and_then(|delivery| accepted(&delivery));
-    Ok(verdict.unwrap_or_else(|error| Verdict::Rejected {
-        error: error.code(),
-        status: error.status(),
-        message: match error.source() {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        },
-    }))
+    match webhook.verify(&headers, &body).and_then(|delivery| accepted(&delivery)) {
+        Ok(accepted) => Ok(accepted),
+        Err(error) => Ok(Verdict::Rejected {
+            error: error.code(),
+            status: error.status(),
+            message: match error.source() {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            },
+            reasons: match captured.diagnose {
+                true => Some(reasons(provider, secrets, max_age, now, &headers, &body)?),
+                false => None,
+            },
+        }),
+    }
+}
+
+#[cfg(feature = "diagnose")]
+fn reasons<P: Provider>(
+    provider: P,
+    secrets: Secrets,
+    max_age: Option<Duration>,
+    now: SystemTime,
+    headers: &[(String, Vec<u8>)],
+    body: &[u8],
+) -> Result<Reasons, String> {
+    let diagnoser = countersign::diagnose::Diagnoser::for_provider(provider, secrets);
+    let mut diagnoser = diagnoser.map_err(|error| error.to_string())?.with_clock(move || now);
+    if let Some(max_age) = max_age {
+        diagnoser = diagnoser.with_max_age(max_age);
+    }
+    let diagnosis = diagnoser.diagnose(headers.iter().map(|(name, value)| (name, &**value)), body);
+    let causes = diagnosis.causes().iter().map(|cause| Reason {
+        code: cause.code(),
+        message: cause.to_string(),
+        cure: Some(cause.cure()),
+    });
+    let hints = diagnosis.hints().iter().map(|hint| Reason {
+        code: hint.code(),
+        message: hint.to_string(),
+        cure: None,
+    });
+    Ok(Reasons { causes: causes.collect(), hints: hints.collect() })
+}
+
+#[cfg(not(feature = "diagnose"))]
+fn reasons<P: Provider>(
+    _: P,
+    _: Secrets,
+    _: Option<Duration>,
+    _: SystemTime,
+    _: &[(String, Vec<u8>)],
+    _: &[u8],
+) -> Result<Reasons, String> {
+    Err("`diagnose` needs the feature `diagnose`".to_owned())
 }
 
 /// The secrets of a line, newest first.

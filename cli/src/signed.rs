@@ -79,13 +79,13 @@ impl Signer {
         let sign = signer(&*kind, secret.into())?;
         let mut options = SigningOptions::new();
         if let Some(time) = arguments.at {
-            options = options.at(time);
+            options = options.with_time(time);
         }
         if let Some(id) = &arguments.id {
-            options = options.id(id);
+            options = options.with_id(id);
         }
         if provider.members().name == NamePlace::Header {
-            options = options.event(event.unwrap_or_else(|| provider.default_event()));
+            options = options.with_event(event.unwrap_or_else(|| provider.default_event()));
         }
         let signature_header =
             arguments.signature_header.clone().unwrap_or_else(|| sign.signature_header().clone());
@@ -109,7 +109,7 @@ impl Signer {
 
     /// Signs a body at another time than now.
     pub(crate) fn sign_at(&self, time: SystemTime, body: Vec<u8>) -> Request {
-        self.sign_with(&*self.sign, &self.options.clone().at(time), body)
+        self.sign_with(&*self.sign, &self.options.clone().with_time(time), body)
     }
 
     /// Signs a body, whatever it is, with another secret.
@@ -126,7 +126,7 @@ impl Signer {
     pub(crate) fn resign(&self, captured: &Request) -> Request {
         const MARK: &str = "countersign-looks-for-the-id";
         let body = captured.body.to_vec();
-        let marked = self.sign_with(&*self.sign, &self.options.clone().id(MARK), body.clone());
+        let marked = self.sign_with(&*self.sign, &self.options.clone().with_id(MARK), body.clone());
         let value_of = |name: &HeaderName| {
             let (_, value) = captured.headers.iter().find(|(present, _)| present == name)?;
             value.to_str().ok()
@@ -134,10 +134,10 @@ impl Signer {
         let id = marked.headers.iter().find(|(_, value)| value == MARK).and_then(|(name, _)| value_of(name));
         let mut options = self.options.clone();
         if let Some(id) = id {
-            options = options.id(id);
+            options = options.with_id(id);
         }
         if let Some(event) = self.event_header().and_then(value_of) {
-            options = options.event(event);
+            options = options.with_event(event);
         }
         with_others(self.sign_with(&*self.sign, &options, body), captured)
     }

@@ -153,14 +153,14 @@ pub(crate) trait Judge: Send + Sync {
     /// The verdict of the library, which is quick.
     fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict;
 
-    /// The reasons why the signature does not match, which may take seconds.
-    fn reasons(&self, headers: &Captured, body: &[u8]) -> Reasons;
+    /// The reasons why the signature does not match or is too old, which may take seconds to find.
+    fn reasons(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Reasons;
 }
 
 impl Verdict {
     /// Whether a diagnosis may find a reason.
     pub(crate) fn can_be_diagnosed(&self) -> bool {
-        matches!(self, Self::Rejected(rejected) if rejected.status == 401)
+        matches!(self, Self::Rejected(rejected) if rejected.status == 401 || rejected.error == Error::Stale.code())
     }
 
     pub(crate) fn set_reasons(&mut self, reasons: Reasons) {
@@ -190,6 +190,7 @@ pub(crate) fn judge<P: Provider + Clone>(
     let mut webhook = Webhook::for_provider(provider, secrets)?;
     if let Some(max_age) = terms.max_age {
         webhook = webhook.with_max_age(max_age);
+        diagnoser = diagnoser.with_max_age(max_age);
     }
     Ok(Arc::new(Bench { webhook, diagnoser }))
 }
@@ -225,9 +226,9 @@ impl<P: Provider> Judge for Bench<P> {
         }
     }
 
-    fn reasons(&self, headers: &Captured, body: &[u8]) -> Reasons {
+    fn reasons(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Reasons {
         let headers = headers.iter().map(|(name, value)| (&**name, &value[..]));
-        let diagnosis = self.diagnoser.diagnose(headers, body);
+        let diagnosis = self.diagnoser.clone().with_clock(move || now).diagnose(headers, body);
         let cause = |cause: &countersign::diagnose::Cause| Cause {
             code: cause.code(),
             message: cause.to_string(),

@@ -174,7 +174,7 @@ fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Ver
 fn diagnosed(judge: &dyn Judge, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {
     let mut verdict = judge.verdict(headers, body, now);
     if verdict.can_be_diagnosed() {
-        verdict.set_reasons(judge.reasons(headers, body));
+        verdict.set_reasons(judge.reasons(headers, body, now));
     }
     verdict
 }

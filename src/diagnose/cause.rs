@@ -59,32 +59,61 @@ const ENDS: &str = "compare and store the body as bytes, not as text: something 
                     shell, an editor, a template) changes its ends";
 const ONE_HEADER: &str = "have the proxy pass on one signature header, and find out what adds the other";
 const AS_SHOWN: &str = "do not decode the secret: use it as the provider shows it";
-const DECODED: &str = "decode the secret, and make the `Secret` from the bytes";
+const DECODED: &str =
+    "decode the secret and make the `Secret` from the bytes, or declare the scheme with that `KeyEncoding`";
 
 causes! {
     SignatureUpperCase, "signature_upper_case":
         "the signature is in upper-case hex"
         => "have the sender, or the proxy in between, keep the value in lower case";
-    SignaturePrefixMissing, "signature_prefix_missing":
-        "the signature lacks its prefix `sha256=`"
+    #[non_exhaustive]
+    SignaturePrefixMissing {
+        /// What stands before a tag under the scheme.
+        prefix: String,
+    }, "signature_prefix_missing":
+        "the signature lacks its prefix `{prefix}`"
         => "pass the header on as it came, and do not split it; if the sender leaves the prefix out, it uses \
             another scheme";
-    SignaturePrefixOther, "signature_prefix_other":
-        "the signature has another prefix than `sha256=`"
-        => "have the sender write `sha256=`, in lower case, before the tag";
+    #[non_exhaustive]
+    SignaturePrefixOther {
+        /// What stands before the tag under the scheme.
+        prefix: String,
+    }, "signature_prefix_other":
+        "the signature has another prefix than `{prefix}`"
+        => "have the sender write the scheme's prefix, in the same case, before the tag";
+    SignaturePrefixAdded, "signature_prefix_added":
+        "the signature has a prefix, and the scheme has none"
+        => "have the sender leave the prefix out, or declare it with the scheme";
+    #[non_exhaustive]
+    SignatureVersionOther {
+        /// What stands before each tag under the scheme.
+        version: String,
+    }, "signature_version_other":
+        "the signature stands under another version than `{version}`"
+        => "have the sender write the scheme's version before the tag, or declare the version that it writes";
+    SignatureHex, "signature_hex":
+        "the signature is in hex"
+        => "have the sender write the tag in base64, or declare the scheme with hex";
     SignatureBase64, "signature_base64":
         "the signature is in base64"
-        => "have the sender write the tag in lower-case hex";
+        => "have the sender write the tag in lower-case hex, or declare the scheme with base64";
+    SignatureBase64Other, "signature_base64_other":
+        "the signature is in base64 of the other alphabet, or without its padding"
+        => "have the sender write the tag in the scheme's alphabet with padding, or declare the other one";
     SignatureSha1, "signature_sha1":
         "the signature is an HMAC-SHA1"
-        => "read the sender's header for SHA-256 (GitHub's is x-hub-signature-256); SHA-1 is not accepted";
+        => "read the sender's header for the scheme's algorithm (GitHub's for SHA-256 is x-hub-signature-256), or \
+            declare the scheme with HMAC-SHA-1";
+    SignatureSha256, "signature_sha256":
+        "the signature is an HMAC-SHA256"
+        => "declare the scheme with HMAC-SHA-256, or have the sender sign with the scheme's algorithm";
     SignatureSha512, "signature_sha512":
         "the signature is an HMAC-SHA512"
-        => "have the sender sign with HMAC-SHA256";
+        => "declare the scheme with HMAC-SHA-512, or have the sender sign with the scheme's algorithm";
     SignatureWithoutSecret, "signature_without_secret":
         "the signature is a plain SHA-256 of the body, made without any secret"
-        => "do not accept it, because anybody can make it: have the sender compute an HMAC-SHA256 with the \
-            secret as its key";
+        => "do not accept it, because anybody can make it: have the sender compute an HMAC with the secret as its \
+            key";
     SignaturePadded, "signature_padded":
         "there is white space around the signature"
         => "have the sender, or the proxy in between, keep the value as it is";
@@ -106,10 +135,55 @@ causes! {
         => "configure the provider that uses this header, or have the proxy keep the header's name";
     SignatureOfStripe, "signature_of_stripe":
         "the signature is in Stripe's form, which covers a time and the body"
-        => "verify this endpoint with the provider's own library; the scheme here signs the body alone";
+        => "verify this endpoint with `provider::Stripe`";
     SignatureOfStandardWebhooks, "signature_of_standard_webhooks":
         "the signature is in the form of Standard Webhooks, which covers an id, a time and the body"
-        => "verify this endpoint with a library for Standard Webhooks; the scheme here signs the body alone";
+        => "verify this endpoint with `provider::StandardWebhooks`";
+    SignatureOfSlack, "signature_of_slack":
+        "the signature is in Slack's form, which covers a time and the body"
+        => "verify this endpoint with `provider::Slack`";
+    SignatureOfZoom, "signature_of_zoom":
+        "the signature is in Zoom's form, which covers a time and the body"
+        => "verify this endpoint with `provider::Zoom`";
+    SignatureOfPaddle, "signature_of_paddle":
+        "the signature is in Paddle's form, which covers a time and the body"
+        => "verify this endpoint with `provider::Paddle`";
+    #[non_exhaustive]
+    HeadersOfOtherFamily {
+        /// How the headers begin, such as `svix-`.
+        beginning: String,
+    }, "headers_of_other_family":
+        "the headers begin with `{beginning}`, and the scheme names another family"
+        => "declare the headers that the sender writes: `provider::StandardWebhooks` takes both families";
+    HeadersMixed, "headers_mixed":
+        "the delivery has headers of two families, and those of the signature are right together"
+        => "have the proxy pass on the headers of one family, and find out what adds the other";
+    SignedBodyAlone, "signed_body_alone":
+        "the body was signed alone, without what the scheme signs beside it"
+        => "have the sender sign what its documentation says, or declare a scheme that signs `{body}` alone, which \
+            cannot refuse a replay by its age";
+    #[non_exhaustive]
+    SignedUnderOtherTemplate {
+        /// The template of the signed bytes.
+        template: &'static str,
+    }, "signed_under_other_template":
+        "the signed bytes are `{template}`, and the scheme has another template"
+        => "declare the scheme with that template, or have the sender sign by the scheme's";
+    TimeInSeconds, "time_in_seconds":
+        "the time of the signature is in seconds, and the scheme has another unit"
+        => "declare the scheme with `TimeUnit::Seconds`";
+    TimeInMilliseconds, "time_in_milliseconds":
+        "the time of the signature is in milliseconds, and the scheme has another unit"
+        => "declare the scheme with `TimeUnit::Milliseconds`";
+    TimeInRfc3339, "time_in_rfc3339":
+        "the time of the signature is in RFC 3339, and the scheme has another unit"
+        => "declare the scheme with `TimeUnit::Rfc3339`";
+    TimeSignedInSeconds, "time_signed_in_seconds":
+        "the time was signed in seconds, and sent in milliseconds"
+        => "have the sender sign the text that it sends";
+    TimeSignedInMilliseconds, "time_signed_in_milliseconds":
+        "the time was signed in milliseconds, and sent in seconds"
+        => "have the sender sign the text that it sends";
 
     SecretSignedWithWhitespace, "secret_signed_with_whitespace":
         "the provider signs with white space at an end of the secret"
@@ -137,6 +211,13 @@ causes! {
     SecretHexEncoded, "secret_hex_encoded":
         "the provider signs with the hex text of your secret"
         => AS_SHOWN;
+    SecretUndecoded, "secret_undecoded":
+        "the provider signs with the text of your secret, which the scheme decodes"
+        => "declare the scheme with `KeyEncoding::Text`; if you decoded the secret yourself, give it as the provider \
+            shows it";
+    SecretDecodedTwice, "secret_decoded_twice":
+        "the provider signs with your secret decoded twice"
+        => "give the secret as the provider shows it: yours was encoded once more";
     SecretPrefixDropped, "secret_prefix_dropped":
         "the provider signs without the `whsec_` of your secret"
         => "use the secret without its `whsec_`";

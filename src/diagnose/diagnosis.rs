@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::body;
 use super::cause::Cause;
 use super::hash::Work;
 
-/// A suspicion about a delivery for which no cause was proven.
+/// What is striking about a delivery beside its causes: a suspicion if no cause was proven, or why the delivery would
+/// be refused although its signature verifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {
-    /// The signature verifies, but the delivery is refused for another reason. The reason is never `stale`: the
-    /// diagnoser knows neither the webhook's maximum age nor when the delivery arrived.
+    /// The signature verifies, but the delivery is refused for another reason.
     #[non_exhaustive]
     RefusedAfterwards {
         /// The [`code`](crate::Error::code) of the error.
@@ -22,8 +23,17 @@ pub enum Hint {
     NoSecret,
     /// There is no signature header.
     SignatureMissing,
-    /// The signature header is neither `sha256=` with 64 hex digits, nor any other known form.
+    /// The headers hold no signature in the scheme's form, nor in any other that is known, with what is signed beside
+    /// the body.
     SignatureMalformed,
+    /// A header that the scheme signs is missing, or occurs more than once.
+    #[non_exhaustive]
+    SignedHeaderMissing {
+        /// The header, in lower case.
+        name: String,
+    },
+    /// The value of a header that the scheme signs is empty, or has what separates it from the rest of the signed bytes.
+    SignedHeaderAmbiguous,
     /// Another header looks like a signature header.
     #[non_exhaustive]
     OtherSignatureHeader {
@@ -48,8 +58,18 @@ pub enum Hint {
     TooManyOthers,
     /// The search reached a limit.
     Unfinished,
-    /// There was no search, because the provider does not sign as `sha256=` and the hex HMAC-SHA-256 of the body.
-    NotSearched,
+    /// The delivery's time lies too far in the past.
+    #[non_exhaustive]
+    TimeInPast {
+        /// How far the time lies before the clock.
+        by: Duration,
+    },
+    /// The delivery's time lies too far in the future.
+    #[non_exhaustive]
+    TimeInFuture {
+        /// How far the time lies after the clock.
+        by: Duration,
+    },
 }
 
 impl Hint {
@@ -73,6 +93,16 @@ impl Hint {
             Self::SignatureMalformed => {
                 ("signature_malformed", "the signature header does not look like a signature")
             }
+            Self::SignedHeaderMissing { .. } => (
+                "signed_header_missing",
+                "a header that is signed with the body is missing, or occurs more than once; a proxy may have dropped \
+                 it:",
+            ),
+            Self::SignedHeaderAmbiguous => (
+                "signed_header_ambiguous",
+                "the value of a header that is signed is empty, or has the character that separates it from the rest of \
+                 the signed bytes, such as a full stop in an id: nobody could tell where it ends",
+            ),
             Self::OtherSignatureHeader { .. } => (
                 "other_signature_header",
                 "the delivery may be another provider's, because another header looks like a signature header:",
@@ -109,10 +139,14 @@ impl Hint {
                 "too_many_others",
                 "there are more than eight sets of other secrets, and the rest were not tried",
             ),
-            Self::NotSearched => (
-                "not_searched",
-                "the cause was not searched for, because that is only possible for signatures `sha256=` of the body: \
-                 compare the secret, the headers and the raw bytes with the provider's documentation",
+            Self::TimeInPast { .. } => (
+                "time_in_past",
+                "the delivery is too old: it was held back or sent again, or a clock is wrong. Its time lies before the \
+                 clock by",
+            ),
+            Self::TimeInFuture { .. } => (
+                "time_in_future",
+                "the delivery is from the future, so a clock is wrong. Its time lies after the clock by",
             ),
             Self::Unfinished => (
                 "unfinished",
@@ -127,7 +161,8 @@ impl fmt::Display for Hint {
         f.write_str(self.texts().1)?;
         match self {
             Self::RefusedAfterwards { code } => write!(f, " {code}"),
-            Self::OtherSignatureHeader { name } => write!(f, " {name}"),
+            Self::SignedHeaderMissing { name } | Self::OtherSignatureHeader { name } => write!(f, " {name}"),
+            Self::TimeInPast { by } | Self::TimeInFuture { by } => write!(f, " {} s", by.as_secs()),
             _ => Ok(()),
         }
     }
@@ -182,7 +217,7 @@ impl Diagnosis {
         &self.causes
     }
 
-    /// The suspicions, if no cause was proven.
+    /// The suspicions, if no cause was proven, and why the delivery would be refused in spite of its signature.
     #[must_use]
     pub fn hints(&self) -> &[Hint] {
         &self.hints

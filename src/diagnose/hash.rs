@@ -8,10 +8,8 @@ use crate::mac::{self, WipedStack, sha256};
 /// How a tag was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
-    Sha256,
-    Sha1,
-    Sha512,
-    /// The body alone, without a key.
+    Hmac(mac::Algorithm),
+    /// Without a key.
     PlainSha256,
 }
 
@@ -42,19 +40,15 @@ pub(super) fn makes(
     stack: &WipedStack,
     algorithm: Algorithm,
     key: &[u8],
-    message: [&[u8]; 2],
+    message: &[&[u8]],
     tag: &[u8],
 ) -> bool {
-    let keyed = |algorithm: mac::Algorithm| {
-        let computed = stack.mac(algorithm, key).tag_with(&message);
-        Zeroizing::new(computed.bytes(algorithm.tag_len()).to_vec())
-    };
     let computed = match algorithm {
-        Algorithm::Sha256 => keyed(mac::Algorithm::HmacSha256),
-        Algorithm::Sha1 => keyed(mac::Algorithm::HmacSha1),
-        Algorithm::Sha512 => keyed(mac::Algorithm::HmacSha512),
-        // Nothing is signed before the body here.
-        Algorithm::PlainSha256 => Zeroizing::new(sha256(&[message[1]]).to_vec()),
+        Algorithm::Hmac(algorithm) => {
+            let computed = stack.mac(algorithm, key).tag_with(message);
+            Zeroizing::new(computed.bytes(algorithm.tag_len()).to_vec())
+        }
+        Algorithm::PlainSha256 => Zeroizing::new(sha256(message).to_vec()),
     };
     computed.ct_eq(tag).into()
 }

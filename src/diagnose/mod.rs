@@ -3,29 +3,37 @@
 mod body;
 mod cause;
 mod diagnosis;
+mod found;
 mod hash;
-mod header;
 mod json;
+mod lens;
+mod message;
+mod reading;
+mod search;
 mod secret;
+mod spelling;
 mod style;
 mod tokens;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher as _};
-use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 pub use cause::{Cause, JsonLayout};
 pub use diagnosis::{Diagnosis, Hint};
-use hash::{Algorithm, Work};
-use header::{Found, Reading};
-use secret::TriedKey;
+use found::Found;
+use hash::Work;
+use lens::Lens;
+use reading::{Reading, readings, signature_headers};
+use search::{Explanation, Search};
+use secret::{TriedKey, keys_of};
+
+use http::HeaderName;
 
 use crate::error::{Error, SetupError};
-use crate::mac::{MatchedSecret, Secrets};
-use crate::mac::{WipedStack, on_wiped_stack};
-use crate::provider::Provider;
+use crate::mac::{KeyEncoding, MatchedSecret, Secrets, WipedStack, on_wiped_stack};
+use crate::provider::{Provider, scheme_with};
+use crate::scheme::{Head, MAX_HEADERS};
 use crate::webhook::Webhook;
 
 /// Finds out why a signature did not match. It takes the headers, the body and the secrets that failed, undoes the
@@ -57,7 +65,7 @@ use crate::webhook::Webhook;
 /// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); [`Hint::Unfinished`] says that the search reached a limit |
 /// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnosis::MAX_BODY_LEN)); a longer body is hashed once with each of the webhook's secrets, to say whether it verifies |
 /// | other secrets | eight sets ([`MAX_OTHERS`](Diagnosis::MAX_OTHERS)) |
-/// | headers | four values of the signature header, and four of other headers that look like one, each of 2 KiB |
+/// | headers | four values of each signature header, and four of other headers that look like one, each of 2 KiB; 8 items of a value |
 ///
 /// These limits suffice to try each accident alone on JSON of 1 MiB, with 8 secrets and 64 others.
 ///
@@ -103,6 +111,36 @@ impl<P: Provider> Diagnoser<P> {
         self
     }
 
+    /// Sets the maximum age of the webhook, as [`Webhook::with_max_age`] does. If the time of a delivery is beyond it,
+    /// or beyond the scheme's tolerance, a [`Hint`] says by how much.
+    #[must_use]
+    pub fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.webhook = self.webhook.with_max_age(max_age);
+        self
+    }
+
+    /// Sets the clock by which a delivery's time is judged, such as the time at which it arrived. Without it, this is the
+    /// time of the diagnosis.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use countersign::{Secret, Webhook, diagnose::Diagnoser, provider::Stripe};
+    ///
+    /// let secret = Secret::new("whsec_0123456789abcdef")?;
+    /// let headers = Webhook::<Stripe>::new(secret.clone())?.signed_headers(b"{}");
+    /// let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+    ///
+    /// let later = SystemTime::now() + Duration::from_secs(3600);
+    /// let diagnosis = Diagnoser::<Stripe>::new(secret)?.with_clock(move || later).diagnose(headers, b"{}");
+    /// assert_eq!(diagnosis.hints()[1].code(), "time_in_past");
+    /// # Ok::<(), countersign::SetupError>(())
+    /// ```
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.webhook = self.webhook.with_clock(clock);
+        self
+    }
+
     /// Looks for what would have made the signature verify.
     ///
     /// Pass every header that arrived, each occurrence of it, with its name in any case, and the body that the
@@ -128,67 +166,98 @@ impl<P: Provider> Diagnoser<P> {
     }
 
     fn look_into<N: AsRef<str>>(&self, stack: &WipedStack, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
-        let mut found = Found::default();
-        for (name, value) in headers {
-            found.add(self.webhook.signature_header().as_str(), name.as_ref(), value);
-        }
         // The webhook's own rule, without its log: no delivery was answered.
         let proven = self.webhook.proven(headers, body);
-        let was_compared = matches!(proven, Err(Error::SignatureMismatch));
-        let is_malformed = matches!(proven, Err(Error::MalformedSignature));
-        if let Ok(proof) = proven {
-            let secret = proof.secret.clone();
-            let verdict =
-                self.webhook.judge(proof).and_then(|proof| self.webhook.accept(proof, headers, body));
-            return Self::of_verified(&secret, verdict.err(), body);
+        if let Ok(proof) = &proven {
+            return self.of_verified(&proof.secret, headers, body);
         }
-        let is_searched = self.webhook.provider().scheme().is_sha256_of_body();
-        let readings = if is_searched { found.readings() } else { Vec::new() };
+        let was_compared = matches!(proven, Err(Error::SignatureMismatch));
         let hashes = if was_compared { self.secrets.iter().count() as u64 } else { 0 };
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
-        let keys = self.keys();
-        let mut search =
-            Search { stack, pairs: Pair::all(&keys, &readings), tried: HashMap::new(), work, proof: None };
-        let is_looked_into = is_searched && body.len() <= body::MAX_LEN;
-        let is_finished = is_looked_into && search.run(body).is_continue();
-        let (work, proof) = (search.work, search.proof);
-        if let Some((causes, secret_label)) = proof {
-            return Diagnosis { is_verified: false, causes, hints: Vec::new(), secret_label, work };
+        let provider = self.webhook.provider();
+        let envelope = provider.envelope();
+        // The webhook has checked the scheme.
+        let Some(own) = Lens::new(scheme_with(&provider.scheme(), &envelope)) else {
+            return Diagnosis {
+                is_verified: false,
+                causes: Vec::new(),
+                hints: Vec::new(),
+                secret_label: None,
+                work,
+            };
+        };
+        let known = lens::known();
+        let found = Found::new(headers);
+        let mut readings = readings(&own, &known, &found);
+        let is_malformed = !readings.iter().any(Reading::is_of_a_scheme);
+        // If the webhook read no signature, an accident elsewhere does not explain it.
+        readings.retain(|reading| was_compared || !reading.causes.is_empty());
+        let keys = self.keys(own.scheme.key, &known);
+        let mut search = Search::new(stack, &keys, &readings, envelope.is_opaque, work);
+        let is_searched = body.len() <= body::MAX_LEN;
+        let is_finished = !is_searched || search.run(body).is_continue();
+        let work = search.work;
+        if let Some(Explanation { causes, secret_label, time }) = search.explanation {
+            let time = time.filter(|time| !self.webhook.is_timely(*time));
+            let hints = time.map(|time| self.time_hint(time)).into_iter().collect();
+            return Diagnosis { is_verified: false, causes, hints, secret_label, work };
         }
-        let is_malformed = if is_searched { readings.is_empty() } else { is_malformed };
-        let mut hints = self.hints(&found, is_malformed, body);
-        if !is_searched {
-            hints.push(Hint::NotSearched);
-        }
-        if is_looked_into && !is_finished {
+        let mut hints = self.hints(&own, &found, is_malformed, body);
+        if !is_finished {
             hints.push(Hint::Unfinished);
         }
         Diagnosis { is_verified: false, causes: Vec::new(), hints, secret_label: None, work }
     }
 
-    fn of_verified(secret: &MatchedSecret, refusal: Option<Error>, body: &[u8]) -> Diagnosis {
+    /// Says of a delivery whose signature verifies whether it is refused afterwards, and why.
+    fn of_verified<N: AsRef<str>>(
+        &self,
+        secret: &MatchedSecret,
+        headers: &[(N, &[u8])],
+        body: &[u8],
+    ) -> Diagnosis {
+        let judged = |webhook: &Webhook<P>| {
+            let proof = webhook.matched(headers, body)?;
+            webhook.accept(proof, headers, body)
+        };
+        let verdict = judged(&self.webhook);
+        let mut hints = Vec::new();
+        if let Err(error) = &verdict {
+            hints.push(Hint::RefusedAfterwards { code: error.code() });
+        }
+        if let Err(Error::Stale) = verdict
+            && let Ok(delivery) = judged(&self.webhook.clone().with_max_age(Duration::MAX))
+        {
+            let time = delivery.signed_at().or_else(|| delivery.timestamp());
+            hints.extend(time.map(|time| self.time_hint(time)));
+        }
         let hashes = secret.position() as u64 + 1;
         let secret_label = secret.label().map(Into::into);
-        let hints = refusal.map(|error| Hint::RefusedAfterwards { code: error.code() });
-        Diagnosis {
-            is_verified: true,
-            causes: Vec::new(),
-            hints: hints.into_iter().collect(),
-            secret_label,
-            work: Work { hashes, bytes: hashes * body.len() as u64 },
+        let work = Work { hashes, bytes: hashes * body.len() as u64 };
+        Diagnosis { is_verified: true, causes: Vec::new(), hints, secret_label, work }
+    }
+
+    fn time_hint(&self, time: SystemTime) -> Hint {
+        match self.webhook.now().duration_since(time) {
+            Ok(by) => Hint::TimeInPast { by },
+            Err(error) => Hint::TimeInFuture { by: error.duration() },
         }
     }
 
-    fn keys(&self) -> Vec<TriedKey> {
-        let own = self.secrets.iter().map(|secret| TriedKey::new(secret, None));
+    fn keys(&self, encoding: KeyEncoding, known: &[(Cause, Lens<'static>)]) -> Vec<TriedKey> {
+        let mut theirs: Vec<_> = known.iter().map(|(_, other)| other.scheme.key).collect();
+        theirs.dedup();
+        let own = self.secrets.iter().map(|secret| (secret, None));
         let others = self
             .others
             .iter()
-            .flat_map(|(name, secrets)| secrets.iter().map(move |secret| TriedKey::new(secret, Some(name))));
-        own.chain(others).flat_map(TriedKey::with_variants).collect()
+            .flat_map(|(name, secrets)| secrets.iter().map(move |secret| (secret, Some(&**name))));
+        own.chain(others).flat_map(|(secret, owner)| keys_of(secret, encoding, &theirs, owner)).collect()
     }
 
-    fn hints(&self, found: &Found<'_>, is_malformed: bool, body: &[u8]) -> Vec<Hint> {
+    fn hints(&self, own: &Lens<'_>, found: &Found<'_>, is_malformed: bool, body: &[u8]) -> Vec<Hint> {
+        let names = signature_headers(own);
+        let is_missing = names.iter().all(|name| found.values(name).next().is_none());
         let mut hints = Vec::new();
         let mut add = |hint, is_so| {
             if is_so {
@@ -196,22 +265,55 @@ impl<P: Provider> Diagnoser<P> {
             }
         };
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
-        add(Hint::SignatureMissing, found.own.is_empty());
-        add(Hint::SignatureMalformed, !found.own.is_empty() && is_malformed);
-        for (name, _) in &found.other {
-            add(Hint::OtherSignatureHeader { name: name.clone() }, true);
+        add(Hint::SignatureMissing, is_missing);
+        let wrong = if is_malformed && !is_missing { wrong_beside(own, found) } else { Vec::new() };
+        add(Hint::SignatureMalformed, !is_missing && is_malformed && wrong.is_empty());
+        for hint in wrong {
+            add(hint, true);
+        }
+        for (name, _) in found.signatures_beside(&names) {
+            add(Hint::OtherSignatureHeader { name: name.to_owned() }, true);
         }
         add(Hint::BodyEmpty, body.is_empty());
         add(Hint::BodyTooLong, body.len() > body::MAX_LEN);
         add(Hint::BodyStringified, body == b"[object Object]");
         add(Hint::BodyLossy, body.windows(3).any(|bytes| bytes == "\u{fffd}".as_bytes()));
-        let differs = found.content_length.is_some_and(|length| length != body.len() as u64);
-        add(Hint::BodyLengthDiffers, differs && !found.is_encoded);
-        add(Hint::BodyCompressed, found.is_encoded);
+        let differs = found.content_length().is_some_and(|length| length != body.len() as u64);
+        add(Hint::BodyLengthDiffers, differs && !found.is_encoded());
+        add(Hint::BodyCompressed, found.is_encoded());
         add(Hint::BodyKeysSorted, body.len() <= body::MAX_LEN && tokens::are_names_sorted(body));
         add(Hint::TooManyOthers, self.are_too_many);
         hints
     }
+}
+
+impl<P> Clone for Diagnoser<P> {
+    fn clone(&self) -> Self {
+        Self {
+            webhook: self.webhook.clone(),
+            secrets: self.secrets.clone(),
+            others: self.others.clone(),
+            are_too_many: self.are_too_many,
+        }
+    }
+}
+
+/// What is wrong with the headers that the scheme signs, in the family that has a signature.
+fn wrong_beside(own: &Lens<'_>, found: &Found<'_>) -> Vec<Hint> {
+    let is_there = |names: &[HeaderName]| names.iter().any(|name| found.values(name).next().is_some());
+    let family = own.reader.families.iter().find(|family| is_there(&family.signatures));
+    let Some(family) = family else { return Vec::new() };
+    let names = family.time.iter().chain(&family.signed).filter(|name| found.once(name).is_none());
+    let mut wrong: Vec<_> =
+        names.map(|name| Hint::SignedHeaderMissing { name: name.as_str().to_owned() }).collect();
+    let mut values = [&b""[..]; MAX_HEADERS];
+    for (place, name) in values.iter_mut().zip(&family.signed) {
+        *place = found.once(name).unwrap_or_default();
+    }
+    if wrong.is_empty() && !own.reader.are_distinct(&Head::of(&[], SystemTime::UNIX_EPOCH, values)) {
+        wrong.push(Hint::SignedHeaderAmbiguous);
+    }
+    wrong
 }
 
 /// Shows names only.
@@ -224,102 +326,5 @@ impl<P: Provider> fmt::Debug for Diagnoser<P> {
             .field("secrets", &self.secrets)
             .field("others", &others.collect::<Vec<_>>())
             .finish_non_exhaustive()
-    }
-}
-
-/// A key and a reading to try together, with the accidents of both.
-struct Pair<'s> {
-    key: &'s TriedKey,
-    reading: &'s Reading,
-    causes: Vec<Cause>,
-}
-
-impl<'s> Pair<'s> {
-    fn all(keys: &'s [TriedKey], readings: &'s [Reading]) -> Vec<Self> {
-        let with = |reading: &'s Reading| {
-            // A hash without a key is the same with each.
-            let keys =
-                if reading.algorithm == Algorithm::PlainSha256 { &keys[..keys.len().min(1)] } else { keys };
-            keys.iter().map(move |key| Self {
-                key,
-                reading,
-                causes: [&*reading.causes, &*causes_of(key, reading)].concat(),
-            })
-        };
-        readings.iter().flat_map(with).filter(|pair| pair.causes.len() <= MAX_ACCIDENTS).collect()
-    }
-}
-
-/// The accidents of the secret. Standard Webhooks decode it by their own rule, which is not an accident, and a plain
-/// hash has no secret.
-fn causes_of(key: &TriedKey, reading: &Reading) -> Vec<Cause> {
-    let is_theirs = reading.causes.contains(&Cause::SignatureOfStandardWebhooks);
-    let is_accident = |cause: &&Cause| match cause {
-        _ if reading.algorithm == Algorithm::PlainSha256 => false,
-        Cause::SecretPrefixDropped | Cause::SecretBase64Decoded => !is_theirs,
-        _ => true,
-    };
-    key.causes.iter().filter(is_accident).cloned().collect()
-}
-
-/// The search for the fewest accidents that explain a reading.
-struct Search<'s> {
-    stack: &'s WipedStack,
-    pairs: Vec<Pair<'s>>,
-    /// The hash of each body that was tried, with its own number of accidents, and with that of all.
-    tried: HashMap<u64, (usize, usize)>,
-    work: Work,
-    proof: Option<(Vec<Cause>, Option<Arc<str>>)>,
-}
-
-/// The most accidents that are tried together.
-const MAX_ACCIDENTS: usize = 3;
-/// The most of them in the body.
-const MAX_BODY_ACCIDENTS: usize = 2;
-
-impl Search<'_> {
-    /// Breaks when it has a proof, or reaches a limit.
-    fn run(&mut self, body: &[u8]) -> ControlFlow<()> {
-        for accidents in 1..=MAX_ACCIDENTS {
-            for of_body in 0..=accidents.min(MAX_BODY_ACCIDENTS) {
-                let elsewhere = accidents - of_body;
-                if self.pairs.iter().any(|pair| pair.causes.len() == elsewhere) {
-                    body::visit_each(body, of_body, &mut |body, causes| {
-                        if self.is_tried(body, (of_body, accidents)) {
-                            return ControlFlow::Continue(());
-                        }
-                        self.try_body(body, causes, elsewhere)
-                    })?;
-                }
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// Whether this body was tried before, with fewer accidents or with as many.
-    fn is_tried(&mut self, body: &[u8], accidents: (usize, usize)) -> bool {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(body);
-        let hash = hasher.finish();
-        let is_tried = |before: &(usize, usize)| before.0 < accidents.0 || *before == accidents;
-        self.tried.get(&hash).is_some_and(is_tried) || {
-            self.tried.insert(hash, accidents);
-            false
-        }
-    }
-
-    /// Tries a body with every pair that has this many accidents.
-    fn try_body(&mut self, body: &[u8], of_body: &[Cause], accidents: usize) -> ControlFlow<()> {
-        for Pair { key, reading, causes } in self.pairs.iter().filter(|pair| pair.causes.len() == accidents) {
-            if !self.work.spend(reading.before.len() + body.len()) {
-                return ControlFlow::Break(());
-            }
-            if hash::makes(self.stack, reading.algorithm, &key.bytes, [&reading.before, body], &reading.tag) {
-                let is_keyed = reading.algorithm != Algorithm::PlainSha256;
-                self.proof = Some(([causes, of_body].concat(), key.label.clone().filter(|_| is_keyed)));
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
     }
 }

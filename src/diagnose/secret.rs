@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use super::cause::Cause;
-use crate::mac::Secret;
+use crate::mac::{KeyEncoding, Secret};
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -38,59 +38,118 @@ pub(super) struct TriedKey {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) causes: Vec<Cause>,
     pub(super) label: Option<Arc<str>>,
+    /// The encoding under which alone this is no accident, if it is one under the scheme.
+    pub(super) only_for: Option<KeyEncoding>,
 }
 
-impl TriedKey {
-    pub(super) fn new(secret: &Secret, other: Option<&str>) -> Self {
-        Self {
-            bytes: Zeroizing::new(secret.text().to_vec()),
-            causes: other.map(|name| Cause::SecretOfOther { name: name.to_owned() }).into_iter().collect(),
-            label: secret.label().cloned(),
+/// Lists the key that the secret spells, then one key for each accident, then those for pairs of accidents. At the end
+/// stand the keys that it spells under the other encodings, for signatures of other schemes.
+pub(super) fn keys_of(
+    secret: &Secret,
+    encoding: KeyEncoding,
+    others: &[KeyEncoding],
+    owner: Option<&str>,
+) -> Vec<TriedKey> {
+    // A binary key is itself under every encoding.
+    let is_binary = secret.key(KeyEncoding::Hex).is_ok_and(|key| key.bytes() == secret.text());
+    let encoding = if is_binary { KeyEncoding::Text } else { encoding };
+    let owner = owner.map(|name| Cause::SecretOfOther { name: name.to_owned() });
+    let first = Spelling { text: wiped(secret.text()), encoding, causes: owner.into_iter().collect() };
+    let singles = first.variants();
+    let pairs: Vec<_> =
+        singles.iter().filter(|single| single.may_go_on()).flat_map(Spelling::variants).collect();
+    let mut keys: Vec<TriedKey> = Vec::new();
+    let mut add = |spelling: Spelling, only_for| {
+        let bytes = spelling.encoding.decode(&spelling.text).filter(|bytes| !bytes.is_empty());
+        let is_known = |key: &TriedKey, bytes: &Zeroizing<Vec<u8>>| {
+            key.bytes == *bytes && key.causes.len() <= spelling.causes.len()
+        };
+        if let Some(bytes) = bytes.filter(|bytes| !keys.iter().any(|key| is_known(key, bytes))) {
+            let label = secret.label().cloned();
+            keys.push(TriedKey { bytes, causes: spelling.causes, label, only_for });
         }
+    };
+    let theirs = others.iter().filter(|other| **other != encoding && !is_binary);
+    let theirs: Vec<_> = theirs.map(|other| first.with(*other)).collect();
+    std::iter::once(first).chain(singles).chain(pairs).for_each(|spelling| add(spelling, None));
+    for spelling in theirs {
+        let encoding = spelling.encoding;
+        add(spelling, Some(encoding));
+    }
+    keys
+}
+
+/// A secret's text as it may have been, and how it may spell the key.
+struct Spelling {
+    text: Zeroizing<Vec<u8>>,
+    encoding: KeyEncoding,
+    causes: Vec<Cause>,
+}
+
+impl Spelling {
+    fn with(&self, encoding: KeyEncoding) -> Self {
+        Self { text: self.text.clone(), encoding, causes: self.causes.clone() }
     }
 
-    fn after(&self, cause: Cause, bytes: Zeroizing<Vec<u8>>) -> Self {
-        let causes = self.causes.iter().cloned().chain([cause]).collect();
-        Self { bytes, causes, label: self.label.clone() }
-    }
-
-    /// Lists the key itself, then one key for each accident, then those for pairs of accidents.
-    pub(super) fn with_variants(self) -> Vec<Self> {
-        let singles = self.variants();
-        let pairs = singles.iter().filter(|key| {
+    /// Whether a second accident is tried after the last one.
+    fn may_go_on(&self) -> bool {
+        let goes_on = |cause: &Cause| {
             matches!(
-                key.causes.last(),
-                Some(Cause::SecretPrefixDropped | Cause::SecretQuoted | Cause::SecretPadded)
+                cause,
+                Cause::SecretPrefixDropped
+                    | Cause::SecretQuoted
+                    | Cause::SecretPadded
+                    | Cause::SecretUndecoded
             )
-        });
-        let pairs: Vec<_> = pairs.flat_map(Self::variants).filter(|key| key.bytes != self.bytes).collect();
-        std::iter::once(self).chain(singles).chain(pairs).collect()
+        };
+        self.causes.last().is_some_and(goes_on)
     }
 
     fn variants(&self) -> Vec<Self> {
-        let secret = &**self.bytes;
-        let mut keys = Vec::new();
-        let mut add = |cause: Cause, bytes: Option<Zeroizing<Vec<u8>>>| {
-            let bytes = bytes.filter(|bytes| !bytes.is_empty() && **bytes != secret);
-            keys.extend(bytes.map(|bytes| self.after(cause, bytes)));
+        let secret = &**self.text;
+        let mut all = Vec::new();
+        let mut add = |cause: Cause, text: Option<Zeroizing<Vec<u8>>>, encoding: KeyEncoding| {
+            let is_new = |text: &Zeroizing<Vec<u8>>| **text != secret || encoding != self.encoding;
+            if let Some(text) = text.filter(is_new) {
+                let causes = self.causes.iter().cloned().chain([cause]).collect();
+                all.push(Self { text, encoding, causes });
+            }
         };
-        for (before, after) in [("", "\n"), ("", "\r\n"), ("", " "), (" ", ""), ("", "\r")] {
-            add(Cause::SecretSignedWithWhitespace, Some(around(before, secret, after)));
+        if self.encoding == KeyEncoding::Text {
+            for (before, after) in [("", "\n"), ("", "\r\n"), ("", " "), (" ", ""), ("", "\r")] {
+                add(
+                    Cause::SecretSignedWithWhitespace,
+                    Some(around(before, secret, after)),
+                    KeyEncoding::Text,
+                );
+            }
         }
-        add(
-            Cause::SecretPadded,
-            std::str::from_utf8(secret).ok().map(|text| wiped(text.trim_matches(is_invisible))),
-        );
+        let text = std::str::from_utf8(secret).ok();
+        add(Cause::SecretPadded, text.map(|text| wiped(text.trim_matches(is_invisible))), self.encoding);
         for quote in ["\"", "'", "`"] {
             let unquoted =
                 secret.strip_prefix(quote.as_bytes()).and_then(|rest| rest.strip_suffix(quote.as_bytes()));
-            add(Cause::SecretQuoted, unquoted.map(wiped));
+            add(Cause::SecretQuoted, unquoted.map(wiped), self.encoding);
+        }
+        let mut add = |cause, text| add(cause, text, KeyEncoding::Text);
+        let bare = secret.strip_prefix(b"whsec_").map(wiped);
+        if self.encoding != KeyEncoding::Text {
+            add(Cause::SecretUndecoded, Some(wiped(secret)));
+            add(Cause::SecretUndecoded, bare);
+            let key = self.encoding.decode(secret);
+            add(Cause::SecretDecodedTwice, key.as_deref().and_then(|key| base64_decoded(key)));
+            add(Cause::SecretDecodedTwice, key.as_deref().and_then(|key| hex_decoded(key)));
+            // One of the two is the key itself, which is left out.
+            add(Cause::SecretHexDecoded, hex_decoded(secret));
+            add(Cause::SecretBase64Decoded, base64_decoded(secret));
+            return all;
         }
         for quote in ["\"", "'"] {
             add(Cause::SecretSignedWithQuotes, Some(around(quote, secret, quote)));
         }
-        add(Cause::SecretPrefixDropped, secret.strip_prefix(b"whsec_").map(wiped));
-        if !secret.starts_with(b"whsec_") {
+        let is_prefixed = bare.is_some();
+        add(Cause::SecretPrefixDropped, bare);
+        if !is_prefixed {
             add(Cause::SecretPrefixMissing, Some(around("whsec_", secret, "")));
         }
         add(Cause::SecretHexDecoded, hex_decoded(secret));
@@ -100,7 +159,7 @@ impl TriedKey {
             Cause::SecretBase64Encoded,
             Some(wiped(base64::engine::general_purpose::STANDARD.encode(secret))),
         );
-        keys
+        all
     }
 }
 

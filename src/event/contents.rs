@@ -49,7 +49,7 @@ impl Members {
 
 /// Checks that a body is one JSON object.
 pub(crate) fn check_object(body: &[u8]) -> Result<(), Error> {
-    let any = Envelope::new().without_name().without_id().without_time().whole_body();
+    let any = Envelope::new().without_name().without_id().without_time().with_whole_body();
     Contents::parse(body, &Members::of(&any)).map(drop)
 }
 
@@ -348,7 +348,7 @@ mod tests {
     fn the_provider_says_which_member_is_the_id() {
         let id = |body: &'static str, name: Option<&str>| {
             let envelope = match name {
-                Some(name) => Envelope::new().id(name),
+                Some(name) => Envelope::new().with_id(name),
                 None => Envelope::new().without_id(),
             };
             let contents = Contents::parse(body.as_bytes(), &Members::of(&envelope));

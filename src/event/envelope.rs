@@ -8,7 +8,7 @@
 /// ```
 /// use countersign::Envelope;
 ///
-/// const ACME: Envelope<'static> = Envelope::new().name("type").id("event_id").time("created");
+/// const ACME: Envelope<'static> = Envelope::new().with_name("type").with_id("event_id").with_time("created");
 /// // Name it in a provider: `const ENVELOPE: Envelope<'static> = ACME;`
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -78,28 +78,28 @@ impl<'a> Envelope<'a> {
     }
 
     /// Sets the member that names the event, a string.
-    pub const fn name(mut self, member: &'a str) -> Self {
+    pub const fn with_name(mut self, member: &'a str) -> Self {
         self.name = Name::Member(member);
         self
     }
 
     /// Sets the member that names the event, a string that may be absent.
-    pub const fn optional_name(mut self, member: &'a str) -> Self {
+    pub const fn with_optional_name(mut self, member: &'a str) -> Self {
         self.name = Name::OptionalMember(member);
         self
     }
 
     /// Sets the header that names the event. The name is signed only if the scheme's template has the header. Otherwise
     /// it selects the event's type and nothing else, and
-    /// [`Delivery::event_name_source`](crate::Delivery::event_name_source) says that it is unsigned.
-    pub const fn name_header(mut self, header: &'a str) -> Self {
+    /// [`Delivery::event_name_source`](crate::Delivery::event_name_source) reports that it is unsigned.
+    pub const fn with_name_header(mut self, header: &'a str) -> Self {
         self.name = Name::Header(header);
         self
     }
 
     /// Sets a header that must name the same event as the member, so that a member is needed. Each delivery must then
     /// have the header once.
-    pub const fn confirming_header(mut self, header: &'a str) -> Self {
+    pub const fn with_confirming_header(mut self, header: &'a str) -> Self {
         self.confirming = Some(header);
         self
     }
@@ -113,7 +113,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Says that nothing names the event.
+    /// Removes the event's name: nothing names it.
     pub const fn without_name(mut self) -> Self {
         self.name = Name::Nowhere;
         self
@@ -123,18 +123,18 @@ impl<'a> Envelope<'a> {
     ///
     /// Only do so if the documentation promises that two events never share the value: the second event would be
     /// answered as a duplicate, and lost.
-    pub const fn id(mut self, member: &'a str) -> Self {
+    pub const fn with_id(mut self, member: &'a str) -> Self {
         self.id = Some(Place::Member(member));
         self
     }
 
     /// Sets the header that identifies the event. It must stand in the scheme's template.
-    pub const fn id_header(mut self, header: &'a str) -> Self {
+    pub const fn with_id_header(mut self, header: &'a str) -> Self {
         self.id = Some(Place::Header(header));
         self
     }
 
-    /// Says that nothing identifies the event: the [`IdempotencyKey`](crate::IdempotencyKey) is then the SHA-256 of the
+    /// Removes the event's id: the [`IdempotencyKey`](crate::IdempotencyKey) is then the SHA-256 of the
     /// body.
     pub const fn without_id(mut self) -> Self {
         self.id = None;
@@ -142,31 +142,31 @@ impl<'a> Envelope<'a> {
     }
 
     /// Sets the member with the event's time: a string or null.
-    pub const fn time(mut self, member: &'a str) -> Self {
+    pub const fn with_time(mut self, member: &'a str) -> Self {
         self.time = Some(member);
         self
     }
 
-    /// Says that the event's time may also be a number, of seconds or milliseconds since 1970.
-    pub const fn numeric_time(mut self) -> Self {
+    /// Allows the event's time to be a number as well, of seconds or milliseconds since 1970.
+    pub const fn with_numeric_time(mut self) -> Self {
         self.is_time_numeric = true;
         self
     }
 
-    /// Says that the body has no time.
+    /// Removes the event's time.
     pub const fn without_time(mut self) -> Self {
         self.time = None;
         self
     }
 
     /// Sets the member with the event's data.
-    pub const fn data(mut self, member: &'a str) -> Self {
+    pub const fn with_data(mut self, member: &'a str) -> Self {
         self.data = Some(member);
         self
     }
 
-    /// Says that the event's data is the whole body.
-    pub const fn whole_body(mut self) -> Self {
+    /// Makes the whole body the event's data.
+    pub const fn with_whole_body(mut self) -> Self {
         self.data = None;
         self
     }

@@ -20,7 +20,7 @@ pub(crate) const fn check(
 
 /// The scheme, with what the envelope says of the body.
 pub(crate) const fn scheme_with<'a>(scheme: &Scheme<'a>, envelope: &Envelope<'_>) -> Scheme<'a> {
-    if envelope.is_opaque { scheme.opaque_body() } else { *scheme }
+    if envelope.is_opaque { scheme.with_opaque_body() } else { *scheme }
 }
 
 const fn check_envelope(scheme: &Scheme<'_>, envelope: &Envelope<'_>) -> Result<(), SchemeError> {
@@ -71,7 +71,7 @@ const fn check_envelope(scheme: &Scheme<'_>, envelope: &Envelope<'_>) -> Result<
 
 const fn is_same(one: Option<&str>, other: Option<&str>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => crate::scheme::is(one.as_bytes(), other.as_bytes()),
+        (Some(one), Some(other)) => crate::scheme::is_equal(one.as_bytes(), other.as_bytes()),
         _ => false,
     }
 }

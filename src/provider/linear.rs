@@ -5,17 +5,20 @@
 //! refuse one that is more than a minute old. The delivery's id is in `Linear-Delivery`, which is not signed. Linear waits
 //! 5 seconds for an answer, and retries three times: after a minute, an hour and six hours.
 //!
-//! The event's name is `type`, such as `Issue`; what happened is the body's `action`. The data is `data`. This crate's
-//! choice: no maximum age is set, because the page does not say whether a retry has a new time; set one with
-//! [`Webhook::with_max_age`](crate::Webhook::with_max_age). The key is the body's SHA-256, so if a retry has a new time, it is
-//! handled again.
+//! The event's name is `type`, such as `Issue`; what happened is the body's `action`. The data is `data`. The key is the
+//! body's SHA-256, so if a retry has a new time, it is handled again.
+//!
+//! This crate's choice: no maximum age is set. Linear's SDK refuses a delivery that is more than a minute old or ahead, but
+//! only if its caller passes the time; the page does not say whether a retry has a new one. If it has not, a maximum age
+//! of a minute refuses every retry.
 
 use crate::event::Envelope;
 use crate::provider::builtin::builtin;
 use crate::scheme::Scheme;
 
 builtin! {
-    /// Linear.
+    /// Linear. Each delivery has a signed time, which is not judged. To refuse one that is more than a minute old, as
+    /// Linear advises, set [`Webhook::with_max_age`](crate::Webhook::with_max_age).
     ///
     /// ```
     /// use countersign::{Secret, Webhook, provider::Linear};
@@ -29,5 +32,5 @@ builtin! {
     /// ```
     pub struct Linear = "linear";
     scheme: Scheme::new("linear-signature");
-    envelope: Envelope::new().name("type").without_id().time("webhookTimestamp").numeric_time();
+    envelope: Envelope::new().with_name("type").without_id().with_time("webhookTimestamp").with_numeric_time();
 }

@@ -10,7 +10,7 @@
 //!
 //! | provider | signature header | what is signed | tolerance | event's name | idempotency key |
 //! |---|---|---|---|---|---|
-//! | [`StandardWebhooks`] | `webhook-signature` or `svix-signature` | id, time and body | 5 minutes | `type`, if there is one | the id |
+//! | [`StandardWebhooks`] | `webhook-signature` or `svix-signature` | id, time and body | 5 minutes | `type`, if there is one | the id, after the sender's name |
 //! | [`Stripe`] | `Stripe-Signature` | time and body | 5 minutes | `type` | `id` |
 //! | [`GitHub`] | `X-Hub-Signature-256` | body | | `X-GitHub-Event`, **unsigned** | SHA-256 of name and body |
 //! | [`Shopify`] | `X-Shopify-Hmac-SHA256` | body | | `X-Shopify-Topic`, **unsigned** | SHA-256 of name and body |
@@ -75,7 +75,7 @@ use crate::scheme::Scheme;
 /// impl Provider for Acme {
 ///     type Event = UnknownEvent;
 ///     const NAME: &'static str = "acme";
-///     const SCHEME: Scheme<'static> = Scheme::new("x-acme-signature").prefix("sha256=");
+///     const SCHEME: Scheme<'static> = Scheme::new("x-acme-signature").with_prefix("sha256=");
 /// }
 ///
 /// let webhook = Webhook::<Acme>::new(Secret::new("a-secret-of-sixteen-bytes-or-more")?)?;
@@ -107,7 +107,7 @@ pub trait Provider: Send + Sync + 'static {
     ///     type Event = UnknownEvent;
     ///     const NAME: &'static str = "acme";
     ///     const SCHEME: Scheme<'static> = Scheme::new("x-acme-signature")
-    ///         .signed("{header:x-acme-id}{header:x-acme-topic}.{body}"); // with `.` in between, it compiles
+    ///         .with_template("{header:x-acme-id}{header:x-acme-topic}.{body}"); // with `.` in between, it compiles
     /// }
     ///
     /// let webhook = Webhook::<Acme>::new(Secret::new("your-provider-showed-this-once").unwrap())?;
@@ -126,7 +126,7 @@ pub trait Provider: Send + Sync + 'static {
     ///     type Event = UnknownEvent;
     ///     const NAME: &'static str = "acme";
     ///     const SCHEME: Scheme<'static> = Scheme::new("x-acme-signature");
-    ///     const ENVELOPE: Envelope<'static> = Envelope::new().id("event"); // with "delivery_id", it compiles
+    ///     const ENVELOPE: Envelope<'static> = Envelope::new().with_id("event"); // with "delivery_id", it compiles
     /// }
     ///
     /// let webhook = Webhook::<Acme>::new(Secret::new("your-provider-showed-this-once").unwrap())?;

@@ -45,10 +45,10 @@ impl Provider for NowToPrint {
 
     const NAME: &'static str = "nowtoprint";
 
-    const SCHEME: Scheme<'static> = Scheme::new("x-webhook-signature").prefix("sha256=");
+    const SCHEME: Scheme<'static> = Scheme::new("x-webhook-signature").with_prefix("sha256=");
 
     fn scheme(&self) -> Scheme<'_> {
-        Scheme::new(self.signature_header.as_str()).prefix("sha256=")
+        Scheme::new(self.signature_header.as_str()).with_prefix("sha256=")
     }
 }
 

@@ -3,7 +3,8 @@
 //! Taken from Paddle's page "Verify webhook signatures"
 //! (<https://developer.paddle.com/webhooks/signature-verification>). The header `Paddle-Signature` holds `ts=` and `h1=`,
 //! separated by `;`, with one `h1` for each secret during a rotation. Paddle signs `ts:body`. The `event_id` identifies
-//! the event. Paddle waits 5 seconds for an answer, and retries a live account's events 60 times in 3 days.
+//! the event. Paddle waits 5 seconds for an answer, and retries a live account's events 60 times in 3 days, and a
+//! sandbox's 3 times in 15 minutes (<https://developer.paddle.com/webhooks/respond-to-webhooks>).
 //!
 //! Paddle's libraries refuse a delivery that is more than 5 seconds old, so each try is signed anew. This crate's choice
 //! is 5 minutes, because a queue before the receiver takes longer than 5 seconds.
@@ -29,9 +30,9 @@ builtin! {
     /// ```
     pub struct Paddle = "paddle";
     scheme: Scheme::new("paddle-signature")
-        .field(';', "h1")
-        .time_field("ts", TimeUnit::Seconds)
-        .signed("{timestamp}:{body}")
-        .tolerance(Duration::from_secs(300));
-    envelope: Envelope::new().name("event_type").id("event_id").time("occurred_at");
+        .with_fields(';', "h1")
+        .with_time_field("ts", TimeUnit::Seconds)
+        .with_template("{timestamp}:{body}")
+        .with_tolerance(Duration::from_secs(300));
+    envelope: Envelope::new().with_name("event_type").with_id("event_id").with_time("occurred_at");
 }

@@ -38,9 +38,10 @@ impl Provider for Quote3d {
 
     const NAME: &'static str = "quote3d";
 
-    const SCHEME: Scheme<'static> = Scheme::new("x-webhook-signature").prefix("sha256=");
+    const SCHEME: Scheme<'static> = Scheme::new("x-webhook-signature").with_prefix("sha256=");
 
-    const ENVELOPE: Envelope<'static> = Envelope::new().without_id().confirming_header("x-webhook-event");
+    const ENVELOPE: Envelope<'static> =
+        Envelope::new().without_id().with_confirming_header("x-webhook-event");
 }
 
 crate::events! {

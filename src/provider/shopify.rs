@@ -5,7 +5,12 @@
 //! HMAC-SHA-256 of the body, keyed with the text of the app's client secret. The topic in `X-Shopify-Topic`, the ids and
 //! the time are in headers that are not signed. Shopify waits 5 seconds for an answer, and retries 8 times in 4 hours.
 //!
-//! Shopify's newer "Events" with the header `Shopify-Hmac-Sha256` are not covered. The data is the whole body. Two topics may carry the same bytes, so the key is made of the topic and the body.
+//! The data is the whole body. Two topics may carry the same bytes, so the key is made of the topic and the body.
+//!
+//! Shopify's newer "Events" are not covered, because they are a developer preview in an unstable version of its API
+//! (<https://shopify.dev/docs/apps/build/events/verify-deliveries>). They are signed alike, with the header
+//! `Shopify-Hmac-Sha256`, and name their `topic` in the body: a [`DeclaredProvider`](crate::provider::DeclaredProvider)
+//! reads them.
 
 use crate::event::Envelope;
 use crate::mac::TagEncoding;
@@ -24,11 +29,11 @@ builtin! {
     ///
     /// let webhook = Webhook::<Shopify>::new(Secret::new("the-client-secret-of-the-app")?)?;
     /// # let body = br#"{"id":820982911946154508}"#;
-    /// # let headers = webhook.signed_headers_with(body, &SigningOptions::new().event("orders/paid"));
+    /// # let headers = webhook.signed_headers_with(body, &SigningOptions::new().with_event("orders/paid"));
     /// assert_eq!(webhook.verify(&headers, body)?.event_name(), "orders/paid");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub struct Shopify = "shopify";
-    scheme: Scheme::new("x-shopify-hmac-sha256").encoding(TagEncoding::Base64);
-    envelope: Envelope::new().name_header("x-shopify-topic").without_id().without_time().whole_body();
+    scheme: Scheme::new("x-shopify-hmac-sha256").with_tag_encoding(TagEncoding::Base64);
+    envelope: Envelope::new().with_name_header("x-shopify-topic").without_id().without_time().with_whole_body();
 }

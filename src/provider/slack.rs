@@ -3,8 +3,9 @@
 //! Taken from Slack's page "Verifying requests from Slack"
 //! (<https://api.slack.com/authentication/verifying-requests-from-slack>). The header `X-Slack-Signature` is `v0=` and the
 //! hex HMAC-SHA-256 of `v0:timestamp:body`, with the time of `X-Slack-Request-Timestamp`. The page refuses requests that
-//! are more than five minutes old. Slack waits 3 seconds for an answer, and retries an event three times: at once, after
-//! one minute and after five.
+//! are more than five minutes old. Slack waits 3 seconds for an answer, and retries an event three times: nearly at once,
+//! after one minute and after five (<https://docs.slack.dev/apis/events-api>). Whether a retry has a new time is not
+//! documented; if it kept its own, the last one would be older than the tolerance.
 //!
 //! Commands and interactions are forms, and events are JSON. This crate's choice: all are opaque. Read
 //! [`Delivery::body`](crate::Delivery::body).
@@ -32,10 +33,10 @@ builtin! {
     /// ```
     pub struct Slack = "slack";
     scheme: Scheme::new("x-slack-signature")
-        .prefix("v0=")
-        .time_header("x-slack-request-timestamp", TimeUnit::Seconds)
-        .signed("v0:{timestamp}:{body}")
-        .tolerance(Duration::from_secs(300));
+        .with_prefix("v0=")
+        .with_time_header("x-slack-request-timestamp", TimeUnit::Seconds)
+        .with_template("v0:{timestamp}:{body}")
+        .with_tolerance(Duration::from_secs(300));
     envelope: Envelope::opaque();
     challenge: Challenge::echo(("type", "url_verification"), &["challenge"]);
 }

@@ -13,8 +13,9 @@ use crate::mac::TagEncoding;
 use crate::provider::Provider;
 use crate::scheme::Scheme;
 
-const SCHEME: Scheme<'static> =
-    Scheme::new("x-square-hmacsha256-signature").encoding(TagEncoding::Base64).signed("{body}");
+const SCHEME: Scheme<'static> = Scheme::new("x-square-hmacsha256-signature")
+    .with_tag_encoding(TagEncoding::Base64)
+    .with_template("{body}");
 
 /// Square. It signs the notification URL with the body, so the provider needs the URL exactly as it stands in the
 /// subscription. It is never taken from the request, whose headers are not signed.
@@ -36,14 +37,18 @@ pub struct Square<E = UnknownEvent> {
 }
 
 impl<E> Square<E> {
-    /// Makes a provider whose subscription has this notification URL. With an empty one,
-    /// [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error, because the body alone would be signed.
+    /// Makes a provider whose subscription has this notification URL. If it does not begin with `https://` or `http://`,
+    /// or has white space, [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error: nothing but the body
+    /// would tell a delivery for this endpoint from one for another.
     #[must_use]
     pub fn new(notification_url: &str) -> Self {
-        let template = match notification_url {
+        let is_after = |scheme| notification_url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+        let is_url = is_after("https://") || is_after("http://");
+        let template = if is_url && !notification_url.contains(char::is_whitespace) {
+            notification_url.replace('{', "{{") + "{body}"
+        } else {
             // A scheme's check refuses it.
-            "" => String::new(),
-            url => url.replace('{', "{{") + "{body}",
+            String::new()
         };
         Self { template, events: PhantomData }
     }
@@ -56,10 +61,11 @@ impl<E: Event> Provider for Square<E> {
 
     const SCHEME: Scheme<'static> = SCHEME;
 
-    const ENVELOPE: Envelope<'static> = Envelope::new().name("type").id("event_id").time("created_at");
+    const ENVELOPE: Envelope<'static> =
+        Envelope::new().with_name("type").with_id("event_id").with_time("created_at");
 
     fn scheme(&self) -> Scheme<'_> {
-        SCHEME.signed(&self.template)
+        SCHEME.with_template(&self.template)
     }
 }
 

@@ -6,45 +6,97 @@
 //! for asymmetric signatures, are skipped. The id identifies the event and stays the same in a retry. The time is that of
 //! the attempt. The specification leaves the tolerance to the receiver, and its libraries take 5 minutes.
 //!
+//! The specification asks that no id contain a full stop, because one separates the id from the time in the signed bytes.
+//! A delivery with such an id is refused as malformed.
+//!
 //! Retries and the time to answer are the sender's choice. Svix waits 15 seconds and retries for 28 hours.
 //!
 //! The specification recommends a body with `type`, `timestamp` and `data`, and does not demand it. This crate's choice:
 //! the body must be a JSON object, and the three are read where they are there; a `type` that is no text is refused.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::event::Envelope;
+use crate::event::{Envelope, Event, UnknownEvent};
 use crate::mac::{KeyEncoding, TagEncoding};
-use crate::provider::builtin::builtin;
+use crate::provider::Provider;
 use crate::scheme::{Scheme, TimeUnit};
 
-builtin! {
-    /// Standard Webhooks, with the headers `webhook-…` or `svix-…`.
-    ///
-    /// **Name each sender.** All senders have the same name in their keys, and each chooses its ids. If several share a
-    /// store, give each webhook a name of its own by [`with_tenant`](crate::Webhook::with_tenant); otherwise one sender's id
-    /// can make another's event count as a duplicate. Or declare each as a
-    /// [`DeclaredProvider`](crate::provider::DeclaredProvider) with its own name.
-    ///
-    /// ```
-    /// use countersign::{Secret, Webhook, provider::StandardWebhooks};
-    ///
-    /// let webhook = Webhook::<StandardWebhooks>::new(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?)?;
-    /// # let body = br#"{"type":"user.created","data":{}}"#;
-    /// # let headers = webhook.signed_headers_with(body, &countersign::SigningOptions::new().id("msg_1"));
-    /// let delivery = webhook.verify(&headers, body)?;
-    /// assert_eq!(delivery.event_name(), "user.created");
-    /// assert_eq!(delivery.idempotency_key().as_str(), "standard-webhooks:msg_1");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub struct StandardWebhooks = "standard-webhooks";
-    scheme: Scheme::new("webhook-signature")
-        .family("webhook-", "svix-")
-        .key(KeyEncoding::Base64)
-        .encoding(TagEncoding::Base64)
-        .each(' ', "v1,")
-        .time_header("webhook-timestamp", TimeUnit::Seconds)
-        .signed("{header:webhook-id}.{timestamp}.{body}")
-        .tolerance(Duration::from_secs(300));
-    envelope: Envelope::new().optional_name("type").id_header("webhook-id").numeric_time();
+/// Standard Webhooks, with the headers `webhook-…` or `svix-…`.
+///
+/// **Name each sender.** Every sender chooses its ids, so if several share a store, one sender's id could make another's
+/// event count as a duplicate. [`named`](StandardWebhooks::named) gives each sender keys of its own. Without a name, the
+/// keys begin with `standard-webhooks`.
+///
+/// ```
+/// use countersign::{Secret, Webhook, provider::StandardWebhooks};
+///
+/// let acme: Webhook<StandardWebhooks> = Webhook::for_provider(
+///     StandardWebhooks::named("acme"),
+///     Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?,
+/// )?;
+/// # let body = br#"{"type":"user.created","data":{}}"#;
+/// # let headers = acme.signed_headers_with(body, &countersign::SigningOptions::new().with_id("msg_1"));
+/// let delivery = acme.verify(&headers, body)?;
+/// assert_eq!(delivery.event_name(), "user.created");
+/// assert_eq!(delivery.idempotency_key().as_str(), "acme:msg_1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct StandardWebhooks<E = UnknownEvent> {
+    name: Cow<'static, str>,
+    events: PhantomData<fn() -> E>,
+}
+
+impl<E> StandardWebhooks<E> {
+    /// Makes a provider for one sender, with a name as [`Provider::NAME`]. It stands in the sender's keys, so give no two
+    /// senders the same, nor a built-in provider's, and never change one.
+    /// [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error if it is no such name.
+    #[must_use]
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), events: PhantomData }
+    }
+}
+
+impl<E: Event> Provider for StandardWebhooks<E> {
+    type Event = E;
+
+    const NAME: &'static str = NAME;
+
+    const SCHEME: Scheme<'static> = Scheme::new("webhook-signature")
+        .with_family("webhook-", "svix-")
+        .with_key_encoding(KeyEncoding::Base64)
+        .with_tag_encoding(TagEncoding::Base64)
+        .with_items(' ', "v1,")
+        .with_time_header("webhook-timestamp", TimeUnit::Seconds)
+        .with_template("{header:webhook-id}.{timestamp}.{body}")
+        .with_tolerance(Duration::from_secs(300));
+
+    const ENVELOPE: Envelope<'static> =
+        Envelope::new().with_optional_name("type").with_id_header("webhook-id").with_numeric_time();
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+const NAME: &str = "standard-webhooks";
+
+impl<E> Default for StandardWebhooks<E> {
+    fn default() -> Self {
+        Self::named(NAME)
+    }
+}
+
+impl<E> Clone for StandardWebhooks<E> {
+    fn clone(&self) -> Self {
+        Self { name: self.name.clone(), events: PhantomData }
+    }
+}
+
+impl<E> fmt::Debug for StandardWebhooks<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StandardWebhooks").field("name", &self.name).finish_non_exhaustive()
+    }
 }

@@ -2,8 +2,9 @@
 //!
 //! Taken from Stripe's page "Receive Stripe events in your webhook endpoint" (<https://docs.stripe.com/webhooks>). The
 //! header `Stripe-Signature` holds `t=` and `v1=`; `v0=` and other schemes are skipped. Stripe signs `t.body`. The
-//! secret's text is the key, `whsec_` included. The event's `id` identifies it. Stripe retries for up to three days with
-//! growing intervals, and signs each try anew, with a time of its own. It asks for a quick 2xx, and names no time.
+//! secret's text is the key, `whsec_` included. The event's `id` identifies it. By the same page, Stripe retries for up to
+//! three days with growing intervals (in a sandbox, three times over a few hours), and signs each try anew, with a time of
+//! its own. It asks for a quick 2xx. How long it waits is not documented there.
 //!
 //! The tolerance of 5 minutes is that of Stripe's libraries. This crate's choice: it also holds for the future, which
 //! they do not check. The data is the event's `data`, with `object` and perhaps `previous_attributes`. To read the whole
@@ -31,9 +32,9 @@ builtin! {
     /// ```
     pub struct Stripe = "stripe";
     scheme: Scheme::new("stripe-signature")
-        .field(',', "v1")
-        .time_field("t", TimeUnit::Seconds)
-        .signed("{timestamp}.{body}")
-        .tolerance(Duration::from_secs(300));
-    envelope: Envelope::new().name("type").time("created").numeric_time();
+        .with_fields(',', "v1")
+        .with_time_field("t", TimeUnit::Seconds)
+        .with_template("{timestamp}.{body}")
+        .with_tolerance(Duration::from_secs(300));
+    envelope: Envelope::new().with_name("type").with_time("created").with_numeric_time();
 }

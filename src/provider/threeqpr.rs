@@ -27,7 +27,7 @@ impl Provider for ThreeQpr {
 
     const NAME: &'static str = "3qpr";
 
-    const SCHEME: Scheme<'static> = Scheme::new("x-3qpr-signature").prefix("sha256=");
+    const SCHEME: Scheme<'static> = Scheme::new("x-3qpr-signature").with_prefix("sha256=");
 }
 
 crate::events! {

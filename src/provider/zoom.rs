@@ -26,9 +26,9 @@ builtin! {
     /// ```
     pub struct Zoom = "zoom";
     scheme: Scheme::new("x-zm-signature")
-        .prefix("v0=")
-        .time_header("x-zm-request-timestamp", TimeUnit::Seconds)
-        .signed("v0:{timestamp}:{body}");
-    envelope: Envelope::new().without_id().time("event_ts").numeric_time().data("payload");
+        .with_prefix("v0=")
+        .with_time_header("x-zm-request-timestamp", TimeUnit::Seconds)
+        .with_template("v0:{timestamp}:{body}");
+    envelope: Envelope::new().without_id().with_time("event_ts").with_numeric_time().with_data("payload");
     challenge: Challenge::mac(("event", "endpoint.url_validation"), &["payload", "plainToken"]);
 }

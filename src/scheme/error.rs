@@ -10,8 +10,8 @@ use std::fmt;
 /// ```
 /// use countersign::{Scheme, TimeUnit};
 ///
-/// let scheme = Scheme::new("x-signature").signed("{timestamp}{header:x-id}{body}");
-/// let scheme = scheme.time_header("x-time", TimeUnit::Seconds).opaque_body();
+/// let scheme = Scheme::new("x-signature").with_template("{timestamp}{header:x-id}{body}");
+/// let scheme = scheme.with_time_header("x-time", TimeUnit::Seconds).with_opaque_body();
 /// let error = scheme.check().unwrap_err();
 /// assert_eq!(error.part(), "signed");
 /// assert_eq!(error.to_string(), "`signed`: a header's value stands beside the body, and no literal separates them");

@@ -94,12 +94,12 @@ fn an_accepted_template_is_injective_and_the_check_is_what_makes_it_so() {
             continue;
         }
         for is_opaque in [false, true] {
-            let mut scheme = Scheme::new("x-signature").signed(&template);
+            let mut scheme = Scheme::new("x-signature").with_template(&template);
             if template.contains("{timestamp}") {
-                scheme = scheme.time_header("x-time", TimeUnit::Seconds);
+                scheme = scheme.with_time_header("x-time", TimeUnit::Seconds);
             }
             if is_opaque {
-                scheme = scheme.opaque_body();
+                scheme = scheme.with_opaque_body();
             }
             let collision = collision(&scheme);
             if scheme.check().is_ok() {
@@ -147,11 +147,11 @@ fn templates_that_providers_use_pass_and_those_that_collide_do_not() {
         ("{header:x-time}.{body}", false, false),
     ];
     for (template, is_json_accepted, is_opaque_accepted) in cases {
-        let mut scheme = Scheme::new("x-signature").signed(template);
+        let mut scheme = Scheme::new("x-signature").with_template(template);
         if template.contains("{timestamp}") || template.contains("x-time") {
-            scheme = scheme.time_header("x-time", TimeUnit::Seconds);
+            scheme = scheme.with_time_header("x-time", TimeUnit::Seconds);
         }
         assert_eq!(scheme.check().is_ok(), is_json_accepted, "{template}");
-        assert_eq!(scheme.opaque_body().check().is_ok(), is_opaque_accepted, "{template}");
+        assert_eq!(scheme.with_opaque_body().check().is_ok(), is_opaque_accepted, "{template}");
     }
 }

@@ -17,6 +17,6 @@ pub(crate) use headers::{Occurrence, occurrence};
 pub(crate) use names::is_header_name;
 pub(crate) use reader::{Head, Reader, Sent};
 pub use scheme::Scheme;
-pub(crate) use scheme::Tolerance;
-pub(crate) use template::{MAX_HEADERS, has_header, is};
+pub(crate) use scheme::{Form, TimeSource, Tolerance};
+pub(crate) use template::{MAX_HEADERS, has_header, is_equal};
 pub use time::TimeUnit;

@@ -7,16 +7,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::error::Error;
 use crate::mac::{Algorithm, Candidates, Tag, TagEncoding};
 use crate::scheme::headers::{Headers, Occurrence, occurrence};
-use crate::scheme::scheme::{Form, Scheme, TimeSource};
 use crate::scheme::template::{self, MAX_HEADERS, MAX_PARTS, Summary, is_space};
-use crate::scheme::{SchemeError, TimeUnit};
+use crate::scheme::{Form, Scheme, SchemeError, TimeSource, TimeUnit};
 
 /// A scheme whose parts are checked, owned and split.
 pub(crate) struct Reader {
     algorithm: Algorithm,
     encoding: TagEncoding,
     form: OwnedForm,
-    families: Vec<Family>,
+    pub(crate) families: Vec<Family>,
     parts: Vec<Part>,
     time: Option<(Option<Box<[u8]>>, TimeUnit)>,
     summary: Summary,
@@ -29,11 +28,11 @@ enum OwnedForm {
 }
 
 /// The names of one family's headers.
-struct Family {
-    signatures: Vec<HeaderName>,
-    time: Option<HeaderName>,
+pub(crate) struct Family {
+    pub(crate) signatures: Vec<HeaderName>,
+    pub(crate) time: Option<HeaderName>,
     /// In the order of the template.
-    signed: Vec<HeaderName>,
+    pub(crate) signed: Vec<HeaderName>,
 }
 
 enum Part {
@@ -52,13 +51,6 @@ pub(crate) struct Head<'h> {
     values: [&'h [u8]; MAX_HEADERS],
 }
 
-#[cfg(test)]
-impl<'h> Head<'h> {
-    pub(super) fn of(text: &'h [u8], time: SystemTime, values: [&'h [u8]; MAX_HEADERS]) -> Self {
-        Self { time: Some((text, time)), values, ..Self::new() }
-    }
-}
-
 impl Head<'_> {
     #[inline]
     pub(crate) fn new() -> Self {
@@ -67,6 +59,11 @@ impl Head<'_> {
 }
 
 impl<'h> Head<'h> {
+    /// A head with this time and these values of the signed headers, and without candidates.
+    pub(crate) fn of(text: &'h [u8], time: SystemTime, values: [&'h [u8]; MAX_HEADERS]) -> Self {
+        Self { time: Some((text, time)), values, ..Self::new() }
+    }
+
     /// The time of the signature.
     pub(crate) fn time(&self) -> Option<SystemTime> {
         self.time.map(|(_, time)| time)
@@ -286,7 +283,7 @@ impl Reader {
     }
 
     /// Whether each header's value can be told from what stands beside it, as the check of the template assumes.
-    pub(super) fn are_distinct(&self, head: &Head<'_>) -> bool {
+    pub(crate) fn are_distinct(&self, head: &Head<'_>) -> bool {
         let mut is_after_body = false;
         let around =
             |at: usize| (at.checked_sub(1).and_then(|before| self.parts.get(before)), self.parts.get(at + 1));
@@ -345,11 +342,7 @@ impl Reader {
         let family = &self.families[0];
         let time = self.time.as_ref().map(|(_, unit)| unit.write(sent.time));
         let time = time.as_deref().unwrap_or_default();
-        let head = Head {
-            time: Some((time.as_bytes(), sent.time)),
-            values: sent.values.map(str::as_bytes),
-            ..Head::new()
-        };
+        let head = Head::of(time.as_bytes(), sent.time, sent.values.map(str::as_bytes));
         let tag = sign(self.pieces(&head, body).as_slice());
         let tag = self.encoding.encode(tag.bytes(self.algorithm.tag_len()));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

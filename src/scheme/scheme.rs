@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::mac::{Algorithm, KeyEncoding, TagEncoding};
 use crate::scheme::names::{Names, begins_with, is_header_name};
-use crate::scheme::template::{self, is};
+use crate::scheme::template::{self, is_equal};
 use crate::scheme::{SchemeError, TimeUnit};
 
 /// What a provider signs, and how it writes the signature: constant data, by which a webhook reads the headers.
@@ -15,26 +15,26 @@ use crate::scheme::{SchemeError, TimeUnit};
 ///
 /// | part | by default | changed by |
 /// |---|---|---|
-/// | algorithm | HMAC-SHA-256 | [`algorithm`](Scheme::algorithm) |
-/// | key | the secret's text | [`key`](Scheme::key) |
-/// | header | the one given to `new` | [`headers`](Scheme::headers), [`family`](Scheme::family) |
-/// | tag | lower-case hex | [`encoding`](Scheme::encoding) |
-/// | form | the tag alone | [`prefix`](Scheme::prefix), [`each`](Scheme::each), [`field`](Scheme::field) |
-/// | signed bytes | `{body}` | [`signed`](Scheme::signed) |
-/// | time | none | [`time_header`](Scheme::time_header), [`time_field`](Scheme::time_field), [`tolerance`](Scheme::tolerance) |
+/// | algorithm | HMAC-SHA-256 | [`with_algorithm`](Scheme::with_algorithm) |
+/// | key | the secret's text | [`with_key_encoding`](Scheme::with_key_encoding) |
+/// | header | the one given to `new` | [`with_headers`](Scheme::with_headers), [`with_family`](Scheme::with_family) |
+/// | tag | lower-case hex | [`with_tag_encoding`](Scheme::with_tag_encoding) |
+/// | form | the tag alone | [`with_prefix`](Scheme::with_prefix), [`with_items`](Scheme::with_items), [`with_fields`](Scheme::with_fields) |
+/// | signed bytes | `{body}` | [`with_template`](Scheme::with_template) |
+/// | time | none | [`with_time_header`](Scheme::with_time_header), [`with_time_field`](Scheme::with_time_field), [`with_tolerance`](Scheme::with_tolerance) |
 ///
 /// ```
 /// use std::time::Duration;
 /// use countersign::{Scheme, TimeUnit};
 ///
 /// // GitHub's
-/// const HUB: Scheme<'static> = Scheme::new("x-hub-signature-256").prefix("sha256=");
+/// const HUB: Scheme<'static> = Scheme::new("x-hub-signature-256").with_prefix("sha256=");
 /// // Stripe's: `t=1614265330,v1=…`
 /// const STRIPE: Scheme<'static> = Scheme::new("stripe-signature")
-///     .field(',', "v1")
-///     .time_field("t", TimeUnit::Seconds)
-///     .signed("{timestamp}.{body}")
-///     .tolerance(Duration::from_secs(300));
+///     .with_fields(',', "v1")
+///     .with_time_field("t", TimeUnit::Seconds)
+///     .with_template("{timestamp}.{body}")
+///     .with_tolerance(Duration::from_secs(300));
 /// assert!(HUB.check().is_ok() && STRIPE.check().is_ok());
 /// ```
 #[derive(Clone, Copy)]
@@ -95,20 +95,20 @@ impl<'a> Scheme<'a> {
     }
 
     /// Sets the algorithm.
-    pub const fn algorithm(mut self, algorithm: Algorithm) -> Self {
+    pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
         self
     }
 
     /// Sets how a secret spells its key.
-    pub const fn key(mut self, key: KeyEncoding) -> Self {
+    pub const fn with_key_encoding(mut self, key: KeyEncoding) -> Self {
         self.key = key;
         self
     }
 
     /// Sets several signature headers. A delivery has at least one of them, each at most once, and each that it has must
     /// hold a signature.
-    pub const fn headers(mut self, headers: &'a [&'a str]) -> Self {
+    pub const fn with_headers(mut self, headers: &'a [&'a str]) -> Self {
         self.headers = Names::Several(headers);
         self
     }
@@ -119,7 +119,7 @@ impl<'a> Scheme<'a> {
         self.headers.get(0)
     }
 
-    pub(crate) const fn owned_headers(mut self, headers: &'a [String]) -> Self {
+    pub(crate) const fn with_owned_headers(mut self, headers: &'a [String]) -> Self {
         self.headers = Names::Owned(headers);
         self
     }
@@ -128,33 +128,33 @@ impl<'a> Scheme<'a> {
     /// A delivery has the headers of one family. One with signatures of both is refused.
     ///
     /// Every header of the scheme must begin with `beginning`.
-    pub const fn family(mut self, beginning: &'a str, other: &'a str) -> Self {
+    pub const fn with_family(mut self, beginning: &'a str, other: &'a str) -> Self {
         self.family = Some((beginning, other));
         self
     }
 
     /// Sets how a tag is written.
-    pub const fn encoding(mut self, encoding: TagEncoding) -> Self {
+    pub const fn with_tag_encoding(mut self, encoding: TagEncoding) -> Self {
         self.encoding = encoding;
         self
     }
 
     /// Sets the text that stands before the tag.
-    pub const fn prefix(mut self, prefix: &'a str) -> Self {
+    pub const fn with_prefix(mut self, prefix: &'a str) -> Self {
         self.form = Form::One { prefix };
         self
     }
 
-    /// Says that the header holds several items, each a version such as `v1,` and a tag. Items of another version are
-    /// skipped. The version may be empty.
-    pub const fn each(mut self, separator: char, version: &'a str) -> Self {
+    /// Sets a header of several items, each a version such as `v1,` and a tag. Items of another version are skipped. The
+    /// version may be empty.
+    pub const fn with_items(mut self, separator: char, version: &'a str) -> Self {
         self.form = Form::Each { separator, version };
         self
     }
 
-    /// Says that the header holds items `key=value`, of which those with this key are tags. The others are skipped,
-    /// except for the [time](Scheme::time_field).
-    pub const fn field(mut self, separator: char, key: &'a str) -> Self {
+    /// Sets a header of items `key=value`, of which those with this key are tags. The others are skipped, except for the
+    /// [time](Scheme::with_time_field).
+    pub const fn with_fields(mut self, separator: char, key: &'a str) -> Self {
         self.form = Form::Fields { separator, key };
         self
     }
@@ -165,39 +165,39 @@ impl<'a> Scheme<'a> {
     /// No two different deliveries may have the same signed bytes. Therefore a literal must stand between two headers'
     /// values, and the value before or after it must not contain it. Beside the body, a header's value needs one as
     /// well, unless the body has to be one JSON object. A time may stand beside anything.
-    pub const fn signed(mut self, template: &'a str) -> Self {
+    pub const fn with_template(mut self, template: &'a str) -> Self {
         self.signed = template;
         self
     }
 
-    /// Says that the time of the signature stands in this header.
-    pub const fn time_header(mut self, header: &'a str, unit: TimeUnit) -> Self {
+    /// Sets the header with the time of the signature.
+    pub const fn with_time_header(mut self, header: &'a str, unit: TimeUnit) -> Self {
         self.time = Some((TimeSource::Header(header), unit));
         self
     }
 
-    /// Says that the time of the signature stands in this field of the signature header. The separator of the fields
-    /// must not occur in a time of this unit.
-    pub const fn time_field(mut self, key: &'a str, unit: TimeUnit) -> Self {
+    /// Sets the field of the signature header with the time of the signature. The separator of the fields must not occur
+    /// in a time of this unit.
+    pub const fn with_time_field(mut self, key: &'a str, unit: TimeUnit) -> Self {
         self.time = Some((TimeSource::Field(key), unit));
         self
     }
 
     /// Sets how far the time of the signature may lie in the past and in the future. Without a tolerance, it is not
     /// judged. [`Webhook::with_max_age`](crate::Webhook::with_max_age) replaces it.
-    pub const fn tolerance(self, either: Duration) -> Self {
-        self.tolerance_of(either, either)
+    pub const fn with_tolerance(self, either: Duration) -> Self {
+        self.with_tolerances(either, either)
     }
 
     /// Sets how far the time of the signature may lie in the past, and how far in the future.
-    pub const fn tolerance_of(mut self, past: Duration, future: Duration) -> Self {
+    pub const fn with_tolerances(mut self, past: Duration, future: Duration) -> Self {
         self.tolerance = Some(Tolerance { past, future });
         self
     }
 
-    /// Says that a body need not be a JSON object, so that no header's value may stand beside it. A provider's
-    /// [`Envelope::opaque`](crate::Envelope::opaque) says the same.
-    pub const fn opaque_body(mut self) -> Self {
+    /// Allows any body, not only a JSON object, so that no header's value may stand beside it.
+    /// [`Envelope::opaque`](crate::Envelope::opaque) does the same for a provider.
+    pub const fn with_opaque_body(mut self) -> Self {
         self.is_opaque = true;
         self
     }
@@ -256,7 +256,7 @@ impl<'a> Scheme<'a> {
             }
             let mut before = 0;
             while before < at {
-                if is(self.headers.get(before).as_bytes(), name.as_bytes()) {
+                if is_equal(self.headers.get(before).as_bytes(), name.as_bytes()) {
                     return Err(SchemeError::new("signature.header", "a header occurs twice"));
                 }
                 before += 1;
@@ -290,7 +290,7 @@ impl<'a> Scheme<'a> {
             };
             if let (template::Part::Header(name), Some((beginning, _))) = (part, self.family)
                 && !(name.len() > beginning.len()
-                    && is(template::slice(name, 0, beginning.len()), beginning.as_bytes()))
+                    && is_equal(template::slice(name, 0, beginning.len()), beginning.as_bytes()))
             {
                 return Err(SchemeError::new("signed", NOT_OF_FAMILY));
             }
@@ -302,7 +302,7 @@ impl<'a> Scheme<'a> {
     const fn is_signature_header(&self, name: &str) -> bool {
         let mut at = 0;
         while at < self.headers.len() {
-            if is(self.headers.get(at).as_bytes(), name.as_bytes()) {
+            if is_equal(self.headers.get(at).as_bytes(), name.as_bytes()) {
                 return true;
             }
             at += 1;
@@ -330,14 +330,14 @@ impl<'a> Scheme<'a> {
         let (header, name) = (header.as_bytes(), name.as_bytes());
         match self.family {
             Some((beginning, other)) if name.len() >= other.len() => {
-                is(header, name)
-                    || is(template::slice(name, 0, other.len()), other.as_bytes())
-                        && is(
+                is_equal(header, name)
+                    || is_equal(template::slice(name, 0, other.len()), other.as_bytes())
+                        && is_equal(
                             template::slice(name, other.len(), name.len()),
                             template::slice(header, beginning.len(), header.len()),
                         )
             }
-            _ => is(header, name),
+            _ => is_equal(header, name),
         }
     }
 
@@ -377,7 +377,7 @@ impl<'a> Scheme<'a> {
                 "this must be a space or a character such as `,` that no item contains",
             ));
         }
-        if !is_text(key) || has(key, separator) {
+        if !is_text(key) || contains(key, separator) {
             let is_field = matches!(self.form, Form::Fields { .. });
             return Err(SchemeError::new(
                 if is_field { "signature.field" } else { "signature.each" },
@@ -385,7 +385,7 @@ impl<'a> Scheme<'a> {
             ));
         }
         match self.form {
-            Form::Fields { .. } if key.is_empty() || has(key, '=') => {
+            Form::Fields { .. } if key.is_empty() || contains(key, '=') => {
                 Err(SchemeError::new("signature.field", "this must be a key without `=`"))
             }
             Form::Fields { .. } => self.check_time_field(Some((separator, key))),
@@ -398,10 +398,10 @@ impl<'a> Scheme<'a> {
         match fields {
             None => Err(SchemeError::new("timestamp.field", "the signature header has no fields")),
             Some((separator, key)) => {
-                if name.is_empty() || !is_text(name) || has(name, '=') || has(name, separator) {
+                if name.is_empty() || !is_text(name) || contains(name, '=') || contains(name, separator) {
                     return Err(SchemeError::new("timestamp.field", "this must be a key without `=`"));
                 }
-                if is(name.as_bytes(), key.as_bytes()) {
+                if is_equal(name.as_bytes(), key.as_bytes()) {
                     return Err(SchemeError::new("timestamp.field", "this is the field of the tags"));
                 }
                 if matches!(unit, TimeUnit::Rfc3339) && matches!(separator, '-' | ':' | '.' | '+') {
@@ -410,24 +410,6 @@ impl<'a> Scheme<'a> {
                 Ok(())
             }
         }
-    }
-}
-
-impl Scheme<'_> {
-    /// Whether this is the commonest scheme: `sha256=` and the hex HMAC-SHA-256 of the body, keyed with the secret's text.
-    ///
-    /// ```
-    /// use countersign::Scheme;
-    ///
-    /// assert!(Scheme::new("x-hub-signature-256").prefix("sha256=").is_sha256_of_body());
-    /// assert!(!Scheme::new("linear-signature").is_sha256_of_body());
-    /// ```
-    #[must_use]
-    pub fn is_sha256_of_body(&self) -> bool {
-        matches!(self.form, Form::One { prefix: "sha256=" })
-            && (self.algorithm, self.key, self.encoding)
-                == (Algorithm::HmacSha256, KeyEncoding::Text, TagEncoding::Hex)
-            && self.signed == "{body}"
     }
 }
 
@@ -457,7 +439,7 @@ const fn is_text(text: &str) -> bool {
     true
 }
 
-const fn has(text: &str, character: char) -> bool {
+const fn contains(text: &str, character: char) -> bool {
     let text = text.as_bytes();
     let mut at = 0;
     while at < text.len() {

@@ -43,11 +43,11 @@ pub(crate) const fn part(template: &str, at: usize) -> Result<(Part<'_>, usize),
         return Err(error("a brace is not closed (`{{` is a literal brace)"));
     }
     let name = slice(bytes, at + 1, end);
-    let part = if is(name, b"body") {
+    let part = if is_equal(name, b"body") {
         Part::Body
-    } else if is(name, b"timestamp") {
+    } else if is_equal(name, b"timestamp") {
         Part::Time
-    } else if name.len() > 7 && is(slice(name, 0, 7), b"header:") {
+    } else if name.len() > 7 && is_equal(slice(name, 0, 7), b"header:") {
         let name = slice(name, 7, name.len());
         if !is_header_name(name) {
             return Err(error("a header's name has an upper-case letter or a character that none may have"));
@@ -78,7 +78,7 @@ pub(crate) struct Summary {
 /// prefix and no proper suffix of a JSON object is one.
 pub(crate) const fn summary(template: &str) -> Result<Summary, SchemeError> {
     if template.is_empty() {
-        return Err(error("the template, or the URL that it begins with, is empty"));
+        return Err(error("the template is empty, or the URL that it should begin with is none"));
     }
     let mut state = State::START;
     let mut at = 0;
@@ -230,7 +230,7 @@ const fn has_header_from(template: &str, mut at: usize, name: &[u8]) -> bool {
     while at < template.len() {
         let Ok((read, next)) = part(template, at) else { return false };
         if let Part::Header(other) = read
-            && is(name, other)
+            && is_equal(name, other)
         {
             return true;
         }
@@ -247,7 +247,7 @@ pub(crate) const fn slice(bytes: &[u8], from: usize, to: usize) -> &[u8] {
     bytes.split_at(to).0.split_at(from).1
 }
 
-pub(crate) const fn is(one: &[u8], other: &[u8]) -> bool {
+pub(crate) const fn is_equal(one: &[u8], other: &[u8]) -> bool {
     let mut at = 0;
     while at < one.len() && at < other.len() && one[at] == other[at] {
         at += 1;

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 /// use countersign::{Secret, SigningOptions, Webhook, provider::StandardWebhooks};
 ///
 /// let webhook = Webhook::<StandardWebhooks>::new(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?)?;
-/// let options = SigningOptions::new().at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330)).id("msg_1");
+/// let options = SigningOptions::new().with_time(SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330)).with_id("msg_1");
 /// let headers = webhook.signed_headers_with(b"{}", &options);
 /// assert_eq!((&headers["webhook-id"], &headers["webhook-timestamp"]), (&"msg_1".parse()?, &"1614265330".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -31,21 +31,21 @@ impl SigningOptions {
 
     /// Sets the time of the signature, if the scheme has one.
     #[must_use]
-    pub fn at(mut self, time: SystemTime) -> Self {
+    pub fn with_time(mut self, time: SystemTime) -> Self {
         self.time = Some(time);
         self
     }
 
     /// Sets the value of the signed header, if the scheme has one. It must be a header's value.
     #[must_use]
-    pub fn id(mut self, id: impl Into<String>) -> Self {
+    pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
     /// Sets the event in the header, if the provider has one. It must be a header's value.
     #[must_use]
-    pub fn event(mut self, event: impl Into<String>) -> Self {
+    pub fn with_event(mut self, event: impl Into<String>) -> Self {
         self.event = Some(event.into());
         self
     }

@@ -279,7 +279,7 @@ impl<P: Provider> Webhook<P> {
     #[must_use]
     pub fn signed_headers_with(&self, body: &[u8], options: &SigningOptions) -> HeaderMap {
         // The clock is read only if its time is sent.
-        let now = || if self.plan.reader.has_time() { (self.clock)() } else { SystemTime::UNIX_EPOCH };
+        let now = || if self.plan.reader.has_time() { self.now() } else { SystemTime::UNIX_EPOCH };
         let time = options.time.unwrap_or_else(now);
         let id = options
             .id
@@ -349,15 +349,20 @@ impl<P: Provider> Webhook<P> {
 
     /// Judges the age of a signature that has matched.
     pub(crate) fn judge<T>(&self, proof: Proof<T>) -> Result<Proof<T>, Error> {
+        if proof.signed_at.is_none_or(|time| self.is_timely(time)) { Ok(proof) } else { Err(Error::Stale) }
+    }
+
+    /// Whether the time of a signature is within the maximum age, or else the scheme's tolerance.
+    pub(crate) fn is_timely(&self, time: SystemTime) -> bool {
         let own = self.max_age.map(|max_age| Tolerance { past: max_age, future: max_age });
-        let (Some(time), Some(limits)) = (proof.signed_at, own.or(self.plan.tolerance)) else {
-            return Ok(proof);
-        };
-        let is_within = match (self.clock)().duration_since(time) {
+        own.or(self.plan.tolerance).is_none_or(|limits| match self.now().duration_since(time) {
             Ok(past) => past <= limits.past,
             Err(future) => future.duration() <= limits.future,
-        };
-        if is_within { Ok(proof) } else { Err(Error::Stale) }
+        })
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.clock)()
     }
 
     /// Checks everything but the signature of a whole body. It writes nothing to the log.
@@ -395,7 +400,7 @@ impl<P: Provider> Webhook<P> {
             if contents.event.is_some() { EventNameSource::Signed } else { EventNameSource::Absent }
         };
         match self.max_age.filter(|_| !self.plan.reader.has_time()) {
-            Some(max_age) if !contents.is_within(max_age, (self.clock)()) => return Err(Error::Stale),
+            Some(max_age) if !contents.is_within(max_age, self.now()) => return Err(Error::Stale),
             _ => {}
         }
         Ok(Delivery::new(

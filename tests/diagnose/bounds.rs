@@ -1,8 +1,10 @@
 //! A diagnosis has a bound, whatever it is given.
 
-use countersign::Secrets;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign::diagnose::{Cause, Diagnoser, Diagnosis, Hint};
-use countersign::provider::ThreeQpr;
+use countersign::provider::{StandardWebhooks, ThreeQpr};
+use countersign::{Secret, Secrets, Webhook};
 
 use super::tools::Tool::Python;
 use super::{HEADER, caused, diagnose, eight, secret, sign};
@@ -61,6 +63,28 @@ fn the_work_is_bounded() {
 }
 
 #[test]
+fn one_accident_alone_is_found_in_the_longest_body_under_the_largest_scheme() {
+    let long = long_body(Diagnosis::MAX_BODY_LEN);
+    let signed = String::from_utf8_lossy(&long).replace(".5", ".50").replace(":7}", ":7.00}");
+    let key =
+        |text: String| Secret::new(format!("whsec_{}", STANDARD.encode(format!("{text:>24}")))).unwrap();
+    let set = |name: &str| {
+        let secrets: Vec<_> = (0..8).map(|year| key(format!("{name} {year}"))).collect();
+        Secrets::try_from(secrets).unwrap()
+    };
+    let diagnoser = (0..8).fold(Diagnoser::<StandardWebhooks>::new(set("own")).unwrap(), |diagnoser, at| {
+        diagnoser.with_other(format!("other {at}"), set(&format!("other {at}")))
+    });
+    // With the last of the webhook's secrets.
+    let webhook = Webhook::<StandardWebhooks>::new(key("own 7".to_owned())).unwrap();
+    let headers = webhook.signed_headers(signed.as_bytes());
+    let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+    let diagnosis = diagnoser.diagnose(headers, &long);
+    println!("{} hashes, {} bytes", diagnosis.hashes(), diagnosis.hashed_bytes());
+    assert_eq!(diagnosis.causes(), [Cause::BodyNumbersRewritten]);
+}
+
+#[test]
 fn a_body_that_was_much_longer_is_found() {
     let compact = long_body(50_000);
     let indented = Python("json.dumps(json.loads(body), ensure_ascii=False, indent=4)");
@@ -71,9 +95,11 @@ fn a_body_that_was_much_longer_is_found() {
 
 #[test]
 fn the_number_of_hashes_is_bounded_with_any_number_of_secrets_and_headers() {
-    let joined = [sign(b"1"), sign(b"2"), sign(b"3"), sign(b"4"), sign(b"5")].join(",");
+    // No two of these signatures are the same, or they would be tried once.
+    let signatures: Vec<_> = (0..9).map(|number| sign(&[number])).collect();
+    let joined = signatures[4..].join(",");
     let stripes = format!("t=1{}", format!(",v1={}", "ab".repeat(32)).repeat(9));
-    let mut headers = vec![(HEADER, joined.as_bytes()); 9];
+    let mut headers: Vec<_> = signatures.iter().map(|value| (HEADER, value.as_bytes())).collect();
     headers.extend([("x-hub-signature", joined.as_bytes()), ("stripe-signature", stripes.as_bytes())]);
     let names = (0..50).map(|at| format!("x-signature-{at}")).collect::<Vec<_>>();
     headers.extend(names.iter().map(|name| (&**name, joined.as_bytes())));

@@ -2,8 +2,11 @@
 
 mod bodies;
 mod bounds;
+mod forgeries;
 mod hints;
+mod kinds;
 mod random;
+mod schemes;
 mod server;
 mod signatures;
 mod texts;
@@ -51,6 +54,8 @@ fn caused(diagnosis: &Diagnosis) -> Vec<String> {
         Cause::SignatureInOtherHeader { name, .. } | Cause::SecretOfOther { name, .. } => {
             format!("{}: {name}", cause.code())
         }
+        Cause::HeadersOfOtherFamily { beginning, .. } => format!("{}: {beginning}", cause.code()),
+        Cause::SignedUnderOtherTemplate { template, .. } => format!("{}: {template}", cause.code()),
         Cause::BodyReserialised { signed, .. } => format!("{}: {signed:?}", cause.code()),
         _ => cause.code().to_owned(),
     });
@@ -61,7 +66,12 @@ fn caused(diagnosis: &Diagnosis) -> Vec<String> {
 fn hinted(diagnosis: &Diagnosis) -> Vec<String> {
     let hints = diagnosis.hints().iter().map(|hint| match hint {
         Hint::RefusedAfterwards { code, .. } => format!("{}: {code}", hint.code()),
-        Hint::OtherSignatureHeader { name, .. } => format!("{}: {name}", hint.code()),
+        Hint::OtherSignatureHeader { name, .. } | Hint::SignedHeaderMissing { name, .. } => {
+            format!("{}: {name}", hint.code())
+        }
+        Hint::TimeInPast { by, .. } | Hint::TimeInFuture { by, .. } => {
+            format!("{}: {}", hint.code(), by.as_secs())
+        }
         _ => hint.code().to_owned(),
     });
     hints.collect()

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use countersign::diagnose::{Cause, Diagnoser, Diagnosis};
 use countersign::provider::ThreeQpr;
 
+use super::kinds::{Sent, kinds};
 use super::{BODY, HEADER, SECRET, check_redacted, diagnose, secret, sign};
 
 #[test]
@@ -20,13 +21,30 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap().diagnose([("x-other-signature", value)], spaced),
         diagnoser.diagnose([(HEADER, value)], spaced),
         diagnose(&signature, b"{\"a\":1}"),
+        diagnose(&signature[7..], spaced),
+        diagnose(&signature.replace("sha256", "sha"), spaced),
     ];
+    let kinds = kinds();
+    let of_kinds = kinds.iter().filter(|kind| kind.name == "one family").flat_map(|kind| {
+        let template = "{timestamp}.{body}".to_owned();
+        let sent = Sent { label: "v2,".to_owned(), ..kind.sent() };
+        let headers = kind.headers(&kind.sent()).into_iter();
+        let headers = headers.map(|(name, value)| (name.replace("webhook-", "svix-"), value)).collect();
+        [
+            kind.diagnosis(&Sent { template, ..kind.sent() }),
+            kind.diagnosis(&sent),
+            kind.diagnosis_of(&kind.sent(), &headers),
+        ]
+    });
+    let named: Vec<_> = named.into_iter().chain(of_kinds).collect();
     let causes = [
         SignatureUpperCase,
-        SignaturePrefixMissing,
-        SignaturePrefixOther,
+        SignaturePrefixAdded,
+        SignatureHex,
         SignatureBase64,
+        SignatureBase64Other,
         SignatureSha1,
+        SignatureSha256,
         SignatureSha512,
         SignatureWithoutSecret,
         SignaturePadded,
@@ -35,6 +53,16 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         SignatureRepeated,
         SignatureOfStripe,
         SignatureOfStandardWebhooks,
+        SignatureOfSlack,
+        SignatureOfZoom,
+        SignatureOfPaddle,
+        HeadersMixed,
+        SignedBodyAlone,
+        TimeInSeconds,
+        TimeInMilliseconds,
+        TimeInRfc3339,
+        TimeSignedInSeconds,
+        TimeSignedInMilliseconds,
         SecretSignedWithWhitespace,
         SecretPadded,
         SecretSignedWithQuotes,
@@ -43,6 +71,8 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         SecretBase64Encoded,
         SecretHexDecoded,
         SecretHexEncoded,
+        SecretUndecoded,
+        SecretDecodedTwice,
         SecretPrefixDropped,
         SecretPrefixMissing,
         BodyBase64,
@@ -67,7 +97,8 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         BodyNumbersRewritten,
     ];
     let causes: Vec<_> = named.iter().flat_map(Diagnosis::causes).chain(&causes).cloned().collect();
-    let tables = [include_str!("bodies.rs"), include_str!("signatures.rs")].concat();
+    let tables =
+        [include_str!("bodies.rs"), include_str!("schemes.rs"), include_str!("signatures.rs")].concat();
     let mut codes = BTreeSet::new();
     let mut accounts = BTreeSet::new();
     for cause in &causes {

@@ -65,7 +65,7 @@ impl Provider for Acme {
 
     const NAME: &'static str = "acme";
 
-    const SCHEME: Scheme<'static> = Scheme::new("x-acme-signature").prefix("sha256=");
+    const SCHEME: Scheme<'static> = Scheme::new("x-acme-signature").with_prefix("sha256=");
 }
 
 /// An event's name, what begins its data at each level, what is innermost, and what ends it.

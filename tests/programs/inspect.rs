@@ -164,6 +164,45 @@ fn a_rejected_delivery_has_its_code_and_status() {
     assert_eq!(verdict(&line)["verdict"], "accepted");
 }
 
+/// A program that was built without the feature says so.
+#[test]
+fn a_refusal_is_diagnosed_if_the_line_asks_for_it() {
+    let body = "{\"type\":\"a\"}";
+    let key = STANDARD.decode("NjNiMzIxYWQ5MGM4NDVlM2JhZTk3Mzg4YTI4ZjM3ZWM=").unwrap();
+    let undecoded = "whsec_NjNiMzIxYWQ5MGM4NDVlM2JhZTk3Mzg4YTI4ZjM3ZWM=";
+    let sign = |key: Secret| {
+        let signature = Signature::sign(&key, format!("msg_1.1614265330.{body}").as_bytes()).to_string();
+        format!("v1,{}", STANDARD.encode(hex::decode(&signature[7..]).unwrap()))
+    };
+    let line = |signature: String, now: &str| {
+        json!({
+            "provider": "standard-webhooks", "secrets": [undecoded], "body": body, "now": now, "diagnose": true,
+            "headers": [["webhook-id", "msg_1"], ["webhook-timestamp", "1614265330"], ["webhook-signature", signature]],
+        })
+    };
+    let (right, wrong) = (sign(Secret::from_bytes(key).unwrap()), sign(Secret::new(undecoded).unwrap()));
+    assert_eq!(verdict(&line(right.clone(), "2021-02-25T15:02:10Z"))["verdict"], "accepted");
+    for (line, error, causes, hints) in [
+        (line(wrong, "2021-02-25T15:02:10Z"), "signature_mismatch", &["secret_undecoded"][..], &[][..]),
+        (line(right, "2021-02-25T16:02:10Z"), "stale", &[], &["refused_afterwards", "time_in_past"]),
+    ] {
+        let verdict = verdict(&line);
+        if cfg!(not(feature = "diagnose")) {
+            assert_eq!(verdict["verdict"], "unreadable");
+            continue;
+        }
+        assert_eq!(verdict["error"], error);
+        let codes = |member: &str| -> Vec<Value> {
+            verdict[member].as_array().unwrap().iter().map(|reason| reason["code"].clone()).collect()
+        };
+        assert_eq!(
+            (codes("causes"), codes("hints")),
+            (causes.iter().map(|code| json!(code)).collect(), hints.iter().map(|code| json!(code)).collect())
+        );
+        assert!(verdict["causes"].as_array().unwrap().iter().all(|cause| cause["cure"].is_string()));
+    }
+}
+
 #[test]
 fn an_unreadable_line_is_said_to_be_so_and_stops_nothing() {
     let good = quote3d(QUOTE3D, "quote.completed");

@@ -126,7 +126,7 @@ fn a_providers_type_need_be_nothing_but_a_provider() {
         type Event = UnknownEvent;
         const NAME: &'static str = "plain";
 
-        const SCHEME: Scheme<'static> = Scheme::new("x-signature").prefix("sha256=");
+        const SCHEME: Scheme<'static> = Scheme::new("x-signature").with_prefix("sha256=");
     }
 
     fn is_cloned_and_shown<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}

@@ -36,7 +36,7 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[test]
 fn each_builtin_reads_its_envelope() {
-    let options = SigningOptions::new().id("msg_1").event("push");
+    let options = SigningOptions::new().with_id("msg_1").with_event("push");
     let typed = r#"{"type":"a.b","timestamp":"2026-03-10T14:30:00Z","data":{"n":1.50}}"#;
     let read_standard = read(&webhook::<StandardWebhooks>(), typed, &options);
     let expected =
@@ -56,7 +56,7 @@ fn each_builtin_reads_its_envelope() {
     assert_eq!(read(&webhook::<GitHub>(), body, &options)[5], format!("github:sha256:{key}"));
     assert_eq!(read(&webhook::<Shopify>(), body, &options)[..5], expected);
     assert_eq!(read(&webhook::<Shopify>(), body, &options)[5], format!("shopify:sha256:{key}"));
-    let other = read(&webhook::<Shopify>(), body, &SigningOptions::new().event("orders/paid"));
+    let other = read(&webhook::<Shopify>(), body, &SigningOptions::new().with_event("orders/paid"));
     assert_ne!(other[5], format!("shopify:sha256:{key}"), "two topics may carry the same bytes");
 
     for body in ["token=a&text=", "", "[1]", "\u{0}", "{\"type\":\"event_callback\"}"] {
@@ -90,6 +90,32 @@ fn each_builtin_reads_its_envelope() {
     let elsewhere = Webhook::for_provider(elsewhere, Secret::new(SECRET).unwrap()).unwrap();
     let headers = square.signed_headers(body.as_bytes());
     assert_eq!(elsewhere.verify(&headers, body.as_bytes()).unwrap_err().code(), "signature_mismatch");
+}
+
+#[test]
+fn two_senders_of_standard_webhooks_share_no_key() {
+    let named = |name: &str| {
+        let provider = <StandardWebhooks>::named(name.to_owned());
+        Webhook::for_provider(provider, Secret::new(SECRET).unwrap())
+    };
+    let options = SigningOptions::new().with_id("msg_1");
+    let keys = ["acme", "globex", "standard-webhooks"]
+        .map(|name| read(&named(name).unwrap(), "{}", &options)[5].clone());
+    assert_eq!(keys, ["acme:msg_1", "globex:msg_1", "standard-webhooks:msg_1"]);
+    for name in ["", "Acme", "acme:eu", "a b", &"a".repeat(33)] {
+        assert!(matches!(named(name), Err(SetupError::Scheme(error)) if error.part() == "name"), "{name}");
+    }
+}
+
+#[test]
+fn an_id_of_standard_webhooks_has_no_full_stop() {
+    let webhook = webhook::<StandardWebhooks>();
+    for (id, is_read) in [("msg_1", true), ("msg-1", true), ("msg.1", false), ("msg_1.", false), (".", false)]
+    {
+        let headers = webhook.signed_headers_with(b"{}", &SigningOptions::new().with_id(id));
+        let code = webhook.verify(&headers, b"{}").map_or_else(|error| error.code(), |_| "accepted");
+        assert_eq!(code, if is_read { "accepted" } else { "malformed_signature" }, "{id}");
+    }
 }
 
 #[test]
@@ -250,7 +276,7 @@ fn data_is_read_as_any_type() {
 
     let webhook = webhook::<GitHub>();
     let body = br#"{"ref":"refs/heads/main"}"#;
-    let headers = webhook.signed_headers_with(body, &SigningOptions::new().event("push"));
+    let headers = webhook.signed_headers_with(body, &SigningOptions::new().with_event("push"));
     let delivery = webhook.verify(&headers, body).unwrap();
     assert_eq!(delivery.data_as::<Push>().unwrap().r#ref, "refs/heads/main");
     let error = delivery.data_as::<Vec<u8>>().unwrap_err();

@@ -78,7 +78,7 @@ fn a_tag_has_one_spelling_under_every_algorithm_and_encoding() {
 fn standard() -> (Webhook<StandardWebhooks>, String) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
     let webhook = Webhook::new(Secret::new(SECRET).unwrap()).unwrap().with_clock(move || now);
-    let headers = Webhook::signed_headers_with(&webhook, BODY, &SigningOptions::new().id("msg_1"));
+    let headers = Webhook::signed_headers_with(&webhook, BODY, &SigningOptions::new().with_id("msg_1"));
     (webhook, headers["webhook-signature"].to_str().unwrap().to_owned())
 }
 
@@ -170,7 +170,7 @@ fn beside_an_open_value_only_an_object_is_a_body_so_no_two_deliveries_share_thei
             "timestamp":{"header":"x-t"},"event":{"name":null,"id":null,"timestamp":null,"data":null}}"#,
     );
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(TIME.parse().unwrap());
-    let signed = webhook.signed_headers_with(NO_OBJECT, &SigningOptions::new().id("a").at(at));
+    let signed = webhook.signed_headers_with(NO_OBJECT, &SigningOptions::new().with_id("a").with_time(at));
     let signature = signed["x-s"].to_str().unwrap();
     let moved = format!("a{TIME}");
     for (id, time, body, expected) in [
@@ -204,7 +204,7 @@ fn a_time_has_its_fixed_length_and_is_judged_after_the_signature() {
         (1_614_265_029, "stale"),
         (1_614_265_631, "stale"),
     ] {
-        let headers = webhook.signed_headers_with(BODY, &SigningOptions::new().at(at(seconds)));
+        let headers = webhook.signed_headers_with(BODY, &SigningOptions::new().with_time(at(seconds)));
         assert_eq!(
             webhook.verify(&headers, BODY).map_or_else(|error| error.code(), |_| "accepted"),
             expected

@@ -170,28 +170,30 @@ fn wrong_part<P: Provider>(provider: P) -> Option<&'static str> {
 #[test]
 fn a_header_that_names_the_event_is_one_of_its_own() {
     const FAMILIES: Scheme<'static> = Scheme::new("webhook-signature")
-        .family("webhook-", "svix-")
-        .time_header("webhook-timestamp", TimeUnit::Seconds)
-        .signed("{header:webhook-id}.{timestamp}.{body}");
+        .with_family("webhook-", "svix-")
+        .with_time_header("webhook-timestamp", TimeUnit::Seconds)
+        .with_template("{header:webhook-id}.{timestamp}.{body}");
     for header in ["webhook-signature", "svix-signature", "webhook-timestamp", "svix-timestamp"] {
-        for envelope in [Envelope::new().name_header(header), Envelope::new().confirming_header(header)] {
+        for envelope in
+            [Envelope::new().with_name_header(header), Envelope::new().with_confirming_header(header)]
+        {
             assert_eq!(wrong_part(Set(FAMILIES, envelope)), Some("event.name"), "{header}");
         }
     }
     for header in ["webhook-id", "webhook-event", "signature", "svix-event", "webhook-signature-2"] {
-        assert_eq!(wrong_part(Set(FAMILIES, Envelope::new().name_header(header))), None, "{header}");
+        assert_eq!(wrong_part(Set(FAMILIES, Envelope::new().with_name_header(header))), None, "{header}");
     }
 }
 
 #[test]
 fn a_confirming_header_outlives_a_change_of_the_member_and_needs_one() {
     const SCHEME: Scheme<'static> = Scheme::new("x-s");
-    let new = || Envelope::new().confirming_header("x-e");
+    let new = || Envelope::new().with_confirming_header("x-e");
     for envelope in [
         new(),
-        new().name("type"),
-        new().optional_name("type"),
-        Envelope::new().name("type").confirming_header("x-e"),
+        new().with_name("type"),
+        new().with_optional_name("type"),
+        Envelope::new().with_name("type").with_confirming_header("x-e"),
     ] {
         assert_eq!(envelope.header(), Some("x-e"));
         let provider = Set(SCHEME, envelope);
@@ -209,9 +211,9 @@ fn a_confirming_header_outlives_a_change_of_the_member_and_needs_one() {
     }
     for envelope in [
         new().without_name(),
-        new().name_header("x-f"),
-        Envelope::new().name_header("x-f").confirming_header("x-e"),
-        Envelope::opaque().confirming_header("x-e"),
+        new().with_name_header("x-f"),
+        Envelope::new().with_name_header("x-f").with_confirming_header("x-e"),
+        Envelope::opaque().with_confirming_header("x-e"),
     ] {
         assert_eq!(wrong_part(Set(SCHEME, envelope)), Some("event.name"), "{envelope:?}");
     }
@@ -219,14 +221,16 @@ fn a_confirming_header_outlives_a_change_of_the_member_and_needs_one() {
 
 #[test]
 fn a_schemes_debug_leaves_out_its_template() {
-    let shown = format!("{:?}", Scheme::new("x-s").signed("https://u:pw@example.org{body}"));
+    let shown = format!("{:?}", Scheme::new("x-s").with_template("https://u:pw@example.org{body}"));
     assert_eq!(shown, r#"Scheme { signature_headers: ["x-s"], algorithm: HmacSha256, .. }"#);
-    assert!(format!("{:?}", Scheme::new("x-s").headers(&[])).contains("[]"));
+    assert!(format!("{:?}", Scheme::new("x-s").with_headers(&[])).contains("[]"));
 }
 
 #[test]
 fn a_url_of_squares_is_not_empty_and_may_have_any_braces() {
-    assert_eq!(wrong_part(<Square>::new("")), Some("signed"));
+    for none in ["", " ", "https://", "http://", "example.org/in", " https://example.org/in", "https://a b"] {
+        assert_eq!(wrong_part(<Square>::new(none)), Some("signed"), "{none:?}");
+    }
     let braces = "https://example.org/?".to_owned() + &"{a}".repeat(20) + &"{".repeat(20);
     assert_eq!(wrong_part(<Square>::new(&braces)), None);
 }
@@ -240,7 +244,7 @@ impl Provider for Chosen {
     const SCHEME: Scheme<'static> = Scheme::new("x-s");
 
     fn scheme(&self) -> Scheme<'_> {
-        Scheme::new("x-s").signed(self.0).time_header("x-t", TimeUnit::Seconds)
+        Scheme::new("x-s").with_template(self.0).with_time_header("x-t", TimeUnit::Seconds)
     }
 
     fn envelope(&self) -> Envelope<'_> {

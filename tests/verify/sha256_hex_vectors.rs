@@ -82,7 +82,8 @@ impl Provider for Scheme {
     type Event = UnknownEvent;
     const NAME: &'static str = "scheme";
 
-    const SCHEME: countersign::Scheme<'static> = countersign::Scheme::new("x-signature").prefix("sha256=");
+    const SCHEME: countersign::Scheme<'static> =
+        countersign::Scheme::new("x-signature").with_prefix("sha256=");
 }
 
 /// A body need not be an envelope here, which is looked at only once the signature has matched.

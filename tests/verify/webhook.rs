@@ -289,8 +289,9 @@ struct ByDelivery;
 impl countersign::Provider for ByDelivery {
     type Event = countersign::UnknownEvent;
     const NAME: &'static str = "by-delivery";
-    const SCHEME: countersign::Scheme<'static> = countersign::Scheme::new("x-signature").prefix("sha256=");
-    const ENVELOPE: countersign::Envelope<'static> = countersign::Envelope::new().id("delivery_id");
+    const SCHEME: countersign::Scheme<'static> =
+        countersign::Scheme::new("x-signature").with_prefix("sha256=");
+    const ENVELOPE: countersign::Envelope<'static> = countersign::Envelope::new().with_id("delivery_id");
 }
 
 #[test]

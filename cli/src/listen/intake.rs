@@ -166,7 +166,7 @@ impl Intake {
         }
         let Some(judge) = self.judge(&entry.provider) else { return };
         let (judge, job) = (Arc::clone(judge), Arc::clone(&entry));
-        let work = move || judge.reasons(&captured(&job.headers), &job.body);
+        let work = move || judge.reasons(&captured(&job.headers), &job.body, job.at);
         let found = self.diagnoses.reasons(asked, entry.body.len(), Box::new(work)).await;
         self.journal.update(entry.number, |entry| match found {
             Ok(reasons) => {

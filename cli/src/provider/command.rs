@@ -177,7 +177,7 @@ fn check(path: &Path) -> Result<u8, Failure> {
     };
     let signer = kind.signer(secret.into()).map_err(|error| Failure::usage(error.to_string()))?;
     let Payload { body, .. } = payload::of_event(&provider, provider.default_event(), true)?;
-    let options = SigningOptions::new().event(provider.default_event());
+    let options = SigningOptions::new().with_event(provider.default_event());
     let headers: HeaderList = signed::in_order(&signer.headers(&body, &options));
     let fields =
         headers.iter().map(|(name, value)| String::from_utf8_lossy(&curl::field(name, value)).into_owned());

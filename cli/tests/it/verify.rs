@@ -116,6 +116,16 @@ fn a_refused_delivery_is_told_with_its_cause_and_its_cure() {
     assert!(told[0]["finding"].as_str().unwrap().contains("no known cause"));
     let unsigned = run(&mut program(&["verify", "-p", "3qpr", "--json"]), SCANNED.as_bytes()).is(1).json();
     assert_eq!(unsigned[0]["hints"][0]["code"], "signature_missing");
+    // Of one that is too old, by how much.
+    let old = r#"{"event":"scan.created","timestamp":"2026-03-10T14:30:00Z"}"#;
+    let line = json!({
+        "provider": "3qpr", "headers": [["X-3QPR-Signature", sign(THREEQPR, old.as_bytes())]], "body": old,
+        "max_age_s": 300, "now": "2026-03-10T15:30:00Z",
+    });
+    let told = run(&mut program(&["verify", "--lines", "--json"]), line.to_string().as_bytes()).is(1).json();
+    assert_eq!(told[0]["error"], "stale");
+    let message = told[0]["hints"][1]["message"].as_str().unwrap();
+    assert!(message.ends_with("3600 s"), "{message}");
 }
 
 #[test]

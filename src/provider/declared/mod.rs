@@ -47,7 +47,7 @@ use declaration::{Declaration, Encoding, EventPart, Hash, SecretEncoding, Source
 /// | `signature.prefix` | what stands before the only tag | nothing |
 /// | `signature.separator` with `each` | what separates several tags, and what stands before each, such as `v1,` | one tag |
 /// | `signature.separator` with `field` | what separates items `key=value`, and the key of the tags | one tag |
-/// | `signed` | the template of the signed bytes, as in [`Scheme::signed`] | `{body}` |
+/// | `signed` | the template of the signed bytes, as in [`Scheme::with_template`] | `{body}` |
 /// | `timestamp` | `header` or `field`; `unit`, which is `s`, `ms` or `rfc3339`; `tolerance_s` in seconds | no time |
 /// | `timestamp.unit`, `timestamp.tolerance_s` | | `s`, and no tolerance |
 /// | `event` | an object with the four below, or null for an opaque body | the four as they are |
@@ -132,27 +132,27 @@ fn checked(declaration: &Declaration) -> Result<(), SchemeError> {
 fn scheme(declaration: &Declaration) -> Scheme<'_> {
     let signature = &declaration.signature;
     let mut scheme = Scheme::new("")
-        .owned_headers(&signature.header)
-        .algorithm(match declaration.algorithm {
+        .with_owned_headers(&signature.header)
+        .with_algorithm(match declaration.algorithm {
             Hash::Sha256 => Algorithm::HmacSha256,
             Hash::Sha1 => Algorithm::HmacSha1,
             Hash::Sha512 => Algorithm::HmacSha512,
         })
-        .key(match declaration.secret {
+        .with_key_encoding(match declaration.secret {
             SecretEncoding::Text => KeyEncoding::Text,
             SecretEncoding::Hex => KeyEncoding::Hex,
             SecretEncoding::Base64 => KeyEncoding::Base64,
         })
-        .encoding(match signature.encoding {
+        .with_tag_encoding(match signature.encoding {
             Encoding::Hex => TagEncoding::Hex,
             Encoding::Base64 => TagEncoding::Base64,
             Encoding::Base64Url => TagEncoding::Base64Url,
         })
-        .signed(&declaration.signed);
+        .with_template(&declaration.signed);
     scheme = match (signature.separator, &signature.each, &signature.field) {
-        (Some(separator), Some(each), _) => scheme.each(separator, each),
-        (Some(separator), None, Some(field)) => scheme.field(separator, field),
-        _ => scheme.prefix(signature.prefix.as_deref().unwrap_or_default()),
+        (Some(separator), Some(each), _) => scheme.with_items(separator, each),
+        (Some(separator), None, Some(field)) => scheme.with_fields(separator, field),
+        _ => scheme.with_prefix(signature.prefix.as_deref().unwrap_or_default()),
     };
     let Some(time) = &declaration.timestamp else { return scheme };
     let unit = match time.unit {
@@ -161,11 +161,11 @@ fn scheme(declaration: &Declaration) -> Scheme<'_> {
         Unit::Rfc3339 => TimeUnit::Rfc3339,
     };
     scheme = match time.source() {
-        Source::Header(name) => scheme.time_header(name, unit),
-        Source::Field(name) => scheme.time_field(name, unit),
+        Source::Header(name) => scheme.with_time_header(name, unit),
+        Source::Field(name) => scheme.with_time_field(name, unit),
     };
     match time.tolerance_s {
-        Some(seconds) => scheme.tolerance(Duration::from_secs(seconds)),
+        Some(seconds) => scheme.with_tolerance(Duration::from_secs(seconds)),
         None => scheme,
     }
 }

@@ -22,7 +22,7 @@ pub trait Ours {
 impl<P: Provider> Ours for Webhook<P> {
     fn sign(&self, body: &str, time: u64) -> HeaderMap {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time);
-        self.signed_headers_with(body.as_bytes(), &SigningOptions::new().at(time).id("msg_1"))
+        self.signed_headers_with(body.as_bytes(), &SigningOptions::new().with_time(time).with_id("msg_1"))
     }
 
     fn proves(&self, headers: &HeaderMap, body: &str) -> Result<(), Error> {

@@ -42,7 +42,7 @@ fn keys() -> impl Iterator<Item = IdempotencyKey> {
         type Event = UnknownEvent;
         const NAME: &'static str = "racing";
 
-        const SCHEME: Scheme<'static> = Scheme::new("x-signature").prefix("sha256=");
+        const SCHEME: Scheme<'static> = Scheme::new("x-signature").with_prefix("sha256=");
     }
 
     let webhook = Webhook::<Racing>::new(Secret::new("the-secret-of-the-racers").unwrap()).unwrap();
