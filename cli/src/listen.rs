@@ -20,6 +20,7 @@ use crate::secrets::{Keyring, SecretArgs};
 use crate::terminal::{self, Colour, paint};
 use crate::verdict::{Judge, Terms, judge};
 
+mod claim;
 mod diagnoses;
 mod entry;
 mod events;
@@ -27,6 +28,7 @@ mod guard;
 mod intake;
 mod journal;
 mod log;
+mod original;
 mod page;
 mod redact;
 mod server;

@@ -27,6 +27,8 @@ pub(super) struct Entry {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) verdict: Verdict,
+    /// The event that it names, if it was refused. Nothing has proven it.
+    pub(super) claimed: Option<String>,
     pub(super) reason: Reason,
     /// The first delivery of the same event, if this is a later one.
     pub(super) duplicate_of: Option<u64>,
@@ -86,7 +88,7 @@ impl Entry {
                     + accepted.event.len()
                     + 2 * accepted.idempotency_key.len()
             }
-            _ => 0,
+            _ => self.claimed.as_ref().map_or(0, String::len),
         };
         self.body.len() + headers + answer + names + self.path_and_query.len()
     }
@@ -114,6 +116,7 @@ impl Entry {
             }
             Verdict::Rejected(rejected) => {
                 summary["verdict"] = "rejected".into();
+                summary["claimed"] = self.claimed.clone().into();
                 summary["error"] = rejected.error.into();
                 summary["message"] = rejected.message.clone().into();
                 summary["in_diagnosis"] = (self.reason == Reason::InDiagnosis).into();

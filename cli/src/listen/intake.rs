@@ -14,10 +14,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::App;
+use super::claim::claimed_event;
 use super::diagnoses::{Asked, Diagnoses};
 use super::entry::{Endpoint, Entry, Reason};
 use super::journal::Journal;
 use super::log::Log;
+use super::original::signed_body;
 use crate::client::{self, Target};
 use crate::json;
 use crate::provider::ProviderName;
@@ -214,6 +216,10 @@ impl Intake {
         answered: Option<u16>,
     ) -> Arc<Entry> {
         let Arrival { provider, path_and_query, headers, body, resend_of } = arrival;
+        let claimed = match verdict {
+            Verdict::Accepted(_) => None,
+            _ => claimed_event(provider.event_header(), &headers, &body),
+        };
         let reason = if verdict.can_be_diagnosed() { Reason::InDiagnosis } else { Reason::Known };
         self.journal.add(Entry {
             number: 0,
@@ -224,6 +230,7 @@ impl Intake {
             headers,
             body,
             verdict,
+            claimed,
             reason,
             duplicate_of: None,
             resend_of,
@@ -240,6 +247,17 @@ impl Intake {
             accepted.data = null();
         }
         verdict
+    }
+
+    /// The body that was signed, if the causes of the refusal tell it. Its signature is verified.
+    pub(super) fn signed_body(&self, entry: &Entry) -> Option<String> {
+        let Verdict::Rejected(Rejected { reasons, .. }) = &entry.verdict else { return None };
+        let (judge, headers) = (self.judge(entry.provider)?, captured(&entry.headers));
+        let body = std::str::from_utf8(&entry.body).ok()?;
+        let causes = reasons.causes.iter().map(|cause| cause.code);
+        signed_body(body, causes, |before| {
+            !judge.verdict(&headers, before.as_bytes(), entry.at).can_be_diagnosed()
+        })
     }
 
     /// Sends the same bytes and headers to the endpoint.

@@ -138,6 +138,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from(vec![0; body]),
             verdict: Verdict::Unreadable { message: String::new() },
+            claimed: None,
             reason: Reason::Known,
             duplicate_of: None,
             resend_of: None,

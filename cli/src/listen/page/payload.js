@@ -1,0 +1,137 @@
+// ---- Text in a `pre`, with its hidden characters, its white space and its colours.
+
+const highlights = {};
+if (window.Highlight && CSS.highlights) {
+  for (const name of ['string', 'number', 'name', 'literal', 'white', 'hidden', 'differs']) CSS.highlights.set(name, highlights[name] = new Highlight());
+  highlights.differs.priority = 2;
+  highlights.hidden.priority = 1;
+}
+
+const WHITE = { ' ': '·', '\t': '→\t', '\n': '↵\n' };
+const byteOf = (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+
+/**
+ * Shows a text without markup. `form` is 'json', 'text' or 'bytes', of which each character is a byte. `marks` are the
+ * parts that differ, in which white space is always shown.
+ */
+function show(pre, text, { form = 'text', white = false, marks = [], after = '' } = {}) {
+  const ranges = { hidden: [], white: [], differs: [] };
+  const special = new RegExp(form === 'bytes' ? '[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u00ff]' : HIDDEN.source, 'g');
+  const all = new RegExp(`${special.source}|[ \\t\\n]`, 'g');
+  let shown = '';
+  const add = (piece, isMarked) => {
+    const start = shown.length;
+    let last = 0;
+    for (const { 0: character, index } of piece.matchAll(white || isMarked ? all : special)) {
+      shown += piece.slice(last, index);
+      const drawn = WHITE[character] ?? (form === 'bytes' ? byteOf : escaped)(character);
+      ranges[WHITE[character] ? 'white' : 'hidden'].push([shown.length, shown.length + drawn.trimEnd().length]);
+      shown += drawn;
+      last = index + character.length;
+    }
+    shown += piece.slice(last);
+    if (isMarked) ranges.differs.push([start, shown.length]);
+  };
+  let done = 0;
+  for (const [start, end] of marks) {
+    add(text.slice(done, start), false);
+    add(text.slice(start, end), true);
+    done = end;
+  }
+  add(text.slice(done), false);
+  if (form === 'json') Object.assign(ranges, partsOf(shown));
+  const nodes = fold(pre, shown + (after ? `\n${after}` : ''));
+  for (const [name, found] of Object.entries(ranges)) colour(highlights[name], nodes, found);
+}
+
+/** The most long lines that keep their indent when they are broken. */
+const FOLDED = 1_000;
+
+/** Fills a `pre`. Of a long line, what does not fit on it keeps the line's indent. Returns the text nodes with their starts. */
+function fold(pre, text) {
+  const nodes = [];
+  const children = [];
+  const add = (start, end, indent) => {
+    if (start === end) return;
+    const node = document.createTextNode(text.slice(start, end));
+    nodes.push([start, node]);
+    if (!indent) return children.push(node);
+    const line = element('span', { class: 'long' }, node);
+    line.style.setProperty('--indent', `${indent + 2}ch`);
+    children.push(line);
+  };
+  let done = 0;
+  let count = 0;
+  for (const { 0: line, 1: indent, index } of text.matchAll(/^((?:[ ·]|→?\t)+)[^\n]{30,}\n?/gm)) {
+    if ((count += 1) > FOLDED) break;
+    add(done, index);
+    add(index, done = index + line.length, indent.replace(/→?\t/g, '  ').length);
+  }
+  add(done, text.length);
+  pre.replaceChildren(...children);
+  return nodes;
+}
+
+function colour(highlight, nodes, ranges) {
+  if (!highlight) return;
+  for (const old of [...highlight]) if (!old.startContainer.isConnected) highlight.delete(old);
+  let at = 0;
+  const place = (offset, isEnd) => {
+    while (at + 1 < nodes.length && (isEnd ? nodes[at + 1][0] < offset : nodes[at + 1][0] <= offset)) at += 1;
+    return [nodes[at][1], offset - nodes[at][0]];
+  };
+  for (const [start, end] of ranges) {
+    const [startContainer, startOffset] = place(start, false);
+    const [endContainer, endOffset] = place(end, true);
+    highlight.add(new StaticRange({ startContainer, startOffset, endContainer, endOffset }));
+  }
+}
+
+function partsOf(text) {
+  const parts = { string: [], number: [], name: [], literal: [] };
+  const token = /("(?:[^"\\]|\\[^])*(?:"|\\?$))(\s*:)?|-?\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
+  // A string may end at the cut: otherwise each of its quotes would begin a search.
+  const colourful = text.slice(0, 40_000);
+  for (let found; (found = token.exec(colourful));) {
+    const [whole, string, colon] = found;
+    const kind = string ? (colon ? 'name' : 'string') : /^[tfn]/.test(whole) ? 'literal' : 'number';
+    parts[kind].push([found.index, found.index + (string ?? whole).length]);
+  }
+  return parts;
+}
+
+// ---- The payload, in three views.
+
+/** The view that the user wants: of a body whose signature does not match, and of any other. */
+const wanted = { mismatch: 'compared', other: 'laid-out' };
+let showsWhite = false;
+
+/** Shows the payload of a delivery. Without a laid-out form or a body that was signed, it shows the bytes as they came. */
+function showPayload({ body, signed, bytes: length, error }) {
+  const { form } = body;
+  const kind = error === 'signature_mismatch' ? 'mismatch' : 'other';
+  const raw = form === 'bytes' ? atob(body.base64) : body.raw;
+  const views = { compared: signed !== null, raw: true, 'laid-out': form === 'json' };
+  const view = views[wanted[kind]] ? wanted[kind] : 'raw';
+  for (const name of Object.keys(views)) {
+    $(name).hidden = !views[name] || Object.values(views).filter(Boolean).length < 2;
+    $(name).setAttribute('aria-pressed', name === view);
+    $(name).onclick = () => { wanted[kind] = name; showPayload({ body, signed, bytes: length, error }); };
+  }
+  $('white').setAttribute('aria-pressed', showsWhite);
+  $('white').onclick = () => { showsWhite = !showsWhite; showPayload({ body, signed, bytes: length, error }); };
+  $('payload-said').textContent = length === 0 ? 'empty' : { json: '', text: 'not JSON', bytes: 'neither JSON nor UTF-8: each byte that is not ASCII is written as \\x' }[form];
+  $('views').hidden = length === 0;
+  $('payload').hidden = length === 0;
+
+  const isCompared = view === 'compared';
+  const isCut = view === 'laid-out' ? body.laid_out_cut : body.cut;
+  const found = isCompared ? difference(signed, raw) : { parts: [[], []] };
+  const drawn = { white: showsWhite, after: isCut ? '… cut here: the curl command has all of it' : '' };
+  $('pair').classList.toggle('is-pair', isCompared);
+  for (const id of ['signed-side', 'arrived-name', 'difference']) $(id).hidden = !isCompared;
+  show($('payload'), view === 'laid-out' ? body.laid_out : raw, { form, marks: found.parts[1], ...drawn });
+  show($('signed'), isCompared ? signed : '', { form, marks: found.parts[0], ...drawn });
+  if (!isCompared) return;
+  $('difference').textContent = `They differ in ${counted(found.count, 'place', 'places')}${found.isWhite ? ', by white space alone' : ''}. ${bytes(new TextEncoder().encode(signed).length)} were signed, and ${bytes(length)} arrived.`;
+}
