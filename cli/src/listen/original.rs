@@ -26,9 +26,8 @@ pub(super) fn signed_body<'c>(
 fn undone(cause: &str, body: &str) -> Vec<String> {
     let json = || layout::json(body.as_bytes());
     match cause {
-        "body_reserialised" => {
-            json().map_or_else(Vec::new, |json| Layout::ALL.map(|layout| layout::written(json, layout)).into())
-        }
+        "body_reserialised" => json()
+            .map_or_else(Vec::new, |json| Layout::ALL.map(|layout| layout::written(json, layout)).into()),
         "body_numbers_rewritten" => json().map_or_else(Vec::new, with_zeros),
         "body_slashes_escaped" => vec![body.replace("\\/", "/")],
         "body_slashes_unescaped" => vec![body.replace('/', "\\/")],
@@ -127,11 +126,7 @@ mod tests {
         let pretty = "{\n  \"a\": \"é/\",\n  \"n\": [\n    1,\n    2.5\n  ]\n}";
         for (signed, arrived, causes) in [
             (pretty, r#"{"a":"é/","n":[1,2.5]}"#, &["body_reserialised"][..]),
-            (
-                "{\t\"a\": 1}\n\n",
-                "{\t\"a\": 1}",
-                &["body_trimmed"],
-            ),
+            ("{\t\"a\": 1}\n\n", "{\t\"a\": 1}", &["body_trimmed"]),
             (r#"{"a": 1, "b": 2}"#, r#"{"a":1,"b":2}"#, &["body_reserialised"]),
             ("{\n\t\"a\": 1\n}", r#"{"a":1}"#, &["body_reserialised"]),
             ("{\n    \"a\": 1\n}\n", "{\"a\":1}", &["body_reserialised", "body_newline_lost"]),

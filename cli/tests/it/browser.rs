@@ -245,6 +245,8 @@ impl Page {
             "Home" => (36, ""),
             "ArrowUp" => (38, ""),
             "ArrowDown" => (40, ""),
+            // A letter or a sign is its own text.
+            other if other.len() == 1 => (u32::from(other.as_bytes()[0].to_ascii_uppercase()), other),
             other => panic!("which key is {other}?"),
         };
         let mut event = json!({ "type": "keyDown", "key": key, "code": key, "windowsVirtualKeyCode": code });

@@ -2,13 +2,18 @@
 
 #![cfg(unix)]
 
+mod answers;
+mod axe;
 mod browser;
 mod completions;
 mod forge;
 mod guard;
+mod keys;
+mod layout;
 mod limits;
 mod listen;
 mod page;
+mod payload;
 mod reach;
 mod receiver;
 mod secrets;

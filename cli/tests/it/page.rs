@@ -2,19 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use super::browser::open;
+use super::browser::{Page, open};
 use super::receiver::Notes;
 use super::support::*;
 
 /// Says the chosen delivery's number.
 pub(crate) const CHOSEN: &str = "document.querySelector('[aria-selected=true]')?.id";
 
+/// Chooses a delivery, and waits until it is shown.
+#[track_caller]
+pub(crate) fn choose(page: &mut Page, number: usize) {
+    page.eval(&format!("following = false; choose({number}, true)"));
+    page.wait(&format!(
+        "!dirty.list && !loading && document.getElementById('kicker').textContent.startsWith('#{number} ')"
+    ));
+}
+
 pub(crate) fn deliver(listener: &Listener, event: &str, body: &str) -> Answer {
     listener.post("/webhooks/quote3d", &of_quote3d(event, body.as_bytes()), body.as_bytes())
 }
 
 /// The documented payload as a body parser leaves it.
-fn written_again() -> String {
+pub(crate) fn written_again() -> String {
     COMPLETED.lines().map(str::trim_start).collect::<String>().replace("\": ", "\":")
 }
 

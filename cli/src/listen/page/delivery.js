@@ -25,7 +25,7 @@ function verdictOf(delivery) {
   }
   const body = element('div', {}, element('strong', { class: 'bad' }, `Refused with ${status ?? 400}: ${words(error ?? verdict)}`));
   if (delivery.in_diagnosis) body.append(element('p', {}, 'Looking for the reason…'));
-  else if (!causes.length) body.append(element('p', {}, ...prose(finding ?? message)));
+  else if (!causes.length && !hints.length) body.append(element('p', {}, ...prose(finding ?? message)));
   const reasons = causes.map((cause) => element('li', {}, element('p', { class: 'cause' }, ...prose(cause.message)), element('p', { class: 'cure' }, ...prose(cause.cure))));
   reasons.push(...hints.map((hint) => element('li', {}, ...prose(hint.message))));
   if (reasons.length) body.append(element('ul', {}, ...reasons));

@@ -38,5 +38,5 @@ function difference(one, other) {
     j += b;
   }
   const isWhite = [one, other].every((text, at) => parts[at].every(([start, end]) => !text.slice(start, end).trim()));
-  return { parts, count, isWhite };
+  return { parts, count, isWhite, work };
 }

@@ -2,18 +2,21 @@
 
 const address = ({ slug, name, secret, variable }) => element('li', {},
   element('span', {}, visible(name), ' ', secret ? element('span', { class: 'good' }, 'secret set') : element('span', { class: 'care' }, `no secret: ${visible(variable)} is not set`)),
-  element('code', {}, `${location.origin}/webhooks/${slug}`));
-/** The most addresses that stand in the empty state. The rest can be opened. */
+  element('code', {}, location.origin, element('wbr'), `/webhooks/${slug}`));
+/** The most addresses of the empty state. The rest can be opened. */
 const LISTED = 8;
+function listAddresses(providers) {
+  const isListed = ({ secret }, at) => at < 3 || (secret && at < LISTED);
+  const rest = providers.filter((provider, at) => !isListed(provider, at));
+  $('addresses').replaceChildren(...providers.map(address));
+  $('addresses-here').replaceChildren(...providers.filter(isListed).map(address));
+  $('more').hidden = rest.length === 0;
+  $('more-said').textContent = counted(rest.length, 'more address', 'more addresses');
+  $('addresses-more').replaceChildren(...rest.map(address));
+}
 // Those that can be verified come first.
 const providers = [...settings.providers].sort((one, other) => other.secret - one.secret);
-const isListed = ({ secret }, at) => at < 3 || (secret && at < LISTED);
-const rest = providers.filter((provider, at) => !isListed(provider, at));
-$('addresses').replaceChildren(...providers.map(address));
-$('addresses-here').replaceChildren(...providers.filter(isListed).map(address));
-$('more').hidden = rest.length === 0;
-$('more-said').textContent = `${counted(rest.length, 'more address', 'more addresses')}`;
-$('addresses-more').replaceChildren(...rest.map(address));
+listAddresses(providers);
 
 const command = `countersign send ${location.host}/webhooks/${providers[0].slug} -p ${providers[0].slug}`;
 $('try').textContent = command;

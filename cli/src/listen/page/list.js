@@ -125,17 +125,17 @@ function fill(row, delivery) {
   row.replaceChildren(
     mark,
     element('div', { class: 'line first' }, element('span', {}, element('span', { class: 'unseen' }, `${outcome}: `), titleOf(delivery)), element('time', {}, clock.format(delivery.at))),
-    element('div', { class: 'line second' }, element('span', {}, visible(about.join(' · '))), ...again, answerTag(delivery)),
+    element('div', { class: 'line second' }, element('span', {}, visible(about.join(' · '))), ...again, answerTag(delivery, sign)),
   );
 }
 
 /** The event, which a refused delivery only claims. */
 const titleOf = (delivery) => visible(delivery.event ?? delivery.claimed ?? 'No event named');
 
-function answerTag({ endpoint, answered }) {
+function answerTag({ endpoint, answered }, sign) {
   if (endpoint.state === 'waiting') return element('span', { class: 'tag' }, 'waiting…');
   if (endpoint.state === 'unreachable') return element('span', { class: 'tag bad' }, 'no answer');
-  if (endpoint.state === 'answered') return element('span', { class: `tag ${endpoint.status >= 200 && endpoint.status < 300 ? 'good' : 'bad'}` }, `${endpoint.status} · ${took(endpoint.ms)}`);
+  if (endpoint.state === 'answered') return element('span', { class: `tag ${sign}` }, `${endpoint.status} · ${took(endpoint.ms)}`);
   return element('span', { class: 'tag' }, String(answered ?? ''));
 }
 

@@ -129,6 +129,7 @@ function showPayload({ body, signed, bytes: length, error }) {
   const found = isCompared ? difference(signed, raw) : { parts: [[], []] };
   const drawn = { white: showsWhite, after: isCut ? '… cut here: the curl command has all of it' : '' };
   $('pair').classList.toggle('is-pair', isCompared);
+  $('payload').classList.toggle('is-raw', view !== 'laid-out');
   for (const id of ['signed-side', 'arrived-name', 'difference']) $(id).hidden = !isCompared;
   show($('payload'), view === 'laid-out' ? body.laid_out : raw, { form, marks: found.parts[1], ...drawn });
   show($('signed'), isCompared ? signed : '', { form, marks: found.parts[0], ...drawn });
