@@ -209,14 +209,19 @@ fn whatever_comes_is_shown_as_text() {
         listener.post("/webhooks/3qpr", &headers, body.as_bytes());
     }
     listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", nasty.to_owned())], b"\xff\xfe<b>");
-    page.wait("deliveries.size === 4");
-    for number in 1..=4 {
+    // Of this one, what was signed is shown as well.
+    let signed = [("X-3QPR-Signature", sign(THREEQPR, bodies[0].as_bytes())), ("X-Nasty", nasty.repeat(20))];
+    listener.post("/webhooks/3qpr", &signed, format!("{}\n", bodies[0]).as_bytes());
+    page.wait("deliveries.size === 5 && deliveries.get(5).causes?.length");
+    for number in 1..=5 {
         page.eval(&format!("following = false; choose({number})"));
         page.wait(&format!("document.getElementById('kicker').textContent.startsWith('#{number} ')"));
         page.wait("document.getElementById('answer').textContent.includes('onerror=alert(1)')");
+        page.eval("for (const id of ['raw', 'white', 'laid-out', 'white', 'compared']) $(id).click()");
     }
-    page.eval("following = false; choose(1)");
-    page.wait("document.getElementById('title').textContent.includes('<script>')");
+    page.wait("document.getElementById('signed').textContent.includes('<script>')");
+    page.eval("$('filter').value = '<script>alert(1)</script>'; sift(); $('all').click()");
+    choose(&mut page, 1);
     let shown = page.text("document.getElementById('title').textContent");
     assert!(shown.ends_with("<b>\\u{202e}gnp.exe\\u{7}\\u{200b}"), "{shown}");
     let payload = page.text("document.getElementById('payload').textContent");
@@ -225,7 +230,7 @@ fn whatever_comes_is_shown_as_text() {
     page.wait("document.getElementById('payload').textContent === '\\\\u{1b}[2J\\\\u{0}\\\\u{feff}'");
 
     assert_eq!(page.eval("document.querySelectorAll('script, img, b, iframe').length"), before);
-    assert_eq!(page.text("document.title"), "4 · countersign");
+    assert_eq!(page.text("document.title"), "5 · countersign");
     assert!(page.events("Page.javascriptDialogOpening").is_empty());
     assert_eq!(page.events("Runtime.exceptionThrown"), [] as [serde_json::Value; 0]);
     // A browser may warn of what it likes; an error is ours.
