@@ -132,7 +132,7 @@ impl Page {
             json!({ "origin": origin, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
         page.call("Browser.grantPermissions", grant);
         page.session = attached["sessionId"].as_str().map(str::to_owned);
-        for domain in ["Page.enable", "Runtime.enable", "Log.enable", "Accessibility.enable"] {
+        for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             page.call(domain, json!({}));
         }
         page.call("Page.bringToFront", json!({}));
@@ -280,7 +280,10 @@ impl Page {
 
     /// The nodes of the accessibility tree as role and name.
     pub(crate) fn accessible(&mut self) -> Vec<(String, String)> {
+        // While it is enabled, each change costs the browser a tree.
+        self.call("Accessibility.enable", json!({}));
         let tree = self.call("Accessibility.getFullAXTree", json!({}));
+        self.call("Accessibility.disable", json!({}));
         let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
         nodes
             .iter()
