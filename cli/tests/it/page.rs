@@ -65,6 +65,9 @@ fn pictures() {
     page.wait(&format!("{CHOSEN} === 'row-7' && document.querySelector('.cure')"));
     // What is new has faded.
     page.wait("document.getAnimations().length === 0");
+    page.wait("!document.getElementById('difference').hidden");
+    page.size(1280, 1_000);
+    page.wait("!dirty.list");
     page.screenshot(&picture("refused.png"));
     page.prefer(&[("prefers-color-scheme", "dark")]);
     page.screenshot(&picture("refused-dark.png"));
@@ -73,7 +76,7 @@ fn pictures() {
     page.screenshot(&picture("accepted-dark.png"));
     page.prefer(&[("prefers-color-scheme", "light")]);
     page.screenshot(&picture("accepted.png"));
-    page.size(420, 900);
+    page.size(390, 844);
     page.screenshot(&picture("narrow.png"));
 
     let documented = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/listen.png");

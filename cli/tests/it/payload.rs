@@ -182,3 +182,40 @@ fn a_difference_is_where_it_is_and_costs_linear_work() {
         assert!(work <= 4_100_000, "{work} comparisons for {one}");
     }
 }
+
+/// The next key need not wait for what nobody has asked to see.
+#[test]
+fn of_a_long_payload_the_beginning_is_shown_or_the_first_difference_and_all_of_it_at_a_button() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    let body = format!(r#"{{"event":"a","data":"{}é"}}"#, "x".repeat(60_000));
+    let of = |signed: &str| [("X-3QPR-Signature", sign(THREEQPR, signed.as_bytes()))];
+    listener.post("/webhooks/3qpr", &of(&body), body.as_bytes());
+    page.wait("deliveries.size === 1");
+    choose(&mut page, 1);
+    let shown = text(&mut page, "payload");
+    assert!(
+        shown.starts_with("{\n  \"event\"") && shown.ends_with("x\n…") && shown.len() < 8_100,
+        "{}",
+        shown.len()
+    );
+    page.eval("$('whole').focus()");
+    page.press("Enter");
+    assert!(text(&mut page, "payload").ends_with("xé\"\n}"));
+    assert_eq!(
+        page.eval("[$('whole').hidden, document.activeElement.id]"),
+        serde_json::json!([true, "payload"])
+    );
+
+    listener.post("/webhooks/3qpr", &of(&body), format!("{body}\n").as_bytes());
+    page.wait("deliveries.get(2)?.causes?.length");
+    choose(&mut page, 2);
+    page.wait("!document.getElementById('difference').hidden");
+    assert!(text(&mut page, "payload").ends_with("xé\"}↵\n") && text(&mut page, "payload").len() < 300);
+    assert_eq!(marked(&mut page, "payload"), ["↵\n"]);
+    let said = text(&mut page, "difference");
+    assert!(said.ends_with("The first 59,824 characters are alike, and left out."), "{said}");
+    page.eval("$('whole').click()");
+    assert_eq!(text(&mut page, "signed"), body);
+    assert_eq!(marked(&mut page, "payload"), ["↵\n"]);
+}

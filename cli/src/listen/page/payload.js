@@ -11,10 +11,11 @@ const WHITE = { ' ': '·', '\t': '→\t', '\n': '↵\n' };
 const byteOf = (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
 
 /**
- * Shows a text without markup. `form` is 'json', 'text' or 'bytes', of which each character is a byte. `marks` are the
- * parts that differ, in which white space is always shown.
+ * Shows a text without markup, from a place on and up to a length. `form` is 'json', 'text' or 'bytes', of which each
+ * character is a byte. `marks` are the parts that differ, in which white space is always shown.
  */
-function show(pre, text, { form = 'text', white = false, marks = [], after = '' } = {}) {
+function show(pre, whole, { form = 'text', white = false, marks = [], after = '', from = 0, length = Infinity } = {}) {
+  const text = whole.slice(from, from + length);
   const ranges = { hidden: [], white: [], differs: [] };
   const special = new RegExp(form === 'bytes' ? '[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u00ff]' : HIDDEN.source, 'g');
   const all = new RegExp(`${special.source}|[ \\t\\n]`, 'g');
@@ -33,13 +34,14 @@ function show(pre, text, { form = 'text', white = false, marks = [], after = '' 
     if (isMarked) ranges.differs.push([start, shown.length]);
   };
   let done = 0;
-  for (const [start, end] of marks) {
+  for (const [start, end] of marks.map((mark) => mark.map((at) => Math.min(text.length, Math.max(0, at - from))))) {
     add(text.slice(done, start), false);
-    add(text.slice(start, end), true);
+    if (start < end) add(text.slice(start, end), true);
     done = end;
   }
   add(text.slice(done), false);
-  if (form === 'json') Object.assign(ranges, partsOf(shown));
+  // From the middle of a text, it cannot be told what is in a string.
+  if (form === 'json' && from === 0) Object.assign(ranges, partsOf(shown));
   const nodes = fold(pre, shown + (after ? `\n${after}` : ''));
   for (const [name, found] of Object.entries(ranges)) colour(highlights[name], nodes, found);
 }
@@ -105,9 +107,14 @@ function partsOf(text) {
 /** The view that the user wants: of a body whose signature does not match, and of any other. */
 const wanted = { mismatch: 'compared', other: 'laid-out' };
 let showsWhite = false;
+/** The most characters that are shown at once. More would delay the next key. */
+const AT_ONCE = 8_000;
+/** The number of the delivery of which all is shown. */
+let shownWhole = null;
 
 /** Shows the payload of a delivery. Without a laid-out form or a body that was signed, it shows the bytes as they came. */
-function showPayload({ body, signed, bytes: length, error }) {
+function showPayload(delivery) {
+  const { number, body, signed, bytes: length, error } = delivery;
   const { form } = body;
   const kind = error === 'signature_mismatch' ? 'mismatch' : 'other';
   const raw = form === 'bytes' ? atob(body.base64) : body.raw;
@@ -116,10 +123,10 @@ function showPayload({ body, signed, bytes: length, error }) {
   for (const name of Object.keys(views)) {
     $(name).hidden = !views[name] || Object.values(views).filter(Boolean).length < 2;
     $(name).setAttribute('aria-pressed', name === view);
-    $(name).onclick = () => { wanted[kind] = name; showPayload({ body, signed, bytes: length, error }); };
+    $(name).onclick = () => { wanted[kind] = name; showPayload(delivery); };
   }
   $('white').setAttribute('aria-pressed', showsWhite);
-  $('white').onclick = () => { showsWhite = !showsWhite; showPayload({ body, signed, bytes: length, error }); };
+  $('white').onclick = () => { showsWhite = !showsWhite; showPayload(delivery); };
   $('payload-said').textContent = length === 0 ? 'empty' : { json: '', text: 'not JSON', bytes: 'neither JSON nor UTF-8: each byte that is not ASCII is written as \\x' }[form];
   $('views').hidden = length === 0;
   $('payload').hidden = length === 0;
@@ -127,12 +134,22 @@ function showPayload({ body, signed, bytes: length, error }) {
   const isCompared = view === 'compared';
   const isCut = view === 'laid-out' ? body.laid_out_cut : body.cut;
   const found = isCompared ? difference(signed, raw) : { parts: [[], []] };
-  const drawn = { white: showsWhite, after: isCut ? '… cut here: the curl command has all of it' : '' };
+  const text = view === 'laid-out' ? body.laid_out : raw;
+  // What is alike before the first difference is left out, if that is far from the beginning.
+  const alike = Math.min(...found.parts.map(([first]) => first?.[0] ?? Infinity));
+  const isPart = shownWhole !== number && Math.max(text.length, isCompared ? signed.length : 0) > AT_ONCE;
+  const from = isPart && alike < Infinity && alike > AT_ONCE / 2 ? alike - 200 : 0;
+  const afterOf = ({ length: end }) => isPart && from + AT_ONCE < end ? '…' : isCut ? '… cut here: the curl command has all of it' : '';
+  const drawn = { form, white: showsWhite, from, length: isPart ? AT_ONCE : Infinity };
+  $('whole').hidden = !isPart;
+  $('whole').textContent = `Show all ${bytes(length)}`;
+  $('whole').onclick = () => { shownWhole = number; showPayload(delivery); $('payload').focus(); };
   $('pair').classList.toggle('is-pair', isCompared);
   $('payload').classList.toggle('is-raw', view !== 'laid-out');
   for (const id of ['signed-side', 'arrived-name', 'difference']) $(id).hidden = !isCompared;
-  show($('payload'), view === 'laid-out' ? body.laid_out : raw, { form, marks: found.parts[1], ...drawn });
-  show($('signed'), isCompared ? signed : '', { form, marks: found.parts[0], ...drawn });
+  show($('payload'), text, { marks: found.parts[1], after: afterOf(text), ...drawn });
+  show($('signed'), isCompared ? signed : '', { marks: found.parts[0], after: afterOf(signed ?? ''), ...drawn });
   if (!isCompared) return;
-  $('difference').textContent = `They differ in ${counted(found.count, 'place', 'places')}${found.isWhite ? ', by white space alone' : ''}. ${bytes(new TextEncoder().encode(signed).length)} were signed, and ${bytes(length)} arrived.`;
+  const leftOut = from ? ` The first ${counted(from, 'character is', 'characters are')} alike, and left out.` : '';
+  $('difference').textContent = `They differ in ${counted(found.count, 'place', 'places')}${found.isWhite ? ', by white space alone' : ''}. ${bytes(new TextEncoder().encode(signed).length)} were signed, and ${bytes(length)} arrived.${leftOut}`;
 }
