@@ -14,8 +14,9 @@ fn marked(page: &mut Page, id: &str) -> Vec<String> {
     serde_json::from_value(page.eval(&ranges)).unwrap()
 }
 
+/// The text as it is shown, and would be copied.
 fn text(page: &mut Page, id: &str) -> String {
-    page.text(&format!("document.getElementById('{id}').textContent"))
+    page.text(&format!("document.getElementById('{id}').innerText"))
 }
 
 /// The text without the signs of white space.

@@ -49,7 +49,10 @@ function show(pre, whole, { form = 'text', white = false, marks = [], after = ''
 /** The most long lines that keep their indent when they are broken. */
 const FOLDED = 1_000;
 
-/** Fills a `pre`. Of a long line, what does not fit on it keeps the line's indent. Returns the text nodes with their starts. */
+/**
+ * Fills a `pre`. Of a long line, what does not fit on it keeps the line's indent. Such a line is a block, whose end stands
+ * for its line end: a copied text has no line end twice. Returns the text nodes with their starts.
+ */
 function fold(pre, text) {
   const nodes = [];
   const children = [];
@@ -64,10 +67,14 @@ function fold(pre, text) {
   };
   let done = 0;
   let count = 0;
-  for (const { 0: line, 1: indent, index } of text.matchAll(/^((?:[ ·]|→?\t)+)[^\n]{30,}\n?/gm)) {
+  for (const { 0: line, 1: indent, index } of text.matchAll(/^((?:[ ·]|→?\t)+)[^\n]{30,}/gm)) {
     if ((count += 1) > FOLDED) break;
-    add(done, index);
-    add(index, done = index + line.length, indent.replace(/→?\t/g, '  ').length);
+    // An empty line before it stays.
+    const isBeside = index - 2 >= done && text[index - 2] !== '\n';
+    add(done, isBeside ? index - 1 : index);
+    done = index + line.length;
+    add(index, done, indent.replace(/→?\t/g, '  ').length);
+    if (text[done] === '\n') done += 1;
   }
   add(done, text.length);
   pre.replaceChildren(...children);
@@ -80,7 +87,7 @@ function colour(highlight, nodes, ranges) {
   let at = 0;
   const place = (offset, isEnd) => {
     while (at + 1 < nodes.length && (isEnd ? nodes[at + 1][0] < offset : nodes[at + 1][0] <= offset)) at += 1;
-    return [nodes[at][1], offset - nodes[at][0]];
+    return [nodes[at][1], Math.min(nodes[at][1].length, offset - nodes[at][0])];
   };
   for (const [start, end] of ranges) {
     const [startContainer, startOffset] = place(start, false);
