@@ -166,7 +166,7 @@ fn near(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Prints the addresses, and which providers are verified.
+/// Prints the addresses, and for which providers a secret is set.
 fn announce(
     arguments: &ListenArgs,
     address: SocketAddr,
@@ -191,8 +191,8 @@ fn announce(
     for (provider, judge) in judges {
         let variable = provider.variable();
         let how = match judge {
-            Some(_) => paint(Colour::Green, "verified"),
-            None => paint(Colour::Yellow, &format!("not verified: {variable} is not set")),
+            Some(_) => paint(Colour::Green, "secret set"),
+            None => paint(Colour::Yellow, &format!("no secret: {variable} is not set")),
         };
         terminal::line(&format!(
             "  {:<11} {url}/webhooks/{:<11} {how}",

@@ -21,7 +21,7 @@ fn text(page: &mut Page, id: &str) -> String {
 
 /// The text without the signs of white space.
 fn without_signs(text: &str) -> String {
-    text.replace('↵', "").replace('→', "").replace('·', " ")
+    text.replace(['↵', '→'], "").replace('·', " ")
 }
 
 /// The view that is chosen, and those that could be.
