@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `provider` is a built-in's name, or a provider as JSON (`DeclaredProvider` has its form). `url` is the notification URL
-//! that Square signs. `body_base64` can replace `body`. `max_age_s` and `now` (RFC 3339) set a maximum age. Each character
+//! that Square signs. Without `secrets`, the secret is the value of `WEBHOOK_SECRET`. `body_base64` can replace `body`. `max_age_s` and `now` (RFC 3339) set a maximum age. Each character
 //! of a header's value is one byte (Latin-1), so a value can contain any byte. A line that is not such an object, or has a
 //! secret of less than 16 bytes or in another encoding than the provider's, is `unreadable`, and the next line is read.
 //!
@@ -39,7 +39,8 @@ struct Captured {
     /// A text with a name, or an object.
     provider: Json,
     url: Option<String>,
-    secrets: Vec<String>,
+    /// Without them, the value of `WEBHOOK_SECRET`.
+    secrets: Option<Vec<String>>,
     headers: Vec<(String, String)>,
     body: Option<String>,
     body_base64: Option<String>,
@@ -241,7 +242,10 @@ fn reasons<P: Provider>(
 }
 
 /// The secrets of a line, newest first.
-fn secrets(secrets: Vec<String>) -> Result<Secrets, String> {
+fn secrets(secrets: Option<Vec<String>>) -> Result<Secrets, String> {
+    let Some(secrets) = secrets else {
+        return Secret::from_env("WEBHOOK_SECRET").map(Secrets::new).map_err(|error| error.to_string());
+    };
     let secrets: Result<Vec<_>, _> = secrets.into_iter().map(Secret::new).collect();
     secrets.and_then(Secrets::try_from).map_err(|error| error.to_string())
 }

@@ -11,7 +11,7 @@ use countersign::http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
-use crate::provider::NamePlace;
+use crate::provider::{NamePlace, Provider};
 use crate::signed::{Request, Signer};
 use crate::{json, layout};
 
@@ -29,7 +29,7 @@ pub(crate) enum Forgery {
     MissingSignature,
     /// The right signature, twice
     DuplicateSignature,
-    /// Correctly signed, an hour ago (if the provider signs a time)
+    /// Correctly signed, an hour before what is accepted (if a signed time has a tolerance)
     StaleTime,
     /// The right signature in upper-case hex (if it is hex)
     UpperCase,
@@ -97,32 +97,32 @@ impl Forgery {
     /// What the delivery lacks for this forgery.
     fn lacks(self, signer: &Signer, body: &[u8], event: &str) -> Option<String> {
         let provider = &signer.provider;
-        let has_header = matches!(provider.members().name, NamePlace::Both(_));
+        let has_header = matches!(provider.members().name, NamePlace::Both(..));
         let value = || signer.sign_anything(body.to_vec()).text(&signer.signature_header);
         let (fits, why) = match self {
             Self::LyingEvent | Self::DuplicateEvent if !has_header => {
                 (false, format!("{provider} has no event header that repeats the body's event"))
             }
             Self::MissingEvent => {
-                (signer.event_header().is_some(), format!("{provider} has no event header"))
+                (provider.event_header().is_some(), format!("{provider} has no event header"))
             }
             Self::InvalidEvent => (
-                matches!(
+                provider.is_built_in() && matches!(
                     (provider.slug(), event),
                     ("quote3d", "quote.completed") | ("nowtoprint", "quote.received")
                 ),
                 "it needs an event with a documented payload: quote3d's quote.completed or nowtoprint's quote.received"
                     .to_owned(),
             ),
+            Self::FlippedByte => (!body.is_empty(), "the body is empty".to_owned()),
+            Self::Reserialized => (layout::json(body).is_some(), "the body is not JSON".to_owned()),
             Self::NotJson => (provider.is_json(), format!("{provider}'s bodies need not be JSON")),
             Self::StaleTime => {
-                let (early, late) = (signer.sign_at(hour_ago(), body.to_vec()), signer.sign_anything(body.to_vec()));
-                let differ = early.text(&signer.signature_header) != late.text(&signer.signature_header);
-                (differ && provider.has_tolerance(), format!("{provider} has no tolerance of a signed time"))
+                (provider.tolerance().is_some(), format!("{provider} has no tolerance of a signed time"))
             }
             Self::UpperCase | Self::Base64 => {
                 let value = value();
-                (is_hex(&value[tag_in(&value)]), format!("{provider}'s signatures are not hex"))
+                (is_hex(&value[tag_in(&value, provider.before_tag())]), format!("{provider}'s signatures are not hex"))
             }
             Self::NoPrefix | Self::WrongPrefix => {
                 (value().starts_with("sha256="), format!("{provider}'s signatures do not begin with sha256="))
@@ -137,10 +137,10 @@ impl Forgery {
         let genuine = signer.sign(body.clone())?;
         let header = &signer.signature_header;
         let signature = genuine.text(header);
-        let tag = tag_in(&signature);
+        let tag = tag_in(&signature, signer.provider.before_tag());
         let with_tag =
             |new: &str| value(&format!("{}{new}{}", &signature[..tag.start], &signature[tag.end..]));
-        let event_header = signer.event_header();
+        let event_header = signer.provider.event_header();
         let mut request = genuine.clone();
         match self {
             Self::WrongSecret => {
@@ -160,7 +160,7 @@ impl Forgery {
             Self::NewlineBody => request.body = [&body[..], b"\n"].concat().into(),
             Self::MissingSignature => request.set(header, &[]),
             Self::DuplicateSignature => request.set(header, &[value(&signature), value(&signature)]),
-            Self::StaleTime => request = signer.sign_at(hour_ago(), body),
+            Self::StaleTime => request = signer.sign_at(too_old(&signer.provider), body),
             Self::UpperCase => request.set(header, &[with_tag(&signature[tag.clone()].to_uppercase())]),
             Self::Base64 => {
                 request.set(header, &[with_tag(&STANDARD.encode(unhex(&signature[tag.clone()])))])
@@ -189,16 +189,20 @@ impl Forgery {
     }
 }
 
-fn hour_ago() -> SystemTime {
-    SystemTime::now().checked_sub(Duration::from_secs(3_600)).unwrap_or(SystemTime::UNIX_EPOCH)
+/// A time that is older than the provider's receivers accept, by an hour.
+fn too_old(provider: &Provider) -> SystemTime {
+    let age = provider.tolerance().unwrap_or_default().saturating_add(Duration::from_secs(3_600));
+    SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The tag in the value of a signature header: the longest run of characters that a tag may have. A time is shorter.
-fn tag_in(value: &str) -> Range<usize> {
+/// The tag in the value of a signature header, after what a file declares to stand before it: the longest run of
+/// characters that a tag may have. A time is shorter.
+fn tag_in(value: &str, before: &str) -> Range<usize> {
+    let from = if value.starts_with(before) { before.len() } else { 0 };
     let is_of_tag = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
-    let mut longest = 0..0;
-    let mut at = 0;
-    for run in value.split(|c: char| !is_of_tag(c)) {
+    let mut longest = from..from;
+    let mut at = from;
+    for run in value[from..].split(|c: char| !is_of_tag(c)) {
         if run.len() > longest.len() {
             let padding = value[at + run.len()..].bytes().take_while(|byte| *byte == b'=').count();
             longest = at..at + run.len() + padding;
@@ -209,7 +213,7 @@ fn tag_in(value: &str) -> Range<usize> {
 }
 
 fn is_hex(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    matches!(text.len(), 40 | 64 | 128) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl Request {
@@ -289,9 +293,14 @@ mod tests {
             ("v1,", base64, " v1a,abc"),
         ] {
             let value = format!("{before}{tag}{after}");
-            assert_eq!(&value[tag_in(&value)], tag, "{value}");
+            assert_eq!(&value[tag_in(&value, "")], tag, "{value}");
         }
-        assert_eq!(tag_in(""), 0..0);
+        assert_eq!((tag_in("", ""), tag_in("", "f")), (0..0, 0..0));
+        // A prefix of letters is no part of it.
+        for before in ["f", "v1-", &"a".repeat(80)] {
+            let value = format!("{before}{hex}");
+            assert_eq!(&value[tag_in(&value, before)], hex, "{value}");
+        }
     }
 
     #[test]

@@ -17,24 +17,51 @@ pub(crate) fn compact(json: &str) -> String {
     parts(json).collect()
 }
 
-/// Writes each field or item on a line.
+/// How JSON may be laid out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layout {
+    Compact,
+    /// A space after each comma and colon.
+    Spaced,
+    /// Each field or item on a line, indented by this for each level.
+    Indented(&'static str),
+}
+
+impl Layout {
+    /// The layouts of common serialisers.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Indented("  "), Self::Compact, Self::Spaced, Self::Indented("    "), Self::Indented("\t")];
+}
+
+/// Writes each field or item on a line, indented by two spaces.
 pub(crate) fn pretty(json: &str) -> String {
-    pretty_up_to(json, usize::MAX)
+    written(json, Layout::Indented("  "))
 }
 
 /// Like [`pretty`], but stops after the part with which the text exceeds this many bytes.
 pub(crate) fn pretty_up_to(json: &str, limit: usize) -> String {
+    written_up_to(json, Layout::Indented("  "), limit)
+}
+
+/// Writes the text in this layout.
+pub(crate) fn written(json: &str, layout: Layout) -> String {
+    written_up_to(json, layout, usize::MAX)
+}
+
+fn written_up_to(json: &str, layout: Layout, limit: usize) -> String {
     let mut text = String::with_capacity(json.len().min(limit).saturating_mul(2));
     let mut depth = 0_usize;
     let newline = |text: &mut String, depth: usize| {
-        text.push('\n');
-        (0..depth.min(DEEPEST)).for_each(|_| text.push_str("  "));
+        if let Layout::Indented(unit) = layout {
+            text.push('\n');
+            (0..depth.min(DEEPEST)).for_each(|_| text.push_str(unit));
+        }
     };
     let mut parts = parts(json).peekable();
     while let Some(part) = parts.next().filter(|_| text.len() <= limit) {
+        text.push_str(part);
         match part {
             "{" | "[" => {
-                text.push_str(part);
                 if let Some(end) = parts.next_if(|next| matches!(*next, "}" | "]")) {
                     text.push_str(end);
                 } else {
@@ -42,20 +69,29 @@ pub(crate) fn pretty_up_to(json: &str, limit: usize) -> String {
                     newline(&mut text, depth);
                 }
             }
-            "}" | "]" => {
-                depth = depth.saturating_sub(1);
-                newline(&mut text, depth);
-                text.push_str(part);
-            }
-            "," => {
-                text.push(',');
-                newline(&mut text, depth);
-            }
-            ":" => text.push_str(": "),
-            value => text.push_str(value),
+            "," if matches!(layout, Layout::Spaced) => text.push(' '),
+            "," => newline(&mut text, depth),
+            ":" if !matches!(layout, Layout::Compact) => text.push(' '),
+            _ => {}
+        }
+        if parts.peek().is_some_and(|next| matches!(*next, "}" | "]")) {
+            depth = depth.saturating_sub(1);
+            newline(&mut text, depth);
         }
     }
     text
+}
+
+/// Writes each value and name with what the function makes of it. The white space stays.
+pub(crate) fn map_values(json: &str, map: impl Fn(&str) -> String) -> String {
+    let (mut text, mut end) = (String::with_capacity(json.len()), 0);
+    for part in parts(json) {
+        let at = part.as_ptr().addr() - json.as_ptr().addr();
+        text.push_str(&json[end..at]);
+        text.push_str(&map(part));
+        end = at + part.len();
+    }
+    text + &json[end..]
 }
 
 /// The parts of JSON: punctuation, strings, and everything between them except white space.

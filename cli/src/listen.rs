@@ -20,6 +20,7 @@ use crate::secrets::{Keyring, SecretArgs};
 use crate::terminal::{self, Colour, paint};
 use crate::verdict::{Judge, Terms};
 
+mod claim;
 mod diagnoses;
 mod entry;
 mod events;
@@ -27,6 +28,7 @@ mod guard;
 mod intake;
 mod journal;
 mod log;
+mod original;
 mod page;
 mod record;
 mod redact;
@@ -81,8 +83,8 @@ pub(crate) struct ListenArgs {
     settings: Settings,
     /// Append each delivery to this file, for verify --lines, send --replay and types
     ///
-    /// A line is a JSON object with the delivery's headers, but for those that carry a credential, and its body. A new
-    /// file is only its user's to read.
+    /// A line is a JSON object with the delivery's headers, but for those that carry a credential, and its body. A body
+    /// that is too long or incomplete is left out. A new file is only its user's to read, and grows without a limit.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Print a JSON object for each delivery
@@ -155,7 +157,12 @@ fn served(arguments: &ListenArgs, keyring: &Keyring) -> Result<Vec<Served>, Fail
         Some(directory) => provider::in_directory(directory)?,
         None => Vec::new(),
     };
-    declared.extend(arguments.provider.iter().filter(|provider| !provider.is_built_in()).cloned());
+    if let Some(provider) = arguments.provider.iter().find(|provider| provider.is_built_in()) {
+        return Err(Failure::usage(format!(
+            "{provider} is built in, so it is served anyway\n  Give --provider FILE."
+        )));
+    }
+    declared.extend(arguments.provider.iter().cloned());
     for provider in declared {
         if providers.contains(&provider) {
             return Err(Failure::usage(format!(
@@ -173,9 +180,14 @@ fn served(arguments: &ListenArgs, keyring: &Keyring) -> Result<Vec<Served>, Fail
                 return Ok(Served { provider, judge: Err(why) });
             };
             let terms = Terms { max_age: None, others: keyring.others(&provider) };
-            let kind = provider.kind(&arguments.settings)?;
-            let judge = kind.judge(secrets, terms).map_err(|error| Failure::usage(error.to_string()))?;
-            Ok(Served { provider, judge: Ok(judge) })
+            // One that lacks a setting does not keep the others from being served.
+            let judge = match provider.kind(&arguments.settings) {
+                Ok(kind) => {
+                    Ok(kind.judge(secrets, terms).map_err(|error| Failure::usage(error.to_string()))?)
+                }
+                Err(failure) => Err(failure.to_string().lines().collect::<Vec<_>>().join(":")),
+            };
+            Ok(Served { provider, judge })
         })
         .collect()
 }
@@ -210,7 +222,7 @@ fn near(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Prints the addresses, and which providers have a secret.
+/// Prints the addresses, and for which providers a secret is set.
 fn announce(
     arguments: &ListenArgs,
     address: SocketAddr,
@@ -241,17 +253,17 @@ fn announce(
         ))
     };
     for Served { provider, .. } in served.iter().filter(|served| served.judge.is_ok()) {
-        line(provider, paint(Colour::Green, "ready"))?;
+        line(provider, paint(Colour::Green, "secret set"))?;
     }
-    let (declared, built_in): (Vec<_>, Vec<_>) = served
+    let (shown, built_in): (Vec<_>, Vec<_>) = served
         .iter()
-        .filter(|served| served.judge.is_err())
-        .partition(|served| !served.provider.is_built_in());
-    for Served { provider, .. } in declared {
-        line(provider, paint(Colour::Yellow, &format!("no secret: {} is not set", provider.variable())))?;
+        .filter_map(|served| Some((&served.provider, served.judge.as_ref().err()?)))
+        .partition(|(provider, why)| !provider.is_built_in() || !why.starts_with(provider.variable()));
+    for (provider, why) in shown {
+        line(provider, paint(Colour::Yellow, why))?;
     }
     if !built_in.is_empty() {
-        let names: Vec<_> = built_in.iter().map(|served| served.provider.slug()).collect();
+        let names: Vec<_> = built_in.iter().map(|(provider, _)| provider.slug()).collect();
         terminal::line(&format!("  {}", paint(Colour::Dim, &format!("no secret: {}", names.join(", ")))))?;
     }
     if served.iter().all(|served| served.judge.is_err()) {

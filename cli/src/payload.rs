@@ -55,7 +55,7 @@ fn minimal(members: &Members, event: &str) -> Vec<u8> {
     if let Some(id) = members.id.as_deref().or(needs_id) {
         fields.push((id, Value::from(fresh_id())));
     }
-    if let NamePlace::Member(name) | NamePlace::Both(name) = &members.name {
+    if let NamePlace::Member(name) | NamePlace::Both(name, _) = &members.name {
         fields.push((name, event.into()));
     }
     if let Some((name, form)) = &members.time {
@@ -79,7 +79,7 @@ fn about(provider: &Provider, event: &str) -> String {
     let named = provider.events();
     if named.is_empty() {
         format!(
-            "this program has no payload of {provider}: an envelope without data is sent (--data FILE sends yours)"
+            "no sample payload of {provider} is built in: an envelope without data is sent (--data FILE sends yours)"
         )
     } else if named.contains(&event) {
         format!(

@@ -11,6 +11,7 @@ use clap::{Arg, Args, Command};
 use countersign::http::HeaderName;
 
 use crate::failure::Failure;
+use crate::terminal;
 
 mod builtin;
 mod command;
@@ -42,8 +43,10 @@ struct Facts {
     retries: Retries,
     /// How long the provider waits for an answer, if its pages state it.
     patience: Option<Duration>,
-    /// Whether a receiver refuses a signed time that is far from its own.
-    has_tolerance: bool,
+    /// How old a signed time may be.
+    tolerance: Option<Duration>,
+    /// What stands before each tag, if a file declares it.
+    before_tag: String,
     /// Whether a body must be JSON.
     is_json: bool,
     make: Box<Make>,
@@ -76,8 +79,8 @@ pub(crate) enum NamePlace {
     Nowhere,
     Member(String),
     /// In a member, and once more in a header.
-    Both(String),
-    Header,
+    Both(String, HeaderName),
+    Header(HeaderName),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,19 +110,27 @@ pub(crate) struct Notification {
 impl Settings {
     /// Takes the notification URL that came with a delivery, if one did.
     pub(crate) fn with_url(mut self, url: Option<String>) -> Self {
-        if url.is_some() {
-            self.notification.notification_url = url;
-        }
+        self.notification = self.notification.or_of(url.as_deref());
         self
     }
 
     /// What the provider signs beside the delivery, if it is Square.
     pub(crate) fn url_of(&self, provider: &Provider) -> Option<String> {
-        self.notification.url().filter(|_| provider.slug() == "square")
+        self.notification.url_of(provider)
     }
 }
 
 impl Notification {
+    /// The URL, if the provider signs one.
+    pub(crate) fn url_of(&self, provider: &Provider) -> Option<String> {
+        self.url().filter(|_| provider.is_built_in() && provider.slug() == "square")
+    }
+
+    /// Takes the URL that came with a delivery, if one did.
+    pub(crate) fn or_of(&self, url: Option<&str>) -> Self {
+        Self { notification_url: url.map(str::to_owned).or_else(|| self.notification_url.clone()) }
+    }
+
     fn url(&self) -> Option<String> {
         self.notification_url.clone().or_else(|| std::env::var("SQUARE_NOTIFICATION_URL").ok())
     }
@@ -172,8 +183,33 @@ impl Provider {
         self.0.patience
     }
 
-    pub(crate) fn has_tolerance(&self) -> bool {
-        self.0.has_tolerance
+    pub(crate) fn tolerance(&self) -> Option<Duration> {
+        self.0.tolerance
+    }
+
+    /// The beginning of a tag's item in a signature header, if a file declares it.
+    pub(crate) fn before_tag(&self) -> &str {
+        &self.0.before_tag
+    }
+
+    /// The header that names the event, if there is one.
+    pub(crate) fn event_header(&self) -> Option<&HeaderName> {
+        match &self.0.members.name {
+            NamePlace::Both(_, header) | NamePlace::Header(header) => Some(header),
+            NamePlace::Nowhere | NamePlace::Member(_) => None,
+        }
+    }
+
+    /// Whether the event's name stands in a header alone.
+    pub(crate) fn is_named_by_header(&self) -> bool {
+        matches!(self.0.members.name, NamePlace::Header(_))
+    }
+
+    /// Whether a file declares something of this header, in lower case.
+    pub(crate) fn declares_header(&self, name: &str) -> bool {
+        let declaration =
+            self.0.declaration.as_ref().map(|declaration| declaration.to_string().to_lowercase());
+        declaration.is_some_and(|declaration| declaration.contains(name))
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -228,7 +264,8 @@ impl TypedValueParser for ProviderParser {
         value: &OsStr,
     ) -> Result<Provider, clap::Error> {
         file::of_argument(value).map_err(|failure| {
-            clap::Error::raw(ErrorKind::ValueValidation, format!("{failure}\n")).with_cmd(command)
+            let message = terminal::visible(&failure.to_string());
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n")).with_cmd(command)
         })
     }
 

@@ -25,7 +25,8 @@ pub(crate) struct SecretArgs {
     env_file: Option<PathBuf>,
 }
 
-/// The secrets that the user gave.
+/// The secrets that the user gave. By default, those of the environment.
+#[derive(Default)]
 pub(crate) struct Keyring {
     /// One secret, used for every provider: that of `--secret-file` or `--secret-env`.
     only: Option<Secret>,
@@ -38,8 +39,14 @@ impl Keyring {
         let mut keyring =
             Self { only: arguments.secret_file.as_deref().map(secret_of_file).transpose()?, variables };
         if let Some(variable) = &arguments.secret_env {
+            // The message does not quote it, because it may be the secret itself.
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if variable.is_empty() || !variable.chars().all(is_name) {
+                return Err(Failure::usage("--secret-env takes the name of a variable, such as ACME_SECRET"));
+            }
             let secret = keyring.lookup(variable)?;
-            keyring.only = Some(secret.ok_or_else(|| Failure::usage(format!("{variable} is not set")))?);
+            keyring.only =
+                Some(secret.ok_or_else(|| Failure::usage("the variable of --secret-env is not set"))?);
         }
         Ok(keyring)
     }

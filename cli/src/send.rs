@@ -13,7 +13,7 @@ use crate::forge::Forgery;
 use crate::json;
 use crate::payload::{self, Payload};
 use crate::progress::Progress;
-use crate::provider::{NamePlace, Provider, ProviderParser};
+use crate::provider::{Provider, ProviderParser};
 use crate::replay::Replay;
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
@@ -127,7 +127,7 @@ pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
         time_scale: arguments.time_scale,
         brief: plan.len() > 50,
     };
-    let mut summary = Summary::new(patience);
+    let mut summary = Summary::new(patience, arguments.provider.as_ref().map(Provider::slug));
     let interrupted = tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => true,
@@ -151,10 +151,10 @@ fn of_provider(
     keyring: &Keyring,
 ) -> Result<Vec<Planned>, Failure> {
     let event = arguments.event.as_deref();
-    if event.is_some() && arguments.data.is_some() && provider.members().name != NamePlace::Header {
+    if event.is_some() && arguments.data.is_some() && !provider.is_named_by_header() {
         return Err(Failure::usage("--event is not possible with --data: the body names the event"));
     }
-    let signer = Signer::new(provider, keyring, &arguments.signing, event)?;
+    let signer = Signer::new(provider, keyring, &arguments.signing, event, None)?;
     let Payload { body, note } = match &arguments.data {
         Some(file) => Payload { body: sign::body(Some(file))?, note: None },
         None => {
@@ -242,7 +242,7 @@ impl Sending {
             .buffer_unordered(at_once);
         while let Some((planned, result)) = answers.next().await {
             let outcome = Outcome::of(&result);
-            summary.count(outcome, result.as_ref().ok());
+            summary.count(outcome, &result);
             let odd = outcome != Outcome::Accepted && planned.forgery.is_none();
             if self.json || !self.brief || odd {
                 progress.around(|| self.show(planned.number, planned.forgery, &result))?;
@@ -265,7 +265,7 @@ impl Sending {
         loop {
             let result = self.one(planned).await;
             let outcome = Outcome::of(&result);
-            summary.count(outcome, result.as_ref().ok());
+            summary.count(outcome, &result);
             self.show(number, None, &result)?;
             let Some(after) = due.next().filter(|_| outcome != Outcome::Accepted) else { return Ok(()) };
             let scaled = Duration::try_from_secs_f64(after.as_secs_f64() / self.time_scale).ok();

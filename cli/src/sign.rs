@@ -9,7 +9,7 @@ use crate::capture::Capture;
 use crate::client::Target;
 use crate::curl;
 use crate::failure::Failure;
-use crate::provider::{NamePlace, Provider, ProviderParser};
+use crate::provider::{Provider, ProviderParser};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::signed::{Signer, SigningArgs};
 use crate::terminal;
@@ -52,12 +52,12 @@ pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
     let target = arguments.curl.as_deref().map(Target::parse).transpose()?;
     let keyring = Keyring::open(&arguments.secrets)?;
     let provider = &arguments.provider;
-    if arguments.event.is_some() && provider.members().name != NamePlace::Header {
+    if arguments.event.is_some() && !provider.is_named_by_header() {
         return Err(Failure::usage(format!(
             "--event is not possible here: {provider}'s body names the event"
         )));
     }
-    let signer = Signer::new(provider, &keyring, &arguments.signing, arguments.event.as_deref())?;
+    let signer = Signer::new(provider, &keyring, &arguments.signing, arguments.event.as_deref(), None)?;
     let body = body(arguments.data.as_deref())?;
     let request = signer.sign(body)?;
     let headers = request.headers.iter().map(|(name, value)| (name, value));
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &SignArgs) -> Result<u8, Failure> {
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
         Capture {
             provider: provider.clone(),
-            url: None,
+            url: signer.url.clone(),
             path: None,
             headers: headers.collect(),
             body: request.body.to_vec(),

@@ -47,17 +47,19 @@ pub(crate) struct SigningArgs {
 fn time(text: &str) -> Result<SystemTime, String> {
     OffsetDateTime::parse(text, &Rfc3339)
         .map(SystemTime::from)
-        .map_err(|error| format!("no RFC 3339 time: {error}"))
+        .map_err(|error| format!("not an RFC 3339 time: {error}"))
 }
 
 fn header_value(text: &str) -> Result<String, String> {
     let is_value = !text.is_empty() && HeaderValue::from_str(text).is_ok();
-    is_value.then(|| text.to_owned()).ok_or_else(|| "no value of a header".to_owned())
+    is_value.then(|| text.to_owned()).ok_or_else(|| "not a valid header value".to_owned())
 }
 
 /// Signs as one provider, with one secret.
 pub(crate) struct Signer {
     pub(crate) provider: Provider,
+    /// The notification URL that is signed, if one is.
+    pub(crate) url: Option<String>,
     kind: Box<dyn Kind>,
     sign: Box<dyn Sign>,
     options: SigningOptions,
@@ -71,8 +73,9 @@ impl Signer {
         keyring: &Keyring,
         arguments: &SigningArgs,
         event: Option<&str>,
+        url: Option<&str>,
     ) -> Result<Self, Failure> {
-        let settings = Settings { signature_header: None, notification: arguments.notification.clone() };
+        let settings = Settings { signature_header: None, notification: arguments.notification.or_of(url) };
         let kind = provider.kind(&settings)?;
         let secret =
             if arguments.previous_secret { keyring.previous(provider)? } else { keyring.newest(provider)? };
@@ -84,22 +87,18 @@ impl Signer {
         if let Some(id) = &arguments.id {
             options = options.with_id(id);
         }
-        if provider.members().name == NamePlace::Header {
+        if provider.is_named_by_header() {
             options = options.with_event(event.unwrap_or_else(|| provider.default_event()));
         }
         let signature_header =
             arguments.signature_header.clone().unwrap_or_else(|| sign.signature_header().clone());
-        Ok(Self { provider: provider.clone(), kind, sign, options, signature_header })
-    }
-
-    /// The header that names the event, if there is one.
-    pub(crate) fn event_header(&self) -> Option<&HeaderName> {
-        self.sign.event_header()
+        let url = settings.notification.url_of(provider);
+        Ok(Self { provider: provider.clone(), url, kind, sign, options, signature_header })
     }
 
     /// Signs a body.
     pub(crate) fn sign(&self, body: Vec<u8>) -> Result<Request, Failure> {
-        if let NamePlace::Both(_) = self.provider.members().name {
+        if let NamePlace::Both(..) = self.provider.members().name {
             let event = event_of(&body)?;
             HeaderValue::from_bytes(event.as_bytes())
                 .map_err(|_| Failure::usage("the body's `event` is not valid in a header"))?;
@@ -136,10 +135,16 @@ impl Signer {
         if let Some(id) = id {
             options = options.with_id(id);
         }
-        if let Some(event) = self.event_header().and_then(value_of) {
+        let event = self.provider.event_header();
+        if let Some(event) = event.and_then(value_of) {
             options = options.with_event(event);
         }
-        with_others(self.sign_with(&*self.sign, &options, body), captured)
+        let mut signed = self.sign_with(&*self.sign, &options, body);
+        // What did not come is not made up.
+        signed.headers.retain(|(name, _)| {
+            name != header::CONTENT_TYPE && (Some(name) != event || value_of(name).is_some())
+        });
+        with_others(signed, captured)
     }
 
     /// Signs another body, and keeps the headers that the signature does not make.

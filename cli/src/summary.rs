@@ -32,11 +32,7 @@ impl Outcome {
             Ok(answer) if answer.status.is_success() => Self::Accepted,
             Ok(answer) if answer.status == StatusCode::CONFLICT => Self::InFlight,
             // Nothing was there to refuse it.
-            Ok(answer)
-                if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&answer.status) =>
-            {
-                Self::Failed
-            }
+            Ok(answer) if is_nothing(answer.status) => Self::Failed,
             Ok(answer) if answer.status.is_client_error() => Self::Refused,
             Ok(_) => Self::Failed,
         }
@@ -50,8 +46,12 @@ pub(crate) struct Summary {
     times: Vec<Duration>,
     /// How many of the accepted the receiver called handled, and how many duplicates.
     told: Told,
-    /// Whether a receiver has nothing at the path.
+    /// Whether a receiver has nothing at the path, or nothing that takes a POST.
     is_not_found: bool,
+    /// Whether no answer came in time.
+    is_late: bool,
+    /// The name in the path that is usual for the provider.
+    slug: Option<String>,
     /// How long the provider waits.
     patience: Option<Duration>,
 }
@@ -60,6 +60,11 @@ pub(crate) struct Summary {
 struct Told {
     handled: usize,
     duplicate: usize,
+}
+
+/// Whether nothing takes a POST at the path.
+fn is_nothing(status: StatusCode) -> bool {
+    [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status)
 }
 
 /// What a receiver's answer calls an accepted delivery: a word of its own, or a member of its JSON.
@@ -75,15 +80,21 @@ fn outcome_in(answer: &Answer) -> Option<&'static str> {
 
 impl Summary {
     /// The summary of what is sent as a provider that waits so long.
-    pub(crate) fn new(patience: Option<Duration>) -> Self {
-        Self { patience, ..Self::default() }
+    pub(crate) fn new(patience: Option<Duration>, slug: Option<&str>) -> Self {
+        Self { patience, slug: slug.map(str::to_owned), ..Self::default() }
     }
 
-    pub(crate) fn count(&mut self, outcome: Outcome, answer: Option<&Answer>) {
+    pub(crate) fn count(&mut self, outcome: Outcome, result: &Result<Answer, Unreachable>) {
         self.outcomes.push(outcome);
-        let Some(answer) = answer else { return };
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.is_late |= error.timed_out;
+                return;
+            }
+        };
         self.times.push(answer.took);
-        self.is_not_found |= answer.status == StatusCode::NOT_FOUND;
+        self.is_not_found |= is_nothing(answer.status);
         match outcome_in(answer).filter(|_| outcome == Outcome::Accepted) {
             Some("handled") => self.told.handled += 1,
             Some(_) => self.told.duplicate += 1,
@@ -154,35 +165,40 @@ impl Summary {
         if let Some(advice) = self.advice(forged) {
             terminal::note(&format!("hint: {advice}"));
         }
-        if let (Some(patience), Some(slowest)) = (self.patience, times.last())
-            && *slowest > patience / 2
-        {
-            let (waits, ms) = (patience.as_secs(), terminal::milliseconds(*slowest));
+        let slowest = self.times.iter().max();
+        let is_slow =
+            |patience: Duration| self.is_late || slowest.is_some_and(|slowest| *slowest > patience / 2);
+        if let Some(patience) = self.patience.filter(|patience| is_slow(*patience)) {
+            let waits = patience.as_secs();
             terminal::note(&format!(
-                "hint: an answer took {ms:.0} ms, and the provider waits {waits} s: answer first, and do slow work later"
+                "hint: the provider waits {waits} s: answer first, and do slow work later"
             ));
         }
         Ok(())
     }
 
     /// What to do next, if that is not obvious.
-    fn advice(&self, forged: bool) -> Option<&'static str> {
+    fn advice(&self, forged: bool) -> Option<String> {
         let any = |outcome| self.outcomes.contains(&outcome);
-        if forged && any(Outcome::Accepted) {
-            Some("anyone who knows the URL can forge deliveries: verify the raw body before you use it")
+        let advice = if forged && any(Outcome::Accepted) {
+            "anyone who knows the URL can forge deliveries: verify the raw body before you use it"
+        } else if self.is_late && self.patience.is_some() {
+            return None;
         } else if any(Outcome::Unreachable) {
-            Some("is the receiver running, and is the port right?")
+            "is the receiver running, and is the port right?"
         } else if self.is_not_found {
-            Some(
-                "the receiver has nothing at this path: it is often /webhooks and the provider's name; see its routes",
-            )
+            let slug = self.slug.as_deref().unwrap_or("NAME");
+            return Some(format!(
+                "nothing takes a POST at this path: it is often /webhooks/{slug}; see the receiver's routes"
+            ));
         } else if !forged && any(Outcome::Refused) {
-            Some("`countersign listen --forward-to URL` shows the reason: send to the listener instead")
+            "`countersign listen --forward-to URL` shows the reason: send to the listener instead"
         } else if any(Outcome::Failed) {
-            Some("the receiver answered neither 2xx nor 4xx: see its log")
+            "the receiver answered neither 2xx nor 4xx: see its log"
         } else {
-            None
-        }
+            return None;
+        };
+        Some(advice.to_owned())
     }
 }
 

@@ -19,6 +19,9 @@ mod shape;
 use rust::Form;
 use shape::{Shape, members_of};
 
+/// The most events. More are no provider's, but somebody's who makes names up.
+const MOST_EVENTS: usize = 2_000;
+
 /// Write the Rust types of captured deliveries
 ///
 /// A field that was always there is required, and one that was not is optional. A number that is no integer of 64 bits,
@@ -31,9 +34,9 @@ Examples:
   countersign types --events --provider acme.json captures/  # events! and payload!, which lose nothing
 
 A file holds captured deliveries, one JSON object a line, or one body alone, for which --provider says where the event's
-name and data are. Of a directory, each file is read. The crate needs serde with its derive feature; and countersign.
+name and data are. Of a directory, each file is read. The crate needs countersign, and serde with its derive feature.
 
-Exit codes: 0 written, 2 wrong usage or a file that is neither.")]
+Exit codes: 0 written, 2 wrong usage, or a file with neither captures nor a body.")]
 pub(crate) struct TypesArgs {
     /// Files, or directories of files [default: standard input]
     paths: Vec<PathBuf>,
@@ -112,7 +115,7 @@ impl Seen {
         if !is_capture(first) {
             let provider = self.provider.clone().ok_or_else(|| {
                 Failure::usage(format!(
-                    "{place} is no captured delivery, so it may be a body\n  Give --provider, which says where the event's name is."
+                    "{place} is not a captured delivery, so it may be a body\n  Give --provider, which says where the event's name is."
                 ))
             })?;
             return self.body(&provider, None, text).map_err(|why| Failure::usage(format!("{place}: {why}")));
@@ -146,7 +149,7 @@ impl Seen {
         let member = |name: &str| members.iter().find(|(member, _)| member == name).map(|(_, value)| value);
         let of_provider = provider.members();
         let name = match &of_provider.name {
-            NamePlace::Member(name) | NamePlace::Both(name) => {
+            NamePlace::Member(name) | NamePlace::Both(name, _) => {
                 let name = member(name).and_then(|name| serde_json::from_str::<String>(name.as_str()).ok());
                 match name {
                     Some(name) => name,
@@ -154,26 +157,21 @@ impl Seen {
                     None => return Err(format!("the body names no event of {provider}")),
                 }
             }
-            NamePlace::Header => {
-                capture.and_then(|capture| event_header(provider, capture)).unwrap_or_default()
+            NamePlace::Header(header) => {
+                let mut headers = capture.iter().flat_map(|capture| &capture.headers);
+                let value = headers.find(|(name, _)| header.as_str().eq_ignore_ascii_case(name));
+                value.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
             }
             NamePlace::Nowhere => String::new(),
         };
         let whole: Json = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let data = of_provider.data.as_deref().map_or(Some(&whole), member);
         let shape = data.map_or_else(Shape::null, Shape::of);
+        if self.events.len() == MOST_EVENTS && !self.events.contains_key(&name) {
+            return Err(format!("there are more than {MOST_EVENTS} events"));
+        }
         self.events.entry(name).or_default().merge(shape);
         self.count += 1;
         Ok(())
     }
-}
-
-/// The event in the header that names it.
-fn event_header(provider: &Provider, capture: &Capture) -> Option<String> {
-    let names = ["x-github-event", "x-shopify-topic"];
-    let declared = provider.to_json();
-    let declared = declared.pointer("/event/name/header").and_then(|name| name.as_str());
-    let is_it = |name: &str| names.into_iter().chain(declared).any(|other| other.eq_ignore_ascii_case(name));
-    let (_, value) = capture.headers.iter().find(|(name, _)| is_it(name))?;
-    String::from_utf8(value.clone()).ok()
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use countersign::diagnose::Diagnoser;
-use countersign::http::HeaderName;
 use countersign::{Delivery, Error, Event, EventNameSource, Json, Provider, Secrets, SetupError, Webhook};
 use serde::{Serialize, Serializer};
 
@@ -148,8 +147,6 @@ fn field(text: &mut String, name: &str, value: &str) {
 
 /// The webhook of any provider.
 pub(crate) trait Judge: Send + Sync {
-    fn signature_header(&self) -> &HeaderName;
-
     /// The verdict of the library, which is quick.
     fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict;
 
@@ -201,10 +198,6 @@ struct Bench<P> {
 }
 
 impl<P: Provider> Judge for Bench<P> {
-    fn signature_header(&self) -> &HeaderName {
-        self.webhook.signature_header()
-    }
-
     fn verdict(&self, headers: &Captured, body: &[u8], now: SystemTime) -> Verdict {
         let webhook = self.webhook.clone().with_clock(move || now);
         let delivery = webhook.verify(headers, body);

@@ -63,6 +63,11 @@ pub(crate) fn run(arguments: &VerifyArgs) -> Result<u8, Failure> {
         return lines(arguments, &keyring);
     }
     let provider = arguments.provider.as_ref().ok_or_else(|| Failure::usage("--provider is needed"))?;
+    if arguments.settings.signature_header.is_some() && provider.slug() != "nowtoprint" {
+        return Err(Failure::usage(format!(
+            "--signature-header is NowToPrint's: {provider} documents its header"
+        )));
+    }
     let judge =
         of_keyring(&arguments.settings, &keyring, provider, arguments.max_age.map(Duration::from_secs))?;
     let mut headers = Captured::new();

@@ -14,16 +14,23 @@ const OLDER: &str = "whsec_the-older-secret-of-2025";
 
 /// The verdicts on these lines, as lines.
 fn inspect(input: &[u8]) -> Vec<String> {
+    inspect_with(&[], input)
+}
+
+/// The same, with these variables.
+fn inspect_with(variables: &[(&str, &str)], input: &[u8]) -> Vec<String> {
     // Examples are built beside the tests' own folder.
     let mut program = std::env::current_exe().unwrap();
     program.pop();
     program.pop();
     program.push("examples");
     program.push(format!("inspect{}", std::env::consts::EXE_SUFFIX));
-    let mut child =
-        Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
-            panic!("{}: {error} (`cargo build --example inspect`)", program.display())
-        });
+    let mut child = Command::new(&program)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error} (`cargo build --example inspect`)", program.display()));
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
@@ -31,6 +38,17 @@ fn inspect(input: &[u8]) -> Vec<String> {
     writer.join().unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A line of the companion's journal has no secrets.
+#[test]
+fn a_line_without_secrets_is_judged_by_the_variable() {
+    let mut line = nowtoprint(NOWTOPRINT);
+    line.as_object_mut().unwrap().remove("secrets");
+    for (secret, verdict) in [(SECRET, "accepted"), (OLDER, "rejected"), ("short", "unreadable")] {
+        let verdicts = inspect_with(&[("WEBHOOK_SECRET", secret)], format!("{line}\n").as_bytes());
+        assert_eq!(serde_json::from_str::<Value>(&verdicts[0]).unwrap()["verdict"], verdict);
+    }
 }
 
 /// The one verdict on one line.

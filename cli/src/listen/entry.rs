@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use countersign::http::{HeaderMap, HeaderName};
+use countersign::http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -25,10 +25,10 @@ pub(super) struct Entry {
     pub(super) provider: Provider,
     pub(super) path_and_query: String,
     pub(super) headers: HeaderMap,
-    /// The header with the signature, if there is a secret to verify it with.
-    pub(super) signature_header: Option<HeaderName>,
     pub(super) body: Bytes,
     pub(super) verdict: Verdict,
+    /// The event that it names, if it was refused. Nothing has proven it.
+    pub(super) claimed: Option<String>,
     pub(super) reason: Reason,
     /// The first delivery of the same event, if this is a later one.
     pub(super) duplicate_of: Option<u64>,
@@ -86,7 +86,7 @@ impl Entry {
                 // The journal has a second copy of the key, to find the first delivery.
                 optional.map(String::len).sum::<usize>() + 2 * accepted.idempotency_key.len()
             }
-            _ => 0,
+            _ => self.claimed.as_ref().map_or(0, String::len),
         };
         self.body.len() + headers + answer + names + self.path_and_query.len()
     }
@@ -114,6 +114,7 @@ impl Entry {
             }
             Verdict::Rejected(rejected) => {
                 summary["verdict"] = "rejected".into();
+                summary["claimed"] = self.claimed.clone().into();
                 summary["error"] = rejected.error.into();
                 summary["message"] = rejected.message.clone().into();
                 summary["in_diagnosis"] = (self.reason == Reason::InDiagnosis).into();

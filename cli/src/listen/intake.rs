@@ -13,10 +13,12 @@ use http_body_util::LengthLimitError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use super::claim::claimed_event;
 use super::diagnoses::{Asked, Diagnoses};
 use super::entry::{Endpoint, Entry, Reason};
 use super::journal::Journal;
 use super::log::Log;
+use super::original::signed_body;
 use super::record::Record;
 use super::{App, Served};
 use crate::client::{self, Target};
@@ -64,9 +66,9 @@ pub(super) async fn receive(
     Path(slug): Path<String>,
     request: Request,
 ) -> Response {
-    let mut served = app.intake.served.iter().map(|served| &served.provider);
-    let Some(provider) = served.clone().find(|provider| provider.slug() == slug).cloned() else {
-        let known = served.by_ref().map(Provider::slug).collect::<Vec<_>>().join(", ");
+    let served = || app.intake.served.iter().map(|served| &served.provider);
+    let Some(provider) = served().find(|provider| provider.slug() == slug).cloned() else {
+        let known = served().map(Provider::slug).collect::<Vec<_>>().join(", ");
         let message = format!("unknown provider: /webhooks/ must be followed by one of {known}\n");
         return (StatusCode::NOT_FOUND, message).into_response();
     };
@@ -222,8 +224,11 @@ impl Intake {
         answered: Option<u16>,
     ) -> Arc<Entry> {
         let Arrival { provider, path_and_query, headers, body, resend_of } = arrival;
+        let claimed = match verdict {
+            Verdict::Accepted(_) => None,
+            _ => claimed_event(provider.event_header(), &headers, &body),
+        };
         let reason = if verdict.can_be_diagnosed() { Reason::InDiagnosis } else { Reason::Known };
-        let signature_header = self.judge(&provider).map(|judge| judge.signature_header().clone());
         self.journal.add(Entry {
             number: 0,
             revision: 0,
@@ -231,9 +236,9 @@ impl Intake {
             provider,
             path_and_query,
             headers,
-            signature_header,
             body,
             verdict,
+            claimed,
             reason,
             duplicate_of: None,
             resend_of,
@@ -243,13 +248,28 @@ impl Intake {
     }
 
     fn verdict(&self, arrival: &Arrival) -> Verdict {
-        let Some(judge) = self.judge(&arrival.provider) else { return without_secret(&arrival.provider) };
+        let judge = match self.served.iter().find(|served| served.provider == arrival.provider) {
+            Some(Served { judge: Ok(judge), .. }) => judge,
+            Some(Served { judge: Err(why), .. }) => return unjudged(&arrival.provider, why),
+            None => return unjudged(&arrival.provider, "it is not served"),
+        };
         let mut verdict = judge.verdict(&captured(&arrival.headers), &arrival.body, SystemTime::now());
         if let Verdict::Accepted(accepted) = &mut verdict {
             // The body, which is kept, contains it too.
             accepted.data = null();
         }
         verdict
+    }
+
+    /// The body that was signed, if the causes of the refusal tell it. Its signature is verified.
+    pub(super) fn signed_body(&self, entry: &Entry) -> Option<String> {
+        let Verdict::Rejected(Rejected { reasons, .. }) = &entry.verdict else { return None };
+        let (judge, headers) = (self.judge(&entry.provider)?, captured(&entry.headers));
+        let body = std::str::from_utf8(&entry.body).ok()?;
+        let causes = reasons.causes.iter().map(|cause| cause.code);
+        signed_body(body, causes, |before| {
+            !judge.verdict(&headers, before.as_bytes(), entry.at).can_be_diagnosed()
+        })
     }
 
     /// Sends the same bytes and headers to the endpoint.
@@ -306,18 +326,19 @@ fn null() -> Json {
     serde_json::from_str("null").expect("null is JSON")
 }
 
-fn without_secret(provider: &Provider) -> Verdict {
-    let variable = provider.variable();
+/// The verdict on a delivery that nothing can judge, with the reason why.
+fn unjudged(provider: &Provider, why: &str) -> Verdict {
     Verdict::Rejected(Rejected {
         error: "secret_unavailable",
         status: 503,
-        message: format!("{variable} is not set, so no signature can be verified"),
+        message: format!("{why}, so no signature can be verified"),
         reasons: Reasons {
             causes: vec![Cause {
                 code: "no_secret",
-                message: format!("the listener was started without {provider}'s secret"),
+                message: format!("the listener was started without what {provider}'s signatures need"),
                 cure: format!(
-                    "set {variable} to {provider}'s signing secret, and start countersign listen again"
+                    "set {} and what {provider} signs, and start countersign listen again",
+                    provider.variable()
                 ),
             }],
             ..Reasons::default()

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use countersign::http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::entry::Endpoint;
+use super::entry::{Endpoint, Entry};
 use super::intake::Arrival;
 use super::redact::is_credential;
 use super::{App, Served, random};
@@ -24,8 +26,12 @@ const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = concat!(
     "'use strict';\n",
     include_str!("page/text.js"),
+    include_str!("page/answers.js"),
     include_str!("page/list.js"),
+    include_str!("page/difference.js"),
+    include_str!("page/payload.js"),
     include_str!("page/delivery.js"),
+    include_str!("page/keys.js"),
     include_str!("page/frame.js"),
 );
 /// The longest part of a body that is shown, in bytes. A copied curl command has all of it.
@@ -81,6 +87,7 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
     detail["headers"] = headers.into();
     detail["path"] = entry.path_and_query.split('?').next().into();
     detail["body"] = text_of(&entry.body);
+    detail["signed"] = signed_body(&app, &entry).await.into();
     detail["judgement"] = serde_json::to_value(&entry.verdict).unwrap_or_default();
     if let Endpoint::Answered { body, cut, .. } = &entry.endpoint {
         detail["answer"] = text_of(body);
@@ -91,17 +98,34 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
     ([(header::CONTENT_TYPE, "application/json")], json::line(&detail)).into_response()
 }
 
-/// Bytes as readable text: JSON is laid out, and a long text is cut.
+/// The body that was signed, if the causes of the refusal tell it, and all of it is shown.
+async fn signed_body(app: &App, entry: &Arc<Entry>) -> Option<String> {
+    if entry.body.len() > SHOWN {
+        return None;
+    }
+    let (intake, entry) = (Arc::clone(&app.intake), Arc::clone(entry));
+    let signed = tokio::task::spawn_blocking(move || intake.signed_body(&entry)).await;
+    signed.ok().flatten().filter(|signed| signed.len() <= SHOWN)
+}
+
+/// Bytes as they came, which are text or base64, and JSON laid out as well. What is long is cut.
 fn text_of(bytes: &[u8]) -> Value {
-    let (form, text) = match layout::json(bytes) {
-        Some(json) => ("json", Cow::Owned(layout::pretty_up_to(json, SHOWN))),
-        None => match std::str::from_utf8(bytes) {
-            Ok(text) => ("text", Cow::Borrowed(text)),
-            Err(_) => ("binary", String::from_utf8_lossy(bytes)),
-        },
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let shown = &bytes[..bytes.len().min(SHOWN)];
+        return json!({ "form": "bytes", "base64": STANDARD.encode(shown), "cut": shown.len() < bytes.len() });
     };
-    let end = (0..=SHOWN.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    json!({ "form": form, "text": text[..end], "cut": end < text.len() })
+    let beginning = |text: &str| {
+        let end = (0..=SHOWN.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text[..end].to_owned()
+    };
+    let mut shown = json!({ "form": "text", "raw": beginning(text), "cut": text.len() > SHOWN });
+    if let Some(json) = layout::json(bytes) {
+        let laid_out = layout::pretty_up_to(json, SHOWN);
+        shown["form"] = "json".into();
+        shown["laid_out"] = beginning(&laid_out).into();
+        shown["laid_out_cut"] = (laid_out.len() > SHOWN).into();
+    }
+    shown
 }
 
 /// Returns the delivery as a curl command, without any secret or header that carries a credential.

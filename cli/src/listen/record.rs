@@ -31,7 +31,7 @@ impl Record {
     pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, Failure> {
         let unusable = |why: String| Failure::usage(format!("the journal {} {why}", path.display()));
         if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(unusable("is no file".to_owned()));
+            return Err(unusable("is not a regular file".to_owned()));
         }
         let mut options = File::options();
         options.create(true).append(true).read(true);
@@ -64,10 +64,8 @@ impl Record {
 
     fn line(&self, entry: &Entry) -> String {
         let provider = &entry.provider;
-        // A declared provider may sign with any header.
-        let is_kept = |name: &str| {
-            !is_credential(name) || entry.signature_header.as_ref().is_some_and(|own| own == name)
-        };
+        // A provider of a file may use any header.
+        let is_kept = |name: &str| !is_credential(name) || provider.declares_header(name);
         let headers = entry.headers.iter().filter(|(name, _)| is_kept(name.as_str()));
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
         Capture {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::Provider as _;
+use countersign::http::HeaderName;
 use countersign::provider::{
     GitHub, Linear, NowToPrint, Paddle, Quote3d, Shopify, Slack, Square, StandardWebhooks, Stripe, ThreeQpr,
     Zoom, nowtoprint, quote3d, threeqpr,
@@ -46,7 +47,12 @@ fn rows() -> [Row; 12] {
             slug: Quote3d::NAME,
             title: "Quote3D",
             variable: "QUOTE3D_WEBHOOK_SECRET",
-            members: members(NamePlace::Both("event".to_owned()), None, text, Some("data")),
+            members: members(
+                NamePlace::Both("event".to_owned(), HeaderName::from_static("x-webhook-event")),
+                None,
+                text,
+                Some("data"),
+            ),
             default_event: "quote.completed",
             events: quote3d::Event::NAMES,
             retries: (None, "\"may retry\", and documents no schedule"),
@@ -114,7 +120,7 @@ fn rows() -> [Row; 12] {
             slug: "github",
             title: "GitHub",
             variable: "GITHUB_WEBHOOK_SECRET",
-            members: members(NamePlace::Header, None, None, None),
+            members: members(NamePlace::Header(HeaderName::from_static("x-github-event")), None, None, None),
             default_event: "push",
             events: &[],
             retries: (None, "does not retry by itself"),
@@ -125,7 +131,7 @@ fn rows() -> [Row; 12] {
             slug: "shopify",
             title: "Shopify",
             variable: "SHOPIFY_WEBHOOK_SECRET",
-            members: members(NamePlace::Header, None, None, None),
+            members: members(NamePlace::Header(HeaderName::from_static("x-shopify-topic")), None, None, None),
             default_event: "orders/paid",
             events: &[],
             retries: (None, "retries 8 times in 4 hours, and documents no schedule"),
@@ -238,7 +244,9 @@ impl From<Row> for Provider {
             events: row.events,
             retries: Retries { after: row.retries.0, about: format!("{} {}", row.title, row.retries.1) },
             patience: row.patience.map(Duration::from_secs),
-            has_tolerance: matches!(row.slug, "standard-webhooks" | "stripe" | "slack" | "paddle"),
+            tolerance: matches!(row.slug, "standard-webhooks" | "stripe" | "slack" | "paddle")
+                .then_some(Duration::from_secs(300)),
+            before_tag: String::new(),
             is_json: row.slug != "slack",
             make: Box::new(make),
             declaration: None,

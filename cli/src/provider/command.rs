@@ -14,6 +14,7 @@ use super::draft::Draft;
 use super::{Provider, Settings, draft, file};
 use crate::failure::{Failure, REJECTED};
 use crate::payload::{self, Payload};
+use crate::secrets::Keyring;
 use crate::signed::{self, HeaderList};
 use crate::{curl, json, terminal};
 
@@ -137,7 +138,7 @@ fn new(output: Option<&Path>) -> Result<u8, Failure> {
 
     let text = draft.to_json();
     file::of_json(&text)
-        .map_err(|error| Failure::usage(format!("these answers make no provider: {error}")))?;
+        .map_err(|error| Failure::usage(format!("these answers do not declare a provider: {error}")))?;
     let path = output.map_or_else(|| PathBuf::from(format!("{name}.json")), Path::to_owned);
     let mut file = std::fs::File::create_new(&path)
         .map_err(|error| Failure::usage(format!("{} cannot be created: {error}", path.display())))?;
@@ -167,15 +168,14 @@ fn check(path: &Path) -> Result<u8, Failure> {
         ));
     }
     let kind = provider.kind(&Settings::default())?;
-    let (secret, of) = match std::env::var(provider.variable()) {
-        Ok(value) if !value.is_empty() => {
-            let secret = Secret::new(Zeroizing::new(value).as_str())
-                .map_err(|error| Failure::usage(format!("{}: {error}", provider.variable())))?;
-            (secret.with_label(provider.variable()), format!("with the secret in {}", provider.variable()))
+    let (secrets, of) = match Keyring::default().secrets_if_set(&provider)? {
+        Some(secrets) => (secrets, format!("with the secret in {}", provider.variable())),
+        None => {
+            let secret = made_up(provider.to_json().get("secret"))?;
+            (secret.into(), "with a secret made for this sample".to_owned())
         }
-        _ => (made_up(provider.to_json().get("secret"))?, "with a secret made for this sample".to_owned()),
     };
-    let signer = kind.signer(secret.into()).map_err(|error| Failure::usage(error.to_string()))?;
+    let signer = kind.signer(secrets).map_err(|error| Failure::usage(error.to_string()))?;
     let Payload { body, .. } = payload::of_event(&provider, provider.default_event(), true)?;
     let options = SigningOptions::new().with_event(provider.default_event());
     let headers: HeaderList = signed::in_order(&signer.headers(&body, &options));
@@ -188,7 +188,7 @@ fn check(path: &Path) -> Result<u8, Failure> {
         provider.slug(),
         provider.variable(),
         fields.join("\n"),
-        String::from_utf8_lossy(&body).trim_end(),
+        terminal::visible(String::from_utf8_lossy(&body).trim_end()),
     ))?;
     Ok(0)
 }

@@ -1,6 +1,8 @@
 //! A declaration in the making, from what a person knows of a provider: above all a header as it arrives.
 
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// What the questions do not ask.
 pub(super) const WHAT_TO_CHECK: &str =
@@ -18,12 +20,12 @@ pub(super) struct Draft {
 /// How long a tag is, by its algorithm and its encoding.
 const TAGS: [(&str, &str, usize); 9] = [
     ("hmac-sha512", "hex", 128),
+    ("hmac-sha256", "hex", 64),
+    ("hmac-sha1", "hex", 40),
     ("hmac-sha512", "base64", 88),
     ("hmac-sha512", "base64url", 86),
-    ("hmac-sha256", "hex", 64),
     ("hmac-sha256", "base64", 44),
     ("hmac-sha256", "base64url", 43),
-    ("hmac-sha1", "hex", 40),
     ("hmac-sha1", "base64", 28),
     ("hmac-sha1", "base64url", 27),
 ];
@@ -42,8 +44,8 @@ impl Draft {
         })?;
         let (algorithm, encoding, _) = tag;
         signature.insert("encoding".to_owned(), encoding.into());
-        let timestamp = form.time.map(|(field, digits)| {
-            Map::from_iter([("field".to_owned(), field.into()), ("unit".to_owned(), unit(digits).into())])
+        let timestamp = form.time.map(|(field, unit)| {
+            Map::from_iter([("field".to_owned(), field.into()), ("unit".to_owned(), unit.into())])
         });
         signature.extend(form.members);
         Ok(Self {
@@ -70,9 +72,12 @@ impl Draft {
     pub(super) fn sign(&mut self, template: &str, time: Option<&str>) -> Result<(), String> {
         if let Some(time) = time {
             let (header, value) = line(time)?;
+            let unit = unit(value).ok_or_else(|| {
+                format!("{value:?} is no time: neither RFC 3339 nor a number of seconds or milliseconds")
+            })?;
             self.timestamp = Some(Map::from_iter([
                 ("header".to_owned(), header.into()),
-                ("unit".to_owned(), unit(value).into()),
+                ("unit".to_owned(), unit.into()),
             ]));
         }
         if let Some(timestamp) = &mut self.timestamp {
@@ -121,11 +126,13 @@ fn line(text: &str) -> Result<(&str, &str), String> {
 }
 
 /// The unit of a time, as an example shows it.
-fn unit(example: &str) -> &'static str {
+fn unit(example: &str) -> Option<&'static str> {
+    let is_number = !example.is_empty() && example.bytes().all(|byte| byte.is_ascii_digit());
     match example.len() {
-        _ if !example.bytes().all(|byte| byte.is_ascii_digit()) => "rfc3339",
-        ..=11 => "s",
-        _ => "ms",
+        _ if OffsetDateTime::parse(example, &Rfc3339).is_ok() => Some("rfc3339"),
+        ..=11 if is_number => Some("s"),
+        12.. if is_number => Some("ms"),
+        _ => None,
     }
 }
 
@@ -134,7 +141,7 @@ type Tag = (&'static str, &'static str, usize);
 /// The algorithm and the encoding of a text that is a tag as a whole.
 fn tag(text: &str) -> Option<Tag> {
     let (is_hex, is_base64) = (
-        |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
         |text: &str, more: &[u8]| {
             text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
         },
@@ -153,12 +160,17 @@ fn tag(text: &str) -> Option<Tag> {
 #[derive(Default)]
 struct Form<'a> {
     members: Vec<(String, Value)>,
-    /// The key of the time, and an example.
-    time: Option<(&'a str, &'a str)>,
+    /// The key of the time, and its unit.
+    time: Option<(&'a str, &'static str)>,
 }
 
 fn form(value: &str) -> Option<(Form<'_>, Tag)> {
-    if let Some(tag) = tag(value) {
+    // Of `v1-` and hex digits, all could be base64url.
+    let is_hex_at_end = |text: &str| {
+        let length = text.bytes().rev().take_while(u8::is_ascii_hexdigit).count();
+        length < text.len() && matches!(length, 40 | 64 | 128)
+    };
+    if let Some(tag) = tag(value).filter(|_| !is_hex_at_end(value)) {
         return Some((Form::default(), tag));
     }
     for separator in [',', ';', ' ', '&'] {
@@ -168,8 +180,8 @@ fn form(value: &str) -> Option<(Form<'_>, Tag)> {
         if items.len() > 1
             && let Some((key, tag)) = of_items().find_map(|(key, value)| Some((*key, tag(value)?)))
         {
-            let is_time = |value: &str| matches!(value.len(), 9..=13) && unit(value) != "rfc3339";
-            let time = of_items().find(|(_, value)| is_time(value)).copied();
+            let time =
+                of_items().find_map(|(key, value)| Some((*key, unit(value).filter(|_| value.len() >= 9)?)));
             let members = vec![
                 ("separator".to_owned(), separator.to_string().into()),
                 ("field".to_owned(), key.into()),
@@ -185,7 +197,9 @@ fn form(value: &str) -> Option<(Form<'_>, Tag)> {
             else {
                 continue;
             };
-            if tag(rest) != Some((algorithm, encoding, length)) {
+            // A letter or a digit before it would be a part of a longer tag.
+            let is_whole = !before.ends_with(|last: char| last.is_ascii_alphanumeric());
+            if !is_whole || tag(rest) != Some((algorithm, encoding, length)) {
                 continue;
             }
             // `v1,` begins an item of a list, as Standard Webhooks write it.
@@ -215,6 +229,7 @@ mod tests {
             (BASE64.to_owned(), json!({"encoding": "base64"}), None),
             (format!("sha256={HEX}"), json!({"encoding": "hex", "prefix": "sha256="}), None),
             (format!("sha1={sha1}"), json!({"encoding": "hex", "prefix": "sha1="}), None),
+            (format!("v1-{sha1}"), json!({"encoding": "hex", "prefix": "v1-"}), None),
             (format!("HMAC {BASE64}"), json!({"encoding": "base64", "prefix": "HMAC "}), None),
             (
                 format!("t=1614265330,v1={HEX},v0={HEX}"),
@@ -238,7 +253,7 @@ mod tests {
             expected["header"] = "X-Acme-Signature".into();
             assert_eq!(Value::from(draft.signature.clone()), expected, "{value}");
             assert_eq!(draft.timestamp.clone().map(Value::from), time, "{value}");
-            let algorithm = if value.starts_with("sha1=") { "hmac-sha1" } else { "hmac-sha256" };
+            let algorithm = if value.ends_with(sha1) { "hmac-sha1" } else { "hmac-sha256" };
             assert_eq!(draft.algorithm, algorithm, "{value}");
             let mut draft = draft;
             draft.sign(draft.usual_template(), None).unwrap();
@@ -248,10 +263,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signature_is_refused() {
-        for header in ["X-Acme-Signature", "X-Acme-Signature:", "X-Acme-Signature: sha256=4f0c…", "X-S: é"]
+    fn what_shows_no_signature_or_no_time_is_refused() {
+        let sha384 = "ab".repeat(48);
+        let upper = HEX.to_uppercase();
+        for value in ["", "sha256=4f0c…", "é", &sha384, &upper, &format!("sha256={upper}")] {
+            assert!(Draft::new("acme", &format!("X-S: {value}")).is_err(), "{value}");
+        }
+        assert!(Draft::new("acme", "X-Acme-Signature").is_err());
+        for (time, unit) in
+            [("1614265330", "s"), ("1614265330123", "ms"), ("2026-03-10T14:30:00Z", "rfc3339")]
         {
-            assert!(Draft::new("acme", header).is_err(), "{header}");
+            let mut draft = Draft::new("acme", &format!("X-S: {HEX}")).unwrap();
+            draft.sign("{timestamp}.{body}", Some(&format!("X-T: {time}"))).unwrap();
+            assert_eq!(draft.timestamp.unwrap()["unit"], unit);
+        }
+        for time in ["hello", "", "-1"] {
+            let mut draft = Draft::new("acme", &format!("X-S: {HEX}")).unwrap();
+            assert!(draft.sign("{timestamp}.{body}", Some(&format!("X-T: {time}"))).is_err(), "{time}");
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Providers that files declare.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use countersign::Provider as _;
+use countersign::http::HeaderName;
 use countersign::provider::DeclaredProvider;
 use serde_json::Value;
 
@@ -40,13 +43,16 @@ pub(super) fn of_path(path: &Path) -> Result<Provider, Failure> {
 pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
-    if std::fs::metadata(path).map_err(unreadable)?.len() > LONGEST {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LONGEST + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > LONGEST {
         return Err(Failure::usage(format!(
             "{} is longer than {LONGEST} bytes, so it declares no provider",
             path.display()
         )));
     }
-    std::fs::read_to_string(path).map_err(unreadable)
+    Ok(text)
 }
 
 /// The providers of each `.json` file in a directory, by the names of the files.
@@ -57,7 +63,9 @@ pub(crate) fn in_directory(path: &Path) -> Result<Vec<Provider>, Failure> {
     for file in std::fs::read_dir(path).map_err(unreadable)? {
         files.push(file.map_err(unreadable)?.path());
     }
-    files.retain(|file: &PathBuf| file.extension().is_some_and(|extension| extension == "json"));
+    files.retain(|file: &PathBuf| {
+        file.is_file() && file.extension().is_some_and(|extension| extension == "json")
+    });
     files.sort();
     if files.is_empty() {
         return Err(Failure::usage(format!("{} has no file NAME.json", path.display())));
@@ -78,7 +86,15 @@ pub(crate) fn of_json(text: &str) -> Result<Provider, String> {
         events: &[],
         retries: Retries { after: None, about: format!("the file of {name} declares no retries") },
         patience: None,
-        has_tolerance: declaration.pointer("/timestamp/tolerance_s").is_some_and(Value::is_number),
+        tolerance: declaration
+            .pointer("/timestamp/tolerance_s")
+            .and_then(Value::as_u64)
+            .map(Duration::from_secs),
+        before_tag: ["/signature/prefix", "/signature/each"]
+            .iter()
+            .find_map(|member| declaration.pointer(member)?.as_str())
+            .unwrap_or_default()
+            .to_owned(),
         is_json: declaration.get("event") != Some(&Value::Null),
         make: Box::new(move |_| Ok(Box::new(declared.clone()))),
         declaration: Some(declaration),
@@ -106,12 +122,13 @@ fn members(declaration: &Value) -> Members {
         None => Some(usual.to_owned()),
         Some(name) => name.as_str().map(str::to_owned),
     };
-    let is_header = event.get("name").is_some_and(Value::is_object);
+    let header = event.pointer("/name/header").and_then(Value::as_str);
+    let header = header.and_then(|name| HeaderName::try_from(name).ok());
     Members {
-        name: match member("name", "event") {
-            Some(name) => NamePlace::Member(name),
-            None if is_header => NamePlace::Header,
-            None => NamePlace::Nowhere,
+        name: match (member("name", "event"), header) {
+            (Some(name), _) => NamePlace::Member(name),
+            (None, Some(header)) => NamePlace::Header(header),
+            (None, None) => NamePlace::Nowhere,
         },
         id: member("id", "id"),
         time: member("timestamp", "timestamp").map(|name| (name, TimeForm::Text)),
@@ -150,6 +167,9 @@ mod tests {
         assert_eq!(of(r#","event":null"#), Members::default());
         assert_eq!(of(r#","event":{"id":null}"#), Members { id: None, ..usual.clone() });
         let header = of(r#","event":{"name":{"header":"x-e"},"data":null}"#);
-        assert_eq!(header, Members { name: NamePlace::Header, data: None, ..usual });
+        assert_eq!(
+            header,
+            Members { name: NamePlace::Header(HeaderName::from_static("x-e")), data: None, ..usual }
+        );
     }
 }

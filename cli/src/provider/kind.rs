@@ -30,9 +30,6 @@ pub(crate) trait Sign: Send + Sync {
     fn headers(&self, body: &[u8], options: &SigningOptions) -> HeaderMap;
 
     fn signature_header(&self) -> &HeaderName;
-
-    /// The header that names the event, if there is one.
-    fn event_header(&self) -> Option<&HeaderName>;
 }
 
 impl<P: countersign::Provider> Sign for Webhook<P> {
@@ -42,9 +39,5 @@ impl<P: countersign::Provider> Sign for Webhook<P> {
 
     fn signature_header(&self) -> &HeaderName {
         Webhook::signature_header(self)
-    }
-
-    fn event_header(&self) -> Option<&HeaderName> {
-        Webhook::event_header(self)
     }
 }

@@ -1,6 +1,6 @@
 //! Names in Rust for names in JSON.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Words that are no names, and the names of types that what is written uses.
 const TAKEN: [&str; 66] = [
@@ -17,7 +17,11 @@ const LONGEST: usize = 60;
 
 /// Names that differ from each other and from Rust's own.
 #[derive(Default)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names {
+    taken: HashSet<String>,
+    /// The number that the next name like this gets.
+    next: HashMap<String, usize>,
+}
 
 impl Names {
     /// A field's name: words in lower case.
@@ -44,10 +48,10 @@ impl Names {
             name.push_str(if if_empty == "field" { "_" } else { if_empty });
         }
         let mut own = name.clone();
-        let mut number = 2;
-        while !self.0.insert(own.clone()) {
+        let number = self.next.entry(name.clone()).or_insert(2);
+        while !self.taken.insert(own.clone()) {
             own = format!("{name}{}{number}", if if_empty == "field" { "_" } else { "" });
-            number += 1;
+            *number += 1;
         }
         own
     }

@@ -22,7 +22,7 @@ const MOST_TYPES: usize = 2_000;
 /// The longest part of an event's name in a comment, in characters.
 const LONGEST_NAME: usize = 100;
 
-/// Reads a member that is null otherwise than one that is absent.
+/// Tells a member that is null from one that is absent.
 const PRESENT: &str = "\
 /// Reads a member that may be null: `Some(None)` is null, and `None` is absent.
 fn present<'de, T: serde::Deserialize<'de>, D: serde::Deserializer<'de>>(
@@ -47,13 +47,15 @@ pub(super) fn write(
         is_present_used: false,
     };
     let title = terminal::visible_line(&provider.to_string());
-    let mut written =
-        format!("//! The events of {title}, as `countersign types` read them from {count} deliveries.\n\n");
+    let mut written = format!(
+        "//! The events of {title}, as `countersign types` read them from {count} {}.\n\n",
+        if count == 1 { "delivery" } else { "deliveries" }
+    );
     let mut variants = Vec::new();
     for (event, shape) in events {
         let about = match &**event {
             "" => "The data of a delivery.".to_owned(),
-            event => format!("The data of {}.", literal(&terminal::cut(event, LONGEST_NAME))),
+            event => format!("The data of {}.", comment(&terminal::cut(event, LONGEST_NAME))),
         };
         let name = types.names.of_type(if event.is_empty() { "Delivery" } else { event });
         types.root(&name, &about, shape);
@@ -87,6 +89,18 @@ fn literal(text: &str) -> String {
     }
     literal.push('"');
     literal
+}
+
+/// The same for a comment, in which rustdoc obeys HTML and Markdown.
+fn comment(text: &str) -> String {
+    let mut comment = String::new();
+    for character in literal(text).chars() {
+        match character {
+            '<' | '>' | '&' | '`' | '[' | ']' | '*' | '|' => comment.extend(character.escape_unicode()),
+            _ => comment.push(character),
+        }
+    }
+    comment
 }
 
 struct Types {

@@ -132,7 +132,7 @@ impl Page {
             json!({ "origin": origin, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
         page.call("Browser.grantPermissions", grant);
         page.session = attached["sessionId"].as_str().map(str::to_owned);
-        for domain in ["Page.enable", "Runtime.enable", "Log.enable", "Accessibility.enable"] {
+        for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             page.call(domain, json!({}));
         }
         page.call("Page.bringToFront", json!({}));
@@ -245,6 +245,8 @@ impl Page {
             "Home" => (36, ""),
             "ArrowUp" => (38, ""),
             "ArrowDown" => (40, ""),
+            // A letter or a sign is its own text.
+            other if other.len() == 1 => (u32::from(other.as_bytes()[0].to_ascii_uppercase()), other),
             other => panic!("which key is {other}?"),
         };
         let mut event = json!({ "type": "keyDown", "key": key, "code": key, "windowsVirtualKeyCode": code });
@@ -278,7 +280,10 @@ impl Page {
 
     /// The nodes of the accessibility tree as role and name.
     pub(crate) fn accessible(&mut self) -> Vec<(String, String)> {
+        // While it is enabled, each change costs the browser a tree.
+        self.call("Accessibility.enable", json!({}));
         let tree = self.call("Accessibility.getFullAXTree", json!({}));
+        self.call("Accessibility.disable", json!({}));
         let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
         nodes
             .iter()

@@ -25,11 +25,13 @@
   // The colours of JSON are no element's: they stand on the payload's ground.
   const ground = behind(document.getElementById('payload'));
   const variables = getComputedStyle(document.documentElement);
-  for (const name of ['string', 'number', 'name', 'literal']) {
+  for (const [name, back] of [['string'], ['number'], ['name'], ['literal'], ['white'], ['ink', 'differs'], ['care', 'care-well']]) {
     const probe = document.createElement('i');
     probe.style.color = variables.getPropertyValue(`--${name}`);
+    if (back) probe.style.backgroundColor = variables.getPropertyValue(`--${back}`);
     document.body.append(probe);
-    const [light, dark] = [luminance(rgb(getComputedStyle(probe).color)), luminance(ground)].sort((one, other) => other - one);
+    const under = back ? rgb(getComputedStyle(probe).backgroundColor) : ground;
+    const [light, dark] = [luminance(rgb(getComputedStyle(probe).color)), luminance(under)].sort((one, other) => other - one);
     probe.remove();
     const ratio = (light + 0.05) / (dark + 0.05);
     if (ratio < worst.ratio) worst = { ratio, text: name };

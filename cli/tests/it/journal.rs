@@ -67,7 +67,7 @@ fn a_journal_that_was_cut_is_gone_on_with_on_a_new_line() {
     verified.is(2).says("unreadable");
     let (notes, noted) = Notes::answering(200);
     let replayed = run(&mut with_all(&["send", &noted.to_string(), "--replay", file.to_str().unwrap()]), b"");
-    replayed.is(2).says("line 5 is no captured delivery").says("4 sent: 4 accepted");
+    replayed.is(2).says("line 5 is not a captured delivery").says("4 sent: 4 accepted");
     assert_eq!(notes.got().len(), 4);
 
     journal(folder.path());
@@ -75,13 +75,68 @@ fn a_journal_that_was_cut_is_gone_on_with_on_a_new_line() {
     assert_eq!(all.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count(), 9);
 }
 
+/// A provider of a file may sign with any header, and Square signs its URL: both are kept, and signed anew as they were.
+#[test]
+fn what_a_signature_needs_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journal.jsonl");
+    let acme = folder.path().join("acme.json");
+    let declared = r#"{"name":"acme","signature":{"header":"Authorization","prefix":"HMAC "},"signed":"{timestamp}{body}","timestamp":{"header":"X-Auth-Time"}}"#;
+    std::fs::write(&acme, declared).unwrap();
+    let key = "a-key-of-the-tests-of-32-bytes-x";
+    let of_all = |arguments: &[&str]| {
+        let mut command = with_all(arguments);
+        command.env("ACME_WEBHOOK_SECRET", key);
+        command
+    };
+    let (acme, path) = (acme.to_str().unwrap(), file.to_str().unwrap());
+    let listener = Listener::of(of_all(&["listen", "--port", "0", "--json", "-p", acme, "--journal", path]));
+    for (provider, name) in [(acme, "acme"), ("square", "square")] {
+        let url = format!("{}/webhooks/{name}", listener.address);
+        run(&mut of_all(&["send", &url, "-p", provider]), b"").is(0);
+    }
+    listener.logged(2);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut without_url = of_all(&["verify", "--lines"]);
+    run(without_url.env_remove("SQUARE_NOTIFICATION_URL"), text.as_bytes()).is(0);
+
+    let (notes, noted) = Notes::answering(200);
+    let mut anew = of_all(&["send", &noted.to_string(), "--replay", path, "--resign"]);
+    run(anew.env_remove("SQUARE_NOTIFICATION_URL"), b"").is(0);
+    let got = notes.got();
+    let kept = lines(&file);
+    let signature =
+        kept[1]["headers"].as_array().unwrap().iter().find(|pair| pair[0] == "x-square-hmacsha256-signature");
+    assert_eq!(got[1].headers["x-square-hmacsha256-signature"], signature.unwrap()[1].as_str().unwrap());
+}
+
+/// A form stays a form, and no event is made up.
+#[test]
+fn what_is_signed_anew_keeps_what_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journal.jsonl");
+    let line = |provider: &str, headers: Value, body: &str| json!({ "provider": provider, "headers": headers, "body": body });
+    let form = json!([["content-type", "application/x-www-form-urlencoded"]]);
+    let text = format!("{}\n{}\n", line("slack", form, "text=a"), line("github", json!([]), "{}"));
+    std::fs::write(&file, text).unwrap();
+    let (notes, noted) = Notes::answering(200);
+    run(&mut with_all(&["send", &noted.to_string(), "--replay", file.to_str().unwrap(), "--resign"]), b"")
+        .is(0);
+    let got = notes.got();
+    assert_eq!(got[0].headers["content-type"], "application/x-www-form-urlencoded");
+    assert_eq!((got[1].headers.get("x-github-event"), got[1].headers.get("content-type")), (None, None));
+    assert!(got[1].headers.contains_key("x-hub-signature-256"));
+}
+
 #[test]
 fn what_is_no_place_for_a_journal_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing/journal");
-    for (path, said) in
-        [(folder.path(), "is no file"), (Path::new("/dev/null"), "is no file"), (&missing, "opened")]
-    {
+    for (path, said) in [
+        (folder.path(), "is not a regular file"),
+        (Path::new("/dev/null"), "is not a regular file"),
+        (&missing, "opened"),
+    ] {
         run(&mut bare(&["listen", "--journal", path.to_str().unwrap()]), b"").is(2).says(said);
     }
     let empty = folder.path().join("empty");
@@ -184,9 +239,11 @@ fn a_receiver_that_tells_handled_and_duplicate_apart_is_understood() {
 #[test]
 fn a_path_without_a_receiver_is_told_from_a_refusal() {
     let (_, noted) = Notes::answering(404);
-    run(&mut program(&["send", &noted.to_string(), "-p", "3qpr"]), b"").is(1).says("nothing at this path");
+    run(&mut program(&["send", &noted.to_string(), "-p", "3qpr"]), b"")
+        .is(1)
+        .says("nothing takes a POST at this path: it is often /webhooks/3qpr");
     // A forgery that nothing looked at was not refused.
     run(&mut program(&["send", &noted.to_string(), "-p", "3qpr", "--forge", "no-prefix"]), b"")
         .is(1)
-        .says("nothing at this path");
+        .says("nothing takes a POST at this path: it is often /webhooks/3qpr");
 }

@@ -217,7 +217,7 @@ fn a_body_is_taken_up_to_its_limit_and_no_longer_one_is_kept() {
     // Of a long one, the page gets the beginning.
     let detail = listener.get("/api/deliveries/1").json();
     assert_eq!(detail["body"]["cut"], true);
-    assert!(detail["body"]["text"].as_str().unwrap().len() <= 256 << 10);
+    assert_eq!(detail["body"]["raw"].as_str().unwrap().len(), 256 << 10);
 }
 
 /// The stream up to the end of its first event: it has all that there is, and the stream never ends.
@@ -266,8 +266,8 @@ fn all_that_it_serves_and_prints_shows_what_is_hidden() {
     let line = listener.logged(1).remove(0);
     assert_eq!(line["event"], event);
     let detail = listener.get("/api/deliveries/1");
-    assert!(detail.json()["body"]["text"].as_str().unwrap().contains(event), "{detail:?}");
-    assert_eq!(detail.json()["answer"]["text"], event);
+    assert!(detail.json()["body"]["raw"].as_str().unwrap().contains(event), "{detail:?}");
+    assert_eq!(detail.json()["answer"]["raw"], event);
     let curl = listener.get("/api/deliveries/1/curl").text();
     for text in [listener.printed(), events(&listener, ""), detail.text(), curl.clone()] {
         assert_eq!(hidden_in(&text.replace(['\n', '\r'], "")), [""; 0], "{text}");

@@ -2,14 +2,19 @@
 
 #![cfg(unix)]
 
+mod answers;
+mod axe;
 mod browser;
 mod completions;
 mod forge;
 mod guard;
 mod journal;
+mod keys;
+mod layout;
 mod limits;
 mod listen;
 mod page;
+mod payload;
 mod providers;
 mod reach;
 mod receiver;

@@ -2,19 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use super::browser::open;
+use super::browser::{Page, open};
 use super::receiver::Notes;
 use super::support::*;
 
 /// Says the chosen delivery's number.
 pub(crate) const CHOSEN: &str = "document.querySelector('[aria-selected=true]')?.id";
 
+/// Chooses a delivery, and waits until it is shown.
+#[track_caller]
+pub(crate) fn choose(page: &mut Page, number: usize) {
+    page.eval(&format!("following = false; choose({number}, true)"));
+    page.wait(&format!(
+        "!dirty.list && !loading && document.getElementById('kicker').textContent.startsWith('#{number} ')"
+    ));
+}
+
 pub(crate) fn deliver(listener: &Listener, event: &str, body: &str) -> Answer {
     listener.post("/webhooks/quote3d", &of_quote3d(event, body.as_bytes()), body.as_bytes())
 }
 
 /// The documented payload as a body parser leaves it.
-fn written_again() -> String {
+pub(crate) fn written_again() -> String {
     COMPLETED.lines().map(str::trim_start).collect::<String>().replace("\": ", "\":")
 }
 
@@ -56,6 +65,9 @@ fn pictures() {
     page.wait(&format!("{CHOSEN} === 'row-7' && document.querySelector('.cure')"));
     // What is new has faded.
     page.wait("document.getAnimations().length === 0");
+    page.wait("!document.getElementById('difference').hidden");
+    page.size(1280, 900);
+    page.wait("!dirty.list");
     page.screenshot(&picture("refused.png"));
     page.prefer(&[("prefers-color-scheme", "dark")]);
     page.screenshot(&picture("refused-dark.png"));
@@ -64,7 +76,7 @@ fn pictures() {
     page.screenshot(&picture("accepted-dark.png"));
     page.prefer(&[("prefers-color-scheme", "light")]);
     page.screenshot(&picture("accepted.png"));
-    page.size(420, 900);
+    page.size(390, 844);
     page.screenshot(&picture("narrow.png"));
 
     let documented = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/listen.png");
@@ -200,14 +212,19 @@ fn whatever_comes_is_shown_as_text() {
         listener.post("/webhooks/3qpr", &headers, body.as_bytes());
     }
     listener.post("/webhooks/3qpr", &[("X-3QPR-Signature", nasty.to_owned())], b"\xff\xfe<b>");
-    page.wait("deliveries.size === 4");
-    for number in 1..=4 {
+    // Of this one, what was signed is shown as well.
+    let signed = [("X-3QPR-Signature", sign(THREEQPR, bodies[0].as_bytes())), ("X-Nasty", nasty.repeat(20))];
+    listener.post("/webhooks/3qpr", &signed, format!("{}\n", bodies[0]).as_bytes());
+    page.wait("deliveries.size === 5 && deliveries.get(5).causes?.length");
+    for number in 1..=5 {
         page.eval(&format!("following = false; choose({number})"));
         page.wait(&format!("document.getElementById('kicker').textContent.startsWith('#{number} ')"));
         page.wait("document.getElementById('answer').textContent.includes('onerror=alert(1)')");
+        page.eval("for (const id of ['raw', 'white', 'laid-out', 'white', 'compared']) $(id).click()");
     }
-    page.eval("following = false; choose(1)");
-    page.wait("document.getElementById('title').textContent.includes('<script>')");
+    page.wait("document.getElementById('signed').textContent.includes('<script>')");
+    page.eval("$('filter').value = '<script>alert(1)</script>'; sift(); $('all').click()");
+    choose(&mut page, 1);
     let shown = page.text("document.getElementById('title').textContent");
     assert!(shown.ends_with("<b>\\u{202e}gnp.exe\\u{7}\\u{200b}"), "{shown}");
     let payload = page.text("document.getElementById('payload').textContent");
@@ -216,7 +233,7 @@ fn whatever_comes_is_shown_as_text() {
     page.wait("document.getElementById('payload').textContent === '\\\\u{1b}[2J\\\\u{0}\\\\u{feff}'");
 
     assert_eq!(page.eval("document.querySelectorAll('script, img, b, iframe').length"), before);
-    assert_eq!(page.text("document.title"), "4 · countersign");
+    assert_eq!(page.text("document.title"), "5 · countersign");
     assert!(page.events("Page.javascriptDialogOpening").is_empty());
     assert_eq!(page.events("Runtime.exceptionThrown"), [] as [serde_json::Value; 0]);
     // A browser may warn of what it likes; an error is ours.

@@ -133,10 +133,11 @@ fn square_needs_its_notification_url() {
     run(&mut without, body).is(2).says("--notification-url");
     let url = ["--notification-url", "https://example.org/hooks"];
     let line = ran(&[&["sign", "-p", "square", "--json"], &url[..]].concat(), body).out;
-    ran(&[&["verify", "--lines"], &url[..]].concat(), line.as_bytes()).is(0);
-    ran(&["verify", "--lines"], line.as_bytes()).is(1);
-    let with_url = line.replacen('{', r#"{"url":"https://example.org/hooks","#, 1);
-    ran(&["verify", "--lines"], with_url.as_bytes()).is(0);
+    ran(&["verify", "--lines"], line.as_bytes()).is(0);
+    let without_url = line.replace(r#""url":"https://example.org/hooks""#, r#""path":"/""#);
+    assert_ne!(without_url, line);
+    ran(&["verify", "--lines"], without_url.as_bytes()).is(1);
+    ran(&[&["verify", "--lines"], &url[..]].concat(), without_url.as_bytes()).is(0);
 }
 
 const ACME: &str = r#"{
@@ -184,7 +185,11 @@ fn a_provider_that_a_file_declares_is_used_like_a_built_in_one() {
     // Another variable may hold the secret, and a secret in the wrong encoding says which is expected.
     let mut other = bare(&["sign", "-p", &file, "--secret-env", "OTHER"]);
     run(other.env("OTHER", &key), body).is(0).says("x-acme-signature");
-    run(&mut bare(&["sign", "-p", &file, "--secret-env", "OTHER"]), body).is(2).says("OTHER is not set");
+    run(&mut bare(&["sign", "-p", &file, "--secret-env", "OTHER"]), body)
+        .is(2)
+        .says("--secret-env is not set");
+    let given = run(&mut bare(&["sign", "-p", &file, "--secret-env", "a-secret-by-mistake"]), body);
+    assert!(!given.is(2).err.contains("mistake"), "{given:?}");
     run(&mut bare(&["sign", "-p", &file]), body).is(2).says("ACME_WEBHOOK_SECRET is not set");
     let mut undecodable = bare(&["sign", "-p", &file]);
     run(undecodable.env("ACME_WEBHOOK_SECRET", "not base64, but long enough"), body).is(2).says("base64");
@@ -224,6 +229,75 @@ fn a_file_that_declares_no_provider_is_refused_by_the_members_name() {
     run(&mut bare(&["listen", "-p", &twice]), b"").is(2).says("two providers are called stripe");
     let long = written(empty.path(), "long.json", &" ".repeat(100_000));
     run(&mut bare(&["provider", "check", &long]), b"").is(2).says("longer than");
+}
+
+/// A file is somebody else's: a terminal obeys nothing of it.
+#[test]
+fn a_hostile_file_is_shown_and_not_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let unknown = r#"{"name":"acme","signature":{"header":"x-s"},"\u001b]0;pwn\u0007x":1}"#;
+    let named = r#"{"name":"acme","signature":{"header":"x-s"},"event":{"name":"a\u009b31m\u202eb"}}"#;
+    for (at, (text, code)) in [(unknown, 1), (named, 0)].into_iter().enumerate() {
+        let file = written(folder.path(), &format!("{at}.json"), text);
+        for command in [&["provider", "check", &file][..], &["sign", "-p", &file]] {
+            let ended = run(&mut bare(command), b"{}");
+            assert_eq!(hidden_in(&format!("{}{}", ended.out, ended.err)), [""; 0], "{ended:?}");
+        }
+        run(&mut bare(&["provider", "check", &file]), b"").is(code);
+    }
+    run(&mut bare(&["sign", "-p", "/dev/zero"]), b"").is(2).says("longer than");
+}
+
+/// What would not be a forgery is not called one.
+#[test]
+fn a_forgery_that_would_be_genuine_is_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let patient = ACME.replace("300", "86400").replace("\"secret\": \"base64\",", "");
+    let odd = r#"{"name":"odd","signature":{"header":"x-s","prefix":"f"}}"#;
+    let (patient, odd) =
+        (written(folder.path(), "acme.json", &patient), written(folder.path(), "odd.json", odd));
+    let mut command =
+        with_all(&["listen", "--port", "0", "--json", "--providers", folder.path().to_str().unwrap()]);
+    command.env("ACME_WEBHOOK_SECRET", KEY).env("ODD_WEBHOOK_SECRET", KEY);
+    let listener = Listener::of(command);
+    for (provider, path, body) in [
+        (&*patient, "acme", &b""[..]),
+        (&odd, "odd", b""),
+        ("slack", "slack", b"token=a&text=b"),
+        ("slack", "slack", b"\n"),
+    ] {
+        let url = format!("{}/webhooks/{path}", listener.address);
+        let mut arguments = vec!["send", &url, "-p", provider, "--forge", "all", "--json"];
+        if !body.is_empty() {
+            arguments.extend(["--data", "-"]);
+        }
+        let mut command = with_all(&arguments);
+        command.env("ACME_WEBHOOK_SECRET", KEY).env("ODD_WEBHOOK_SECRET", KEY);
+        let ended = run(&mut command, body);
+        for line in ended.is(0).json().iter().filter(|line| line["forge"].is_string()) {
+            assert_eq!(line["status"], line["expected"]["status"], "{path}: {line}");
+        }
+    }
+    run(
+        &mut with_all(&["send", "localhost:1", "-p", "slack", "--data", "-", "--forge", "flipped-byte"]),
+        b"",
+    )
+    .is(2)
+    .says("the body is empty");
+}
+
+/// One provider that lacks a setting leaves the others served.
+#[test]
+fn a_setting_that_lacks_is_told_for_its_provider_alone() {
+    let mut command = bare(&["listen", "--port", "0", "--json"]);
+    command.env("SQUARE_WEBHOOK_SECRET", KEY).env("STRIPE_WEBHOOK_SECRET", KEY);
+    let listener = Listener::of(command);
+    let square = listener.post("/webhooks/square", &[], b"{}");
+    assert_eq!((square.status, square.json()["error"].as_str()), (503, Some("secret_unavailable")));
+    assert_eq!(listener.post("/webhooks/stripe", &[], b"{}").status, 401);
+    assert!(listener.logged(2)[0]["message"].as_str().unwrap().contains("--notification-url"));
+    run(&mut bare(&["listen", "-p", "stripe"]), b"").is(2).says("served anyway");
+    run(&mut bare(&["verify", "-p", "stripe", "--signature-header", "x-a"]), b"").is(2).says("NowToPrint's");
 }
 
 #[test]
@@ -285,7 +359,7 @@ fn four_answers_make_a_file() {
         ("acme\nX-S: nothing\n", "no signature is found"),
         ("acme\n", "an answer is missing"),
         ("\n", "needs an answer"),
-        (&*format!("acme\nX-S: {tag}\n{{timestamp}}\nX-T: 1\n\n"), "make no provider"),
+        (&*format!("acme\nX-S: {tag}\n{{timestamp}}\nX-T: 1614265330\n\n"), "do not declare a provider"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut command = bare(&["provider", "new"]);

@@ -19,13 +19,16 @@ fn everything_can_be_done_by_keyboard_alone() {
     let focus = |page: &mut Page| page.text("document.activeElement.id || document.activeElement.tagName");
     // The order of the focus is the order of reading.
     page.eval("document.activeElement.blur()");
-    let order: Vec<_> = (0..7)
+    let order: Vec<_> = (0..11)
         .map(|_| {
             page.press("Tab");
             focus(&mut page)
         })
         .collect();
-    assert_eq!(order, ["A", "filter", "row-30", "SUMMARY", "resend", "curl", "payload"]);
+    assert_eq!(
+        order,
+        ["A", "help", "filter", "row-30", "SUMMARY", "resend", "curl", "raw", "laid-out", "white", "payload"]
+    );
 
     page.eval("document.getElementById('row-30').focus()");
     for (key, row) in [
@@ -94,7 +97,7 @@ fn a_screen_reader_finds_its_way_and_is_told_what_comes() {
         ("searchbox", "Filter deliveries"),
         ("listbox", "Deliveries"),
         ("option", "Accepted: quote.completed"),
-        ("option", "Refused: Missing signature"),
+        ("option", "Refused: scan.created"),
         ("article", "The chosen delivery"),
         ("heading", "quote.completed"),
         ("button", "Send again"),

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::browser::open;
+use super::browser::{Page, open};
 use super::page::deliver;
 use super::support::*;
 
@@ -145,4 +145,44 @@ fn a_thousand_deliveries_cost_no_more_elements_than_are_in_sight() {
         "1,060 deliveries: {few} -> {many} elements, {drawn} rows filled, frames {}",
         page.eval("frames()")
     );
+}
+
+/// What a key costs is counted, because a test's machine may be slow: rows, elements, requests and memory.
+#[test]
+fn a_key_costs_as_little_among_a_thousand_long_deliveries_and_many_forged_ones() {
+    let listener = Listener::start(&[]);
+    let Some(mut page) = open(&listener.url("/")) else { return };
+    page.eval(include_str!("frames.js"));
+    page.eval("window.asked = 0; const really = fetch; window.fetch = (...given) => { asked += 1; return really(...given); }; 1");
+    let long = "x".repeat((64 << 10) - 60);
+    for number in 0..1_000 {
+        let body = format!(r#"{{"event":"file.uploaded","data":{{"n":{number},"text":"{long}"}}}}"#);
+        assert_eq!(deliver(&listener, "file.uploaded", &body).status, 200);
+    }
+    let cost = |page: &mut Page, newest: usize| {
+        page.wait(&format!("deliveries.has({newest})"));
+        page.eval("following = true; $('newer').hidden || $('newer').click()");
+        page.wait(&format!("!dirty.list && !loading && displayed === {newest}"));
+        let before: [u64; 2] = serde_json::from_value(page.eval("[drawn.rows, asked]")).unwrap();
+        for step in 1..=20 {
+            page.press("j");
+            page.wait(&format!("!dirty.list && !loading && displayed === {newest} - {step}"));
+        }
+        let after: [u64; 2] = serde_json::from_value(page.eval("[drawn.rows, asked]")).unwrap();
+        let elements = page.eval("document.getElementsByTagName('*').length").as_u64().unwrap();
+        page.call("HeapProfiler.collectGarbage", serde_json::json!({}));
+        let memory = page.call("Runtime.getHeapUsage", serde_json::json!({}))["usedSize"].as_f64().unwrap();
+        println!("20 keys: {before:?} -> {after:?}, {elements} elements, {memory} bytes");
+        assert_eq!(page.eval("[deliveries.size, view.length]"), serde_json::json!([1_000, 1_000]));
+        assert!(after[0] - before[0] <= 40, "{} rows were filled for 20 keys", after[0] - before[0]);
+        assert_eq!(after[1] - before[1], 20);
+        assert!(elements < 600, "{elements} elements");
+        assert!(memory < f64::from(16 << 20), "the page holds {memory} bytes");
+    };
+    cost(&mut page, 1_000);
+    for _ in 0..2_000 {
+        let forged = [("X-3QPR-Signature", sign(QUOTE3D, b"another body"))];
+        assert_eq!(listener.post("/webhooks/3qpr", &forged, SCANNED.as_bytes()).status, 401);
+    }
+    cost(&mut page, 3_000);
 }

@@ -23,9 +23,9 @@ function verdictOf(delivery) {
     return element('div', { class: 'verdict' }, icon('good'), element('div', {}, element('strong', { class: 'good' }, 'Accepted'),
       element('p', {}, delivery.duplicate_of ? `The signature is right. The event came before, as #${delivery.duplicate_of}: a receiver handles it once.` : 'The signature is right.')));
   }
-  const body = element('div', {}, element('strong', { class: 'bad' }, `Refused with ${status ?? 400}: ${words(error ?? verdict).toLowerCase()}`));
+  const body = element('div', {}, element('strong', { class: 'bad' }, `Refused with ${status ?? 400}: ${words(error ?? verdict)}`));
   if (delivery.in_diagnosis) body.append(element('p', {}, 'Looking for the reason…'));
-  else if (!causes.length) body.append(element('p', {}, ...prose(finding ?? message)));
+  else if (!causes.length && !hints.length) body.append(element('p', {}, ...prose(finding ?? message)));
   const reasons = causes.map((cause) => element('li', {}, element('p', { class: 'cause' }, ...prose(cause.message)), element('p', { class: 'cure' }, ...prose(cause.cure))));
   reasons.push(...hints.map((hint) => element('li', {}, ...prose(hint.message))));
   if (reasons.length) body.append(element('ul', {}, ...reasons));
@@ -33,28 +33,21 @@ function verdictOf(delivery) {
   return element('div', { class: 'verdict is-bad' }, icon('bad'), body);
 }
 
-/** A warning, if the endpoint's answer contradicts the verdict. */
-function warningOf({ judgement, endpoint }) {
-  if (endpoint.state !== 'answered') return null;
-  const taken = endpoint.status >= 200 && endpoint.status < 300;
-  if (judgement.verdict !== 'accepted' && judgement.error !== 'secret_unavailable' && taken) {
-    return ['is-bad', 'Your endpoint accepted it', `It answered ${endpoint.status} to a delivery that anyone could have sent. Verify the raw body before you use it.`];
-  }
-  if (judgement.verdict === 'accepted' && endpoint.status === 401) {
-    return ['is-care', 'Your endpoint refused it', 'It has another secret than this listener, or does not verify the raw body: a body that was parsed and written again has another signature.'];
-  }
-  return null;
-}
-
 function showDelivery(delivery) {
   const { number, judgement, endpoint } = delivery;
+  const isOther = displayed !== number;
   displayed = number;
   $('shown').hidden = false;
   const good = judgement.verdict === 'accepted';
-  $('kicker').textContent = `#${number} · ${names[delivery.provider]} · ${clock.format(delivery.at)} · ${bytes(delivery.bytes)}`;
-  $('title').textContent = visible(good ? judgement.event : words(judgement.error ?? judgement.verdict));
-  const warning = warningOf(delivery);
-  $('verdicts').replaceChildren(verdictOf(delivery), ...(warning ? [element('div', { class: `verdict ${warning[0]}` }, icon('care'), element('div', {}, element('strong', { class: warning[0].slice(3) }, warning[1]), element('p', {}, warning[2])))] : []));
+  $('kicker').textContent = `#${number} · ${nameOf(delivery.provider)} · ${clock.format(delivery.at)} · ${bytes(delivery.bytes)}`;
+  $('title').textContent = titleOf(delivery);
+  $('claimed').hidden = good || !delivery.claimed;
+  const { sign, box } = outcomeOf(delivery);
+  $('verdicts').replaceChildren(verdictOf(delivery));
+  if (box) {
+    const [kind, title, text] = box;
+    $('verdicts').append(element('div', { class: `verdict ${kind}` }, icon(sign), element('div', {}, element('strong', { class: kind.slice(3) }, title), element('p', {}, text))));
+  }
   const link = (other) => deliveries.has(other) ? element('button', { type: 'button', class: 'link', onclick: () => { following = false; choose(other, true); } }, `#${other}`) : `#${other}`;
   const facts = [];
   if (good) {
@@ -70,17 +63,31 @@ function showDelivery(delivery) {
   $('facts').replaceChildren(...facts.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
 
   $('endpoint').hidden = endpoint.state === 'none';
-  $('endpoint-said').textContent = { waiting: 'has not answered yet', answered: `answered ${endpoint.status} in ${endpoint.ms} ms`, unreachable: 'did not answer' }[endpoint.state] ?? '';
-  const answer = endpoint.state === 'unreachable' ? { text: endpoint.message, form: 'text' } : delivery.answer;
-  $('answer').hidden = !answer?.text;
-  if (answer?.text) show($('answer'), answer);
+  $('endpoint-said').textContent = { waiting: 'has not answered yet', answered: `answered ${endpoint.status} in ${took(endpoint.ms ?? 0)}`, unreachable: `did not answer in ${took(endpoint.ms ?? 0)}` }[endpoint.state] ?? '';
+  const { answer } = delivery;
+  const said = answer?.laid_out ?? answer?.raw ?? atob(answer?.base64 ?? '');
+  $('answer').hidden = !said;
+  show($('answer'), said, { form: answer?.form, after: answer?.cut || answer?.laid_out_cut ? '… cut here' : '' });
+  showPayload(delivery);
+  $('headers').replaceChildren(...delivery.headers.map(headerRow));
+  if (isOther) toTop();
+}
 
-  const { form } = delivery.body;
-  $('payload-said').textContent = delivery.bytes === 0 ? 'empty' : { json: '', text: 'not JSON', binary: 'neither JSON nor UTF-8: � replaces bytes that are not text' }[form];
-  show($('payload'), delivery.body);
-  $('payload').hidden = delivery.bytes === 0;
-  $('headers').replaceChildren(...delivery.headers.map(({ name, value, redacted }) => element('tr', {}, element('th', { scope: 'row', class: 'mono' }, visible(name)),
-    element('td', redacted ? { class: 'kicker' } : { class: 'mono' }, redacted ? 'not shown: it carries a credential' : visible(value)))));
+/** The longest value of a header that is shown without a scroll bar of its own, in characters. */
+const LONG_VALUE = 400;
+function headerRow({ name, value, redacted }) {
+  const shown = redacted ? 'not shown: it carries a credential' : visible(value);
+  const label = visible(name);
+  const capped = shown.length > LONG_VALUE ? { class: 'capped', tabindex: '0', role: 'group', 'aria-label': `The value of ${label}` } : {};
+  return element('tr', {}, element('th', { scope: 'row', class: 'mono' }, label), element('td', { class: redacted ? 'kicker' : 'mono' }, element('div', capped, shown)));
+}
+
+/** Begins a delivery at its verdict, wherever the last one was read to. */
+function toTop() {
+  const detail = $('detail');
+  for (const part of [detail, ...detail.querySelectorAll('pre')]) part.scrollTo(0, 0);
+  // In one column, the page itself scrolls.
+  if (detail.getBoundingClientRect().top < 0) detail.scrollIntoView();
 }
 
 /** The number of the shown delivery. The buttons act on it. */
@@ -118,7 +125,8 @@ $('curl').addEventListener('click', async () => {
     const command = await (await ask(`/api/deliveries/${displayed}/curl`)).text();
     if (await copy(command)) return say('Copied as a curl command.');
     // If the browser does not allow it, the user copies by hand.
-    show($('payload'), { text: command, form: 'text' });
+    show($('payload'), command);
+    $('payload').hidden = false;
     getSelection().selectAllChildren($('payload'));
     say('The browser did not allow copying: the command is selected below.');
   } catch { say('Not copied: the listener does not answer.'); }

@@ -1,12 +1,27 @@
 // ---- The frame around the list and the delivery.
 
-const origin = location.origin;
-const command = `countersign send ${origin}/webhooks/${(settings.providers.find((provider) => provider.secret) ?? settings.providers[0]).slug} --provider ${(settings.providers.find((provider) => provider.secret) ?? settings.providers[0]).slug}`;
+const address = ({ slug, name, secret, variable }) => element('li', {},
+  element('span', {}, visible(name), ' ', secret ? element('span', { class: 'good' }, 'secret set') : element('span', { class: 'care' }, `no secret: ${visible(variable)} is not set`)),
+  element('code', {}, location.origin, element('wbr'), `/webhooks/${slug}`));
+/** The most addresses of the empty state. The rest can be opened. */
+const LISTED = 8;
+function listAddresses(providers) {
+  const isListed = ({ secret }, at) => at < 3 || (secret && at < LISTED);
+  const rest = providers.filter((provider, at) => !isListed(provider, at));
+  $('addresses').replaceChildren(...providers.map(address));
+  $('addresses-here').replaceChildren(...providers.filter(isListed).map(address));
+  $('more').hidden = rest.length === 0;
+  $('more-said').textContent = counted(rest.length, 'more address', 'more addresses');
+  $('addresses-more').replaceChildren(...rest.map(address));
+}
+// Those that can be verified come first.
+const providers = [...settings.providers].sort((one, other) => other.secret - one.secret);
+listAddresses(providers);
+
+const command = `countersign send ${location.host}/webhooks/${providers[0].slug} -p ${providers[0].slug}`;
 $('try').textContent = command;
+$('trying').hidden = !providers[0].secret;
 $('copy-try').addEventListener('click', async () => { $('copy-try').textContent = await copy(command) ? 'Copied' : 'Not allowed'; });
-const address = ({ slug, name, secret, variable }) => element('li', {}, element('span', {}, name, ' ', secret ? element('span', { class: 'good' }, 'verified') : element('span', { class: 'care' }, `not verified: ${variable} is not set`)), element('code', {}, `${origin}/webhooks/${slug}`));
-$('addresses').replaceChildren(...settings.providers.map(address));
-$('addresses-here').replaceChildren(...settings.providers.map(address));
 $('where').textContent = settings.forward ? `forwarded to ${settings.forward}` : 'not forwarded';
 
 let unsaid = [];
@@ -19,7 +34,7 @@ function announce(fresh) {
     const [only] = unsaid;
     const refused = unsaid.filter(({ verdict }) => verdict !== 'accepted').length;
     $('live').textContent = unsaid.length === 1
-      ? `${names[only.provider]}: ${only.verdict === 'accepted' ? `accepted, ${visible(only.event)}` : `refused, ${words(only.error ?? only.verdict)}`}`
+      ? `${nameOf(only.provider)}: ${only.verdict === 'accepted' ? 'accepted' : `refused as ${words(only.error ?? only.verdict)}`}, ${titleOf(only)}`
       : `${unsaid.length} new deliveries${refused ? `, ${refused} refused` : ''}`;
     unsaid = [];
     saying = null;

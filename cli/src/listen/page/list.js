@@ -8,8 +8,8 @@ let filter = '';
 
 function matches(delivery) {
   if (!filter) return true;
-  const text = [`#${delivery.number}`, delivery.provider, names[delivery.provider], delivery.verdict, delivery.verdict === 'accepted' ? '' : 'refused',
-    delivery.event, delivery.variant, delivery.error, delivery.idempotency_key, delivery.duplicate_of ? 'duplicate' : '', delivery.answered].join(' ').toLowerCase();
+  const text = [`#${delivery.number}`, delivery.provider, names.get(delivery.provider), delivery.verdict, outcomeOf(delivery).words, delivery.event ?? delivery.claimed,
+    delivery.variant, delivery.error, delivery.idempotency_key, delivery.duplicate_of ? 'duplicate' : '', delivery.answered].join(' ').toLowerCase();
   return filter.split(/\s+/).every((word) => text.includes(word));
 }
 
@@ -52,17 +52,24 @@ function arrange() {
   const shown = filter ? `${view.length} of ${deliveries.size}` : deliveries.size ? String(deliveries.size) : '';
   $('count').textContent = shown + (refused ? ` · ${refused} refused` : '');
   document.title = deliveries.size ? `${deliveries.size} · countersign` : 'countersign';
-  $('empty').hidden = deliveries.size > 0;
+  // Without deliveries, there is no list either: the addresses stand alone.
+  const isEmpty = deliveries.size === 0;
+  $('empty').hidden = !isEmpty;
+  $('deliveries').hidden = isEmpty;
   $('shown').hidden = displayed === null;
+  $('none').hidden = isEmpty || view.length > 0;
+  $('scroller').hidden = view.length === 0;
+  $('sought').textContent = visible($('filter').value.trim());
   later();
 }
 
-/** Shows the newest delivery, until the user chooses another or works with one. */
+/** Shows the newest delivery, until the user chooses another, or works with or reads one. */
 let following = true;
 function follow() {
   if (chosen !== null && !deliveries.has(chosen)) chosen = null;
   const reading = $('detail').contains(document.activeElement);
-  const busy = reading || list.contains(document.activeElement);
+  const isScrolled = $('detail').scrollTop > 0 || scrollY > 0;
+  const busy = reading || isScrolled || list.contains(document.activeElement);
   const lost = chosen === null || (!reading && !view.includes(chosen));
   if (view.length && (lost || (following && !busy && view[0] !== chosen))) choose(view[0]);
   const newer = view.indexOf(chosen);
@@ -107,27 +114,28 @@ function renderList() {
 
 const began = Date.now();
 function fill(row, delivery) {
-  const good = delivery.verdict === 'accepted';
-  const head = good ? delivery.event : words(delivery.error ?? delivery.verdict);
-  const about = [names[delivery.provider]];
+  const { sign, words: outcome } = outcomeOf(delivery);
+  const about = [nameOf(delivery.provider)];
   if (delivery.resend_of) about.push(`#${delivery.resend_of} again`);
-  if (delivery.causes?.length) about.push(delivery.causes.map((cause) => cause.message).join(', and '));
-  const second = element('span', {}, visible(about.join(' · ')));
-  if (delivery.duplicate_of) second.append(' · ', element('span', { class: 'again' }, `duplicate of #${delivery.duplicate_of}`));
-  const mark = icon(good ? 'good' : 'bad', 18);
+  if (delivery.verdict !== 'accepted') about.push(delivery.causes?.length ? delivery.causes.map((cause) => cause.message).join(', and ') : words(delivery.error ?? delivery.verdict));
+  const again = delivery.duplicate_of ? [element('span', { class: 'again' }, `duplicate of #${delivery.duplicate_of}`)] : [];
+  const mark = icon(sign, 18);
   mark.classList.add('mark');
   row.classList.toggle('is-new', !row.delivery && delivery.at > began);
   row.replaceChildren(
     mark,
-    element('div', { class: 'line first' }, element('span', {}, element('span', { class: 'unseen' }, good ? 'Accepted: ' : 'Refused: '), visible(head)), element('time', {}, clock.format(delivery.at))),
-    element('div', { class: 'line second' }, second, answerTag(delivery)),
+    element('div', { class: 'line first' }, element('span', {}, element('span', { class: 'unseen' }, `${outcome}: `), titleOf(delivery)), element('time', {}, clock.format(delivery.at))),
+    element('div', { class: 'line second' }, element('span', {}, visible(about.join(' · '))), ...again, answerTag(delivery, sign)),
   );
 }
 
-function answerTag({ endpoint, answered }) {
+/** The event, which a refused delivery only claims. */
+const titleOf = (delivery) => visible(delivery.event ?? delivery.claimed ?? 'No event named');
+
+function answerTag({ endpoint, answered }, sign) {
   if (endpoint.state === 'waiting') return element('span', { class: 'tag' }, 'waiting…');
   if (endpoint.state === 'unreachable') return element('span', { class: 'tag bad' }, 'no answer');
-  if (endpoint.state === 'answered') return element('span', { class: `tag ${endpoint.status < 300 ? 'good' : 'bad'}` }, `${endpoint.status} · ${endpoint.ms} ms`);
+  if (endpoint.state === 'answered') return element('span', { class: `tag ${sign}` }, `${endpoint.status} · ${took(endpoint.ms)}`);
   return element('span', { class: 'tag' }, String(answered ?? ''));
 }
 
@@ -151,16 +159,21 @@ function choose(number, focus = false) {
 
 scroller.addEventListener('scroll', later, { passive: true });
 new ResizeObserver(later).observe(scroller);
+/** Chooses the delivery at this place of the list, or the nearest one. */
+function go(to) {
+  if (!view.length) return;
+  const number = view[Math.min(view.length - 1, Math.max(0, to))];
+  following = number === view[0];
+  choose(number, true);
+}
 list.addEventListener('keydown', (event) => {
   const at = view.indexOf(chosen);
   const page = Math.max(1, Math.floor(scroller.clientHeight / ROW) - 1);
   const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: view.length - 1, PageDown: at + page, PageUp: at - page }[event.key];
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (to !== undefined && view.length) {
+  if (to !== undefined) {
     event.preventDefault();
-    const number = view[Math.min(view.length - 1, Math.max(0, to))];
-    following = number === view[0];
-    choose(number, true);
+    go(to);
   } else if (event.key === 'Enter' || event.key === ' ') {
     event.preventDefault();
     $('title').focus();
@@ -174,10 +187,16 @@ $('newer').addEventListener('click', () => {
   scroller.scrollTop = 0;
   choose(view[0], true);
 });
-$('filter').addEventListener('input', () => {
+function sift() {
   filter = $('filter').value.trim().toLowerCase();
   scroller.scrollTop = 0;
   arrange();
   follow();
+}
+$('filter').addEventListener('input', sift);
+$('all').addEventListener('click', () => {
+  $('filter').value = '';
+  sift();
+  $('filter').focus();
 });
 

@@ -1,6 +1,8 @@
+
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($('settings').textContent);
-const names = Object.fromEntries(settings.providers.map((provider) => [provider.slug, provider.name]));
+const names = new Map(settings.providers.map((provider) => [provider.slug, provider.name]));
+const nameOf = (provider) => visible(names.get(provider) ?? provider);
 
 // ---- Text. Data from the network is only ever shown as text, never as markup.
 
@@ -36,52 +38,12 @@ function icon(kind, size = 20) {
 }
 
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
-const bytes = (count) => count < 1024 ? `${count} bytes` : count < 1 << 20 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / (1 << 20)).toFixed(1)} MiB`;
-const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+const bytes = (count) => count < 1024 ? counted(count, 'byte', 'bytes') : count < 1 << 20 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / (1 << 20)).toFixed(1)} MiB`;
+/** Every duration on the page, in milliseconds. */
+const took = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms).toLocaleString('en')} ms`;
+const counted = (count, one, many) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const words = (code) => sentence(code.replaceAll('_', ' '));
-
-/** Shows text in a pre, with hidden characters and the parts of JSON highlighted, without extra elements. */
-function show(pre, { text, form, cut }) {
-  const hidden = [];
-  let shift = 0;
-  const shown = text.replace(HIDDEN, (character, at) => {
-    const replacement = escaped(character);
-    hidden.push([at + shift, at + shift + replacement.length]);
-    shift += replacement.length - character.length;
-    return replacement;
-  });
-  pre.textContent = shown + (cut ? `\n… cut here${pre.id === 'payload' ? ': the curl command has all of it' : ''}` : '');
-  for (const [name, ranges] of Object.entries({ hidden, ...(form === 'json' ? partsOf(shown) : {}) })) {
-    const highlight = highlights[name];
-    if (!highlight) continue;
-    for (const old of [...highlight]) if (old.startContainer.parentNode === pre || !old.startContainer.isConnected) highlight.delete(old);
-    for (const [start, end] of ranges) {
-      const range = new StaticRange({ startContainer: pre.firstChild, startOffset: start, endContainer: pre.firstChild, endOffset: end });
-      highlight.add(range);
-    }
-  }
-}
-
-const highlights = {};
-if (window.Highlight && CSS.highlights) {
-  for (const name of ['string', 'number', 'name', 'literal', 'hidden']) CSS.highlights.set(name, highlights[name] = new Highlight());
-  highlights.hidden.priority = 1;
-}
-
-function partsOf(text) {
-  const parts = { string: [], number: [], name: [], literal: [] };
-  const token = /("(?:[^"\\]|\\[^])*(?:"|\\?$))(\s*:)?|-?\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
-  // A string may end at the cut: otherwise each of its quotes would begin a search.
-  const colourful = text.slice(0, 40_000);
-  for (let found; (found = token.exec(colourful));) {
-    const [whole, string, colon] = found;
-    const kind = string ? (colon ? 'name' : 'string') : /^[tfn]/.test(whole) ? 'literal' : 'number';
-    parts[kind].push([found.index, found.index + (string ?? whole).length]);
-  }
-  return parts;
-}
+const words = (code) => code.replaceAll('_', ' ');
 
 /** Asks the listener, with this page's key. */
 const ask = (path, method = 'GET') => fetch(path, { method, headers: { 'x-countersign-token': settings.token } });
-
