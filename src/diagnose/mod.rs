@@ -31,10 +31,10 @@ use secret::{TriedKey, keys_of};
 use http::HeaderName;
 
 use crate::error::{Error, SetupError};
-use crate::mac::{KeyEncoding, MatchedSecret, Secrets, WipedStack, on_wiped_stack};
+use crate::mac::{KeyEncoding, Secrets, WipedStack, on_wiped_stack};
 use crate::provider::{Provider, scheme_with};
 use crate::scheme::{Head, MAX_HEADERS};
-use crate::webhook::Webhook;
+use crate::webhook::{Proof, Webhook};
 
 /// Finds out why a signature did not match. It takes the headers, the body and the secrets that failed, undoes the
 /// accidents that are known to happen, and names those without which the delivery **would have** verified, with the
@@ -168,10 +168,10 @@ impl<P: Provider> Diagnoser<P> {
     fn look_into<N: AsRef<str>>(&self, stack: &WipedStack, headers: &[(N, &[u8])], body: &[u8]) -> Diagnosis {
         // The webhook's own rule, without its log: no delivery was answered.
         let proven = self.webhook.proven(headers, body);
-        if let Ok(proof) = &proven {
-            return self.of_verified(&proof.secret, headers, body);
-        }
-        let was_compared = matches!(proven, Err(Error::SignatureMismatch));
+        let was_compared = match proven {
+            Ok(proof) => return self.of_verified(proof, headers, body),
+            Err(error) => matches!(error, Error::SignatureMismatch),
+        };
         let hashes = if was_compared { self.secrets.iter().count() as u64 } else { 0 };
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         let provider = self.webhook.provider();
@@ -210,29 +210,30 @@ impl<P: Provider> Diagnoser<P> {
     }
 
     /// Says of a delivery whose signature verifies whether it is refused afterwards, and why.
-    fn of_verified<N: AsRef<str>>(
+    fn of_verified<'h, N: AsRef<str>>(
         &self,
-        secret: &MatchedSecret,
-        headers: &[(N, &[u8])],
+        proof: Proof<&'h [u8]>,
+        headers: &'h [(N, &[u8])],
         body: &[u8],
     ) -> Diagnosis {
-        let judged = |webhook: &Webhook<P>| {
-            let proof = webhook.matched(headers, body)?;
-            webhook.accept(proof, headers, body)
-        };
-        let verdict = judged(&self.webhook);
+        let hashes = proof.secret.position() as u64 + 1;
+        let secret_label = proof.secret.label().map(Into::into);
+        let signed_at = proof.signed_at;
+        let verdict = self.webhook.judge(proof).and_then(|proof| self.webhook.accept(proof, headers, body));
         let mut hints = Vec::new();
         if let Err(error) = &verdict {
             hints.push(Hint::RefusedAfterwards { code: error.code() });
         }
-        if let Err(Error::Stale) = verdict
-            && let Ok(delivery) = judged(&self.webhook.clone().with_max_age(Duration::MAX))
-        {
-            let time = delivery.signed_at().or_else(|| delivery.timestamp());
+        if let Err(Error::Stale) = verdict {
+            // The time is the signature's, or else the body's, which another webhook reads that judges no age.
+            let any_age = self.webhook.clone().with_max_age(Duration::MAX);
+            let of_any_age = || {
+                let proof = any_age.proven(headers, body).ok()?;
+                any_age.accept(proof, headers, body).ok()?.timestamp()
+            };
+            let time = signed_at.or_else(of_any_age);
             hints.extend(time.map(|time| self.time_hint(time)));
         }
-        let hashes = secret.position() as u64 + 1;
-        let secret_label = secret.label().map(Into::into);
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         Diagnosis { is_verified: true, causes: Vec::new(), hints, secret_label, work }
     }

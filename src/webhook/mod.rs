@@ -12,4 +12,5 @@ mod webhook;
 pub use delivery::{Delivery, EventNameSource};
 pub use partial_delivery::PartialDelivery;
 pub use signing_options::SigningOptions;
+pub(crate) use webhook::Proof;
 pub use webhook::Webhook;

@@ -12,7 +12,7 @@ use crate::scheme::{Head, Headers};
 use crate::webhook::delivery::{Body, Delivery};
 use crate::webhook::event_header::EventHeader;
 use crate::webhook::plan::SignedValues;
-use crate::webhook::webhook::{Proof, Webhook};
+use crate::webhook::{Proof, Webhook};
 
 /// A delivery whose headers have passed, and whose body is still arriving. [`Webhook::begin`] makes one.
 ///

@@ -450,7 +450,7 @@ impl<P> Clone for Webhook<P> {
 /// The proof that a signature matched.
 pub(crate) struct Proof<T> {
     pub(crate) secret: MatchedSecret,
-    pub(super) signed_at: Option<SystemTime>,
+    pub(crate) signed_at: Option<SystemTime>,
     pub(super) values: SignedValues<T>,
 }
 
