@@ -66,7 +66,7 @@ fn pictures() {
     // What is new has faded.
     page.wait("document.getAnimations().length === 0");
     page.wait("!document.getElementById('difference').hidden");
-    page.size(1280, 900);
+    page.size(1280, 860);
     page.wait("!dirty.list");
     page.screenshot(&picture("refused.png"));
     page.prefer(&[("prefers-color-scheme", "dark")]);
