@@ -57,8 +57,8 @@ pub(crate) use statements::Argument;
 /// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
 /// statements have the same names as those of other clients, unless PgBouncer keeps them apart (from 1.21 on,
 /// with `max_prepared_statements`). The store notices this at the first call, and then prepares each statement in a
-/// transaction, which takes more round trips. This protects only the statements of one store: yours, and those of a store
-/// on another table behind the same PgBouncer, need session mode or such a version. Statement mode does not work, because it allows no transactions.
+/// transaction, which takes more round trips. This protects only the statements of stores, of any number of tables: yours
+/// need session mode or such a version. Statement mode does not work, because it allows no transactions.
 ///
 /// **Isolation.** The database's default does not matter for the store's own calls: if the server undoes one because of
 /// another transaction, the store repeats it in `READ COMMITTED`. Your own transaction has the level that you choose: if
@@ -484,9 +484,10 @@ fn is_undone(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
-/// statements: the name exists already (42P05), does not exist (26000), or has other parameters (08P01).
+/// statements: the name exists already (42P05), does not exist (26000), has other parameters (08P01), or is that of
+/// another table's statement (22012: see [`Statement`]).
 pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01"))
+    matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01" | "22012"))
 }
 
 impl IdempotencyStore for PostgresStore {

@@ -23,19 +23,21 @@ pub(crate) struct Statements {
     pub(crate) batch: Statement,
 }
 
-/// A statement that answers with its name, and has its own number of parameters.
+/// A statement that answers with its name, has its own number of parameters, and requires its table's name as the last
+/// of them.
 ///
 /// A pooler that passes a session from client to client may run another statement than the requested one,
 /// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
-/// before it runs it, so no statement of a table does the work of another. The answer of another client's statement
-/// lacks the name, and is rejected.
+/// before it runs it, so no statement of a table does the work of another. The same statement of another table divides
+/// by zero, which undoes it. The answer of another client's statement lacks the name, and is rejected.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
     pub(crate) sql: SqlStr,
     /// The same statement, to be prepared without a name: sqlx finds a name by the text.
     pub(crate) unnamed: SqlStr,
-    /// The parameters beyond those in the SQL are ignored.
+    /// The parameters between those in the SQL and the last one are ignored.
     parameters: usize,
+    table: String,
     /// Whether a connection keeps the statement and its plan.
     pub(crate) is_persistent: bool,
 }
@@ -43,9 +45,13 @@ pub(crate) struct Statement {
 /// Makes the statements for this table.
 pub(crate) fn statements(table: &TableName) -> Statements {
     let sql = |text: &str| table.in_sql(text);
+    // PostgreSQL computes a condition without columns once, before it reads a row.
     let statement = |name, parameters, text: &str| {
+        let is_own = format!("1 / (${parameters} = 'countersign_keys')::int = 1");
+        let text = text.replace("[is own]", &is_own);
         let unnamed = sql(&format!("{text} -- unnamed"));
-        Statement { name, sql: sql(text), unnamed, parameters, is_persistent: true }
+        let table = table.as_str().to_owned();
+        Statement { name, sql: sql(&text), unnamed, parameters, table, is_persistent: true }
     };
     Statements {
         is_migrated: sql(
@@ -55,26 +61,31 @@ pub(crate) fn statements(table: &TableName) -> Statements {
              (to_regclass('\"countersign_keys_versions\"'), to_regclass('\"countersign_keys_versions_end\"')))",
         ),
         migrate: sql(include_str!("../postgres.sql")),
-        forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
+        forget: statement(
+            "forget",
+            2,
+            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND [is own] RETURNING 'forget'"#,
+        ),
         release: statement(
             "release",
-            2,
-            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done RETURNING 'release'"#,
+            3,
+            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done AND [is own]
+             RETURNING 'release'"#,
         ),
         complete: statement(
             "complete",
-            3,
+            4,
             r#"UPDATE "countersign_keys"
              SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2
+             WHERE key = $1 AND token = $2 AND [is own]
              RETURNING 'complete'"#,
         ),
         renew: statement(
             "renew",
-            4,
+            5,
             r#"UPDATE "countersign_keys"
              SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2 AND NOT done
+             WHERE key = $1 AND token = $2 AND NOT done AND [is own]
              RETURNING 'renew'"#,
         ),
         // A live key is only read, which waits for nobody and writes nothing. Of the transactions that insert
@@ -85,10 +96,10 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         // A transaction keeps its own `lock_timeout`; 0 means that it has none.
         claim: statement(
             "claim",
-            5,
+            6,
             r#"WITH live AS MATERIALIZED (
                  SELECT token = $2 AS is_ours, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
-                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp()
+                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp() AND [is own]
              ), taken AS (
                  INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
                  SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
@@ -106,7 +117,7 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         // The time as a subquery: a volatile function is no condition of an index.
         purge: statement(
             "purge",
-            6,
+            7,
             r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
                  SELECT key FROM (
                      SELECT key FROM "countersign_keys" WHERE done AND expires_at <= (SELECT clock_timestamp())
@@ -116,15 +127,15 @@ pub(crate) fn statements(table: &TableName) -> Statements {
                      SELECT key FROM "countersign_keys"
                      WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
                      ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
-             SELECT 'purge', count(*) FROM purged"#,
+             SELECT 'purge', count(*) FROM purged WHERE [is own]"#,
         ),
         // A row if the key is new. It waits for nobody, and is simpler than `claim`, which must read every other state.
         record: statement(
             "record",
-            10,
+            11,
             r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
              SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE NOT EXISTS (SELECT FROM "countersign_keys" WHERE key = $1)
+             WHERE [is own] AND NOT EXISTS (SELECT FROM "countersign_keys" WHERE key = $1)
                AND pg_try_advisory_xact_lock(hashtextextended('countersign_keys ' || $1, 7205759403792793601))
              ON CONFLICT (key) DO NOTHING
              RETURNING 'record'"#,
@@ -132,28 +143,28 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         // No row if the version is not newer; the object's row is locked all the same.
         advance: statement(
             "advance",
-            7,
+            8,
             r#"INSERT INTO "countersign_keys_versions" AS v (object, version, expires_at)
-             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
+             SELECT $1, $2, clock_timestamp() + $3 * interval '1 microsecond' WHERE [is own]
              ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
              WHERE v.version < excluded.version
              RETURNING 'advance'"#,
         ),
         newest: statement(
             "newest",
-            8,
-            r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1"#,
+            9,
+            r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1 AND [is own]"#,
         ),
         purge_versions: statement(
             "purge_versions",
-            9,
+            10,
             r#"WITH purged AS (DELETE FROM "countersign_keys_versions" WHERE object IN (
                  SELECT object FROM "countersign_keys_versions" WHERE expires_at <= (SELECT clock_timestamp())
                  ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
-             SELECT 'purge_versions', count(*) FROM purged"#,
+             SELECT 'purge_versions', count(*) FROM purged WHERE [is own]"#,
         ),
         // The plan that suits the table of today would scan the larger one of tomorrow.
-        batch: Statement { is_persistent: false, ..statement("batch", 11, BATCH) },
+        batch: Statement { is_persistent: false, ..statement("batch", 12, BATCH) },
     }
 }
 
@@ -189,7 +200,7 @@ const BATCH: &str = r#"WITH "ASKED" AS MATERIALIZED (
          FROM "HELD" AS held WHERE k.key = held.key
          RETURNING k.key
      )
-     SELECT 'batch', 'claimed', key, NULL::float8 FROM "CLAIMED"
+     SELECT 'batch', 'claimed', key, NULL::float8 FROM "CLAIMED" WHERE [is own]
      UNION ALL SELECT 'batch', CASE WHEN done THEN 'done' ELSE 'in flight' END, key, lasts FROM "FOUND" WHERE lasts > 0
      UNION ALL SELECT 'batch', 'uncommitted', key, NULL FROM "NEW" WHERE NOT is_free
      UNION ALL SELECT 'batch', 'completed', key, NULL FROM "COMPLETED""#;
@@ -216,9 +227,10 @@ impl Statement {
         for value in values {
             value.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        while arguments.len() < self.parameters {
+        while arguments.len() < self.parameters - 1 {
             arguments.add(true).map_err(sqlx::Error::Encode)?;
         }
+        arguments.add(&*self.table).map_err(sqlx::Error::Encode)?;
         Ok(arguments)
     }
 }
