@@ -22,6 +22,9 @@ use crate::recorded::Recorded;
 use crate::table::TableName;
 
 mod batch;
+mod commit_guard;
+
+pub(crate) use commit_guard::CommitGuard;
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
@@ -394,18 +397,27 @@ impl SqliteStore {
         self.pool.acquire().await.map_err(in_the_way)
     }
 
-    /// Claims in a statement of its own. A live key is only read, which does not wait for a writer.
+    /// Claims in a statement of its own.
     async fn claim_alone(&self, lease: &Lease, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
         let mut connection = self.connection().await?;
+        match self.live(&mut connection, lease).await? {
+            Some(claim) => Ok(claim),
+            None => self.insert(&mut connection, lease, lease_duration, false).await,
+        }
+    }
+
+    /// Reads a live key, which writes nothing and does not wait for a writer.
+    pub(crate) async fn live(
+        &self,
+        connection: &mut SqliteConnection,
+        lease: &Lease,
+    ) -> Result<Option<Claim>, SqlStoreError> {
         let live = sqlx::query_as(self.sql.live.clone())
             .bind(lease.key().as_str())
             .bind(&lease.token()[..])
             .bind(millis((self.clock)()));
-        let live: Vec<Row> = live.fetch_all(&mut *connection).await?;
-        match live.first() {
-            Some(&row) => Ok(self.claimed(lease, row)),
-            None => self.insert(&mut connection, lease, lease_duration, false).await,
-        }
+        let live: Option<Row> = live.fetch_optional(connection).await?;
+        Ok(live.map(|row| self.claimed(lease, row)))
     }
 
     /// Inserts a key, claimed or done, unless there is a live one.
