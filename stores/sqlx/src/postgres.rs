@@ -128,8 +128,11 @@ impl PostgresStore {
     /// Less than the 5 seconds that 3QPR waits for an answer.
     const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// How many keys [`purge`](PostgresStore::purge) deletes in one statement.
-    const PURGE_BATCH: i64 = 1_000;
+    /// How many keys [`purge`](PostgresStore::purge) looks for at a time, because each time it reads the table.
+    const PURGE_SEARCH: i64 = 50_000;
+
+    /// How many of them it deletes in one statement.
+    const PURGE_BATCH: usize = 1_000;
 
     /// The longest time that is stored: a thousand years, in microseconds.
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
@@ -244,20 +247,24 @@ impl PostgresStore {
     }
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
-    /// then they can be completed), a thousand at a time, and returns how many. Call it
-    /// about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the
-    /// same time: each skips the keys that another is deleting.
+    /// then they can be completed), a thousand at a time, and returns how many. It reads the whole table for every 50,000
+    /// of them. Call it about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances
+    /// may call it at the same time: each skips the keys that another is deleting.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`].
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
-        for statement in [&self.sql.purge, &self.sql.purge_versions] {
+        for [search, delete] in &self.sql.purges {
             loop {
-                let row = self.ask(None, statement, &[&Self::PURGE_BATCH]).await?;
-                let batch: i64 = row.ok_or(sqlx::Error::RowNotFound)?.try_get(1)?;
-                purged += batch.unsigned_abs();
-                if batch < Self::PURGE_BATCH {
+                let before = purged;
+                let found = self.ask_for_rows(None, search, &[&Self::PURGE_SEARCH]).await?;
+                let keys: Vec<String> = found.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
+                for keys in keys.chunks(Self::PURGE_BATCH) {
+                    let row = self.ask(None, delete, &[&keys]).await?.ok_or(sqlx::Error::RowNotFound)?;
+                    purged += row.try_get::<i64, _>(1)?.unsigned_abs();
+                }
+                if found.len() < Self::PURGE_SEARCH as usize || purged == before {
                     break;
                 }
             }
@@ -404,12 +411,20 @@ impl PostgresStore {
         statement: &Statement,
         arguments: &[Argument<'_>],
     ) -> Result<Option<PgRow>, SqlStoreError> {
+        Ok(self.ask_for_rows(transaction, statement, arguments).await?.into_iter().next())
+    }
+
+    async fn ask_for_rows(
+        &self,
+        transaction: Option<&mut PgConnection>,
+        statement: &Statement,
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<PgRow>, SqlStoreError> {
         let arguments = statement.arguments(arguments)?;
-        let rows = match transaction {
+        Ok(match transaction {
             Some(connection) => self.ask_once(connection, statement, arguments).await?,
             None => self.ask_alone(&mut *self.pool.acquire().await?, statement, arguments).await?,
-        };
-        Ok(rows.into_iter().next())
+        })
     }
 
     async fn ask_once(

@@ -93,11 +93,17 @@ pub(crate) struct Statements {
     release: SqlStr,
     renew: SqlStr,
     forget: SqlStr,
-    purge: SqlStr,
+    purges: [Purge; 2],
     pub(crate) advance: SqlStr,
     pub(crate) newest: SqlStr,
-    purge_versions: SqlStr,
     batches: [batch::Statements; 3],
+}
+
+/// How what has expired is deleted from a table: a part of its rows at a time, in the order of their keys.
+struct Purge {
+    /// The last key of the next part, and how many of its rows have expired.
+    next: SqlStr,
+    delete: SqlStr,
 }
 
 /// Makes a pool close a connection that is still in a transaction when it returns.
@@ -119,7 +125,7 @@ fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
 
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
-    let sql = |text| table.in_sql(text);
+    let sql = |text: &str| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("sqlite.sql")),
         live: sql(
@@ -139,21 +145,25 @@ fn statements(table: &TableName) -> Statements {
             r#"UPDATE "countersign_keys" SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done"#,
         ),
         forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1"#),
-        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE done AND expires_at <= ?1
-                     ORDER BY expires_at LIMIT ?3)
-                 UNION ALL
-                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE NOT done AND expires_at <= ?2
-                     ORDER BY expires_at LIMIT ?3))"#),
+        purges: [
+            ("countersign_keys", "key", "iif(done, ?1, ?2)"),
+            ("countersign_keys_versions", "object", "?1"),
+        ]
+        .map(|(name, key, end)| Purge {
+            next: sql(&format!(
+                r#"SELECT max({key}), total(expires_at <= {end}) > 0 FROM (
+                         SELECT * FROM "{name}" WHERE {key} > ?3 ORDER BY {key} LIMIT ?4)"#
+            )),
+            delete: sql(&format!(
+                r#"DELETE FROM "{name}" WHERE {key} > ?3 AND {key} <= ?4 AND expires_at <= {end}"#
+            )),
+        }),
         advance: sql(
             r#"INSERT INTO "countersign_keys_versions" (object, version, expires_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
              WHERE version < excluded.version"#,
         ),
         newest: sql(r#"SELECT version FROM "countersign_keys_versions" WHERE object = ?1"#),
-        purge_versions: sql(r#"DELETE FROM "countersign_keys_versions" WHERE object IN (
-                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= ?1
-                 ORDER BY expires_at LIMIT ?3)"#),
         batches: batch::SIZES.map(|size| batch::statements(table, size)),
     }
 }
@@ -169,8 +179,8 @@ impl SqliteStore {
     /// How long a lapsed claim can still be completed, if no other claim has taken over.
     const LINGER: Duration = Duration::from_secs(3600);
 
-    /// How many keys [`purge`](SqliteStore::purge) deletes in one statement. Others can write in between.
-    const PURGE_BATCH: i64 = 500;
+    /// How many rows a statement of [`purge`](SqliteStore::purge) reads. Others can write in between.
+    const PURGE_PART: i64 = 1_000;
 
     /// Opens the file and makes the tables. If the file does not exist, it is created.
     ///
@@ -299,7 +309,7 @@ impl SqliteStore {
     }
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
-    /// then they can be completed), a few hundred at a time, and returns how many. Call
+    /// then they can be completed), and returns how many. It reads the whole table, a thousand keys at a time. Call
     /// it about every hour, as [`purge_every`](SqliteStore::purge_every) does. Any number of processes may call it.
     ///
     /// # Errors
@@ -307,17 +317,18 @@ impl SqliteStore {
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
         let now = (self.clock)();
-        for sql in [&self.sql.purge, &self.sql.purge_versions] {
+        let (now, an_hour_ago) = (millis(now), millis(now.saturating_sub(Self::LINGER)));
+        for purge in &self.sql.purges {
+            let mut after = String::new();
             loop {
-                let batch = sqlx::query(sql.clone())
-                    .bind(millis(now))
-                    .bind(millis(now.saturating_sub(Self::LINGER)))
-                    .bind(Self::PURGE_BATCH);
-                let batch = batch.execute(&self.pool).await?.rows_affected();
-                purged += batch;
-                if batch < Self::PURGE_BATCH.unsigned_abs() {
-                    break;
+                let next = sqlx::query_as(purge.next.clone()).bind(now).bind(an_hour_ago);
+                let next = next.bind(&after).bind(Self::PURGE_PART).fetch_one(&self.pool).await?;
+                let (Some(last), has_expired): (Option<String>, bool) = next else { break };
+                if has_expired {
+                    let delete = sqlx::query(purge.delete.clone()).bind(now).bind(an_hour_ago);
+                    purged += delete.bind(&after).bind(&last).execute(&self.pool).await?.rows_affected();
                 }
+                after = last;
             }
         }
         Ok(purged)

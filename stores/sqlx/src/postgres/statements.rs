@@ -15,11 +15,11 @@ pub(crate) struct Statements {
     pub(crate) release: Statement,
     pub(crate) renew: Statement,
     pub(crate) forget: Statement,
-    pub(crate) purge: Statement,
+    /// For each table, what finds the expired keys, and what deletes those of them that it is given.
+    pub(crate) purges: [[Statement; 2]; 2],
     pub(crate) record: Statement,
     pub(crate) advance: Statement,
     pub(crate) newest: Statement,
-    pub(crate) purge_versions: Statement,
     pub(crate) batch: Statement,
 }
 
@@ -55,10 +55,8 @@ pub(crate) fn statements(table: &TableName) -> Statements {
     };
     Statements {
         is_migrated: sql(
-            "SELECT count(*) = 3 FROM pg_index WHERE (indrelid, indexrelid) IN (
-             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_done\"')),
-             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_claimed\"')),
-             (to_regclass('\"countersign_keys_versions\"'), to_regclass('\"countersign_keys_versions_end\"')))",
+            "SELECT to_regclass('\"countersign_keys\"') IS NOT NULL
+             AND to_regclass('\"countersign_keys_versions\"') IS NOT NULL",
         ),
         migrate: sql(include_str!("../postgres.sql")),
         forget: statement(
@@ -114,21 +112,30 @@ pub(crate) fn statements(table: &TableName) -> Statements {
              )
              SELECT 'claim', acquired, done, lasts FROM taken UNION ALL SELECT 'claim', is_ours, done, lasts FROM live"#,
         ),
-        // The time as a subquery: a volatile function is no condition of an index.
-        purge: statement(
-            "purge",
-            7,
-            r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM (
-                     SELECT key FROM "countersign_keys" WHERE done AND expires_at <= (SELECT clock_timestamp())
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS forgotten
-                 UNION ALL
-                 SELECT key FROM (
-                     SELECT key FROM "countersign_keys"
-                     WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
-             SELECT 'purge', count(*) FROM purged WHERE [is own]"#,
-        ),
+        purges: [
+            ("key", "countersign_keys", "CASE WHEN done THEN interval '0' ELSE interval '1 hour' END", [7, 9]),
+            ("object", "countersign_keys_versions", "interval '0'", [10, 12]),
+        ]
+        .map(|(key, name, after, [search, delete])| {
+            // The time as a subquery, which is computed once.
+            let expired = format!("expires_at <= (SELECT clock_timestamp()) - {after}");
+            let search = statement(
+                "search",
+                search,
+                &format!(r#"SELECT 'search', {key} FROM "{name}" WHERE {expired} AND [is own] LIMIT $1"#),
+            );
+            let delete = statement(
+                "delete",
+                delete,
+                &format!(
+                    r#"WITH deleted AS (DELETE FROM "{name}" WHERE {key} IN (
+                         SELECT {key} FROM "{name}" WHERE {key} = ANY($1::text[]) AND {expired} FOR UPDATE SKIP LOCKED
+                     ) RETURNING 1)
+                     SELECT 'delete', count(*) FROM deleted WHERE [is own]"#
+                ),
+            );
+            [search, delete].map(|statement| Statement { is_persistent: false, ..statement })
+        }),
         // A row if the key is new. It waits for nobody, and is simpler than `claim`, which must read every other state.
         record: statement(
             "record",
@@ -152,19 +159,11 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         ),
         newest: statement(
             "newest",
-            9,
+            13,
             r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1 AND [is own]"#,
         ),
-        purge_versions: statement(
-            "purge_versions",
-            10,
-            r#"WITH purged AS (DELETE FROM "countersign_keys_versions" WHERE object IN (
-                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= (SELECT clock_timestamp())
-                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
-             SELECT 'purge_versions', count(*) FROM purged WHERE [is own]"#,
-        ),
         // The plan that suits the table of today would scan the larger one of tomorrow.
-        batch: Statement { is_persistent: false, ..statement("batch", 12, BATCH) },
+        batch: Statement { is_persistent: false, ..statement("batch", 14, BATCH) },
     }
 }
 
