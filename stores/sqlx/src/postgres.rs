@@ -103,6 +103,9 @@ pub struct PostgresStore {
     /// Whether a pooler gave the names of one session's statements to another. Each call then prepares its
     /// statement anew, in a transaction, which is slower. No setting tells this in advance.
     mixes_up: Arc<AtomicBool>,
+    /// Whether the table has become large. Each statement is then prepared once more: a connection that prepared it on
+    /// an empty table keeps a plan that reads the whole table, until the server's autovacuum has seen it.
+    is_large: Arc<AtomicBool>,
     /// The calls that share a flush, unless they do not.
     flush: Option<Arc<Flush>>,
 }
@@ -185,6 +188,7 @@ impl PostgresStore {
             lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
             sql: Arc::new(statements(&TableName::default())),
             mixes_up: Arc::default(),
+            is_large: Arc::default(),
             flush: Some(Arc::default()),
         }
     }
@@ -193,6 +197,7 @@ impl PostgresStore {
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
+        self.is_large = Arc::default();
         self.flush = self.flush.map(|_| Arc::default());
         self
     }
@@ -433,13 +438,16 @@ impl PostgresStore {
         statement: &Statement,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let rows = if self.mixes_up.load(Ordering::Relaxed) {
-            let query = sqlx::query_with(statement.unnamed.clone(), arguments).persistent(false);
-            query.fetch_all(connection).await
+        let is_large = self.is_large.load(Ordering::Relaxed);
+        let (sql, is_persistent) = if self.mixes_up.load(Ordering::Relaxed) {
+            (&statement.unnamed, false)
+        } else if is_large {
+            (&statement.large, true)
         } else {
-            let query = sqlx::query_with(statement.sql.clone(), arguments);
-            query.persistent(statement.is_persistent).fetch_all(connection).await
+            (&statement.sql, statement.is_persistent)
         };
+        let query = sqlx::query_with(sql.clone(), arguments).persistent(is_persistent);
+        let rows = query.fetch_all(connection).await;
         if rows.as_ref().is_err_and(is_mixed_up) {
             self.mixes_up.store(true, Ordering::Relaxed);
         }
@@ -447,6 +455,9 @@ impl PostgresStore {
         if rows.first().is_some_and(|row| row.try_get::<&str, _>(0).ok() != Some(statement.name)) {
             self.mixes_up.store(true, Ordering::Relaxed);
             return Err(sqlx::Error::Protocol(OTHER_STATEMENT.into()));
+        }
+        if !is_large && rows.first().is_some_and(|row| row.try_get("is_large").unwrap_or(false)) {
+            self.is_large.store(true, Ordering::Relaxed);
         }
         Ok(rows)
     }

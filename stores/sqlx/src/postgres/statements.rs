@@ -35,10 +35,12 @@ pub(crate) struct Statement {
     pub(crate) sql: SqlStr,
     /// The same statement, to be prepared without a name: sqlx finds a name by the text.
     pub(crate) unnamed: SqlStr,
+    /// The same statement, to be prepared again once the table is large.
+    pub(crate) large: SqlStr,
     /// The parameters between those in the SQL and the last one are ignored.
     parameters: usize,
     table: String,
-    /// Whether a connection keeps the statement and its plan.
+    /// Whether a connection keeps the statement and its plan, also while the table is small.
     pub(crate) is_persistent: bool,
 }
 
@@ -49,9 +51,13 @@ pub(crate) fn statements(table: &TableName) -> Statements {
     let statement = |name, parameters, text: &str| {
         let is_own = format!("1 / (${parameters} = 'countersign_keys')::int = 1");
         let text = text.replace("[is own]", &is_own);
+        let large = sql(&format!("{} -- large", text.replace("[is large]", "true")));
+        // 8 MB.
+        let text =
+            text.replace("[is large]", r#"pg_relation_size('"countersign_keys"'::regclass) >= 8388608"#);
         let unnamed = sql(&format!("{text} -- unnamed"));
         let table = table.as_str().to_owned();
-        Statement { name, sql: sql(&text), unnamed, parameters, table, is_persistent: true }
+        Statement { name, sql: sql(&text), unnamed, large, parameters, table, is_persistent: true }
     };
     Statements {
         is_migrated: sql(
@@ -110,7 +116,8 @@ pub(crate) fn statements(table: &TableName) -> Statements {
                      expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
                  RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
              )
-             SELECT 'claim', acquired, done, lasts FROM taken UNION ALL SELECT 'claim', is_ours, done, lasts FROM live"#,
+             SELECT 'claim', acquired, done, lasts, [is large] AS is_large FROM taken
+             UNION ALL SELECT 'claim', is_ours, done, lasts, false FROM live"#,
         ),
         purges: [
             ("key", "countersign_keys", "CASE WHEN done THEN interval '0' ELSE interval '1 hour' END", [7, 9]),
@@ -162,7 +169,7 @@ pub(crate) fn statements(table: &TableName) -> Statements {
             13,
             r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1 AND [is own]"#,
         ),
-        // The plan that suits the table of today would scan the larger one of tomorrow.
+        // On a small table, any plan is good today, and most are bad once it has grown.
         batch: Statement { is_persistent: false, ..statement("batch", 14, BATCH) },
     }
 }
@@ -199,10 +206,10 @@ const BATCH: &str = r#"WITH "ASKED" AS MATERIALIZED (
          FROM "HELD" AS held WHERE k.key = held.key
          RETURNING k.key
      )
-     SELECT 'batch', 'claimed', key, NULL::float8 FROM "CLAIMED" WHERE [is own]
-     UNION ALL SELECT 'batch', CASE WHEN done THEN 'done' ELSE 'in flight' END, key, lasts FROM "FOUND" WHERE lasts > 0
-     UNION ALL SELECT 'batch', 'uncommitted', key, NULL FROM "NEW" WHERE NOT is_free
-     UNION ALL SELECT 'batch', 'completed', key, NULL FROM "COMPLETED""#;
+     SELECT 'batch', 'claimed', key, NULL::float8, (SELECT [is large]) AS is_large FROM "CLAIMED" WHERE [is own]
+     UNION ALL SELECT 'batch', CASE WHEN done THEN 'done' ELSE 'in flight' END, key, lasts, false FROM "FOUND" WHERE lasts > 0
+     UNION ALL SELECT 'batch', 'uncommitted', key, NULL, false FROM "NEW" WHERE NOT is_free
+     UNION ALL SELECT 'batch', 'completed', key, NULL, false FROM "COMPLETED""#;
 
 /// What a parameter of a statement can be.
 pub(crate) trait Value: Sync {

@@ -150,6 +150,46 @@ async fn a_completion_changes_no_index() {
     assert!(hot >= 190, "{hot} of {updates}");
 }
 
+/// A connection that prepared its statements on an empty table does not read the whole table once that has grown.
+#[tokio::test]
+async fn no_plan_of_an_empty_table_outlives_its_growth() {
+    let Some((server, admin)) = store().await else { return };
+    // Autovacuum would notice the growth after a minute, and have the statements planned again.
+    let empty = "ALTER TABLE countersign_keys SET (autovacuum_enabled = off)";
+    sqlx::raw_sql(empty).execute(admin.pool()).await.unwrap();
+    sqlx::raw_sql("VACUUM ANALYZE countersign_keys").execute(admin.pool()).await.unwrap();
+    let pool = PostgresStore::pool_options().max_connections(1);
+    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let handle = async || {
+        let key = conformance::fresh_key();
+        let lease = acquired(store.claim(&key, LEASE).await.unwrap());
+        assert_eq!(store.renew(&lease, LEASE).await.unwrap(), LeaseStatus::Applied);
+        assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+        assert!(store.forget(key.as_str()).await.unwrap());
+    };
+    // After five times, PostgreSQL keeps a plan.
+    for _ in 0..10 {
+        handle().await;
+    }
+    let insert = "INSERT INTO countersign_keys
+         SELECT 'k' || n, '\\x00', true, clock_timestamp() + interval '1 day' FROM generate_series(1, 150000) AS n";
+    sqlx::raw_sql(insert).execute(admin.pool()).await.unwrap();
+    handle().await;
+    let scans = async || {
+        sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(store.pool()).await.unwrap();
+        let scans = "SELECT seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = 'countersign_keys'";
+        let scans: (i64, i64) = sqlx::query_as(scans).fetch_one(admin.pool()).await.unwrap();
+        scans
+    };
+    let before = scans().await;
+    for _ in 0..10 {
+        handle().await;
+    }
+    let after = scans().await;
+    assert_eq!(after.0 - before.0, 0, "reads of the whole table");
+    assert!(after.1 - before.1 >= 40, "{before:?} {after:?}");
+}
+
 /// Its SQLSTATE, 42501, is a number whose low byte is SQLite's code for a locked file.
 #[tokio::test]
 async fn a_right_that_is_missing_is_no_lock() {
