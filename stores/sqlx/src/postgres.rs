@@ -143,7 +143,7 @@ impl PostgresStore {
     /// How often a call is tried if the server did nothing. The second try works in a way that avoids the reason.
     pub(crate) const TRIES: u32 = 4;
 
-    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
     /// How long a call waits for a connection: less than the 5 seconds that 3QPR waits for an answer.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);

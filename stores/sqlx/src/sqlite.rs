@@ -24,7 +24,7 @@ use crate::table::TableName;
 mod batch;
 mod commit_guard;
 
-pub(crate) use commit_guard::CommitGuard;
+pub(crate) use commit_guard::{CommitGuard, Hooks};
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
@@ -80,6 +80,8 @@ pub struct SqliteStore {
     pool: SqlitePool,
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
     pub(crate) sql: Arc<Statements>,
+    /// What the pool's connection has, if the store made the pool.
+    pub(crate) hooks: Option<Hooks>,
     /// The calls that share a flush, unless they do not.
     flush: Option<Arc<Flush>>,
 }
@@ -224,8 +226,14 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Self::BUSY_TIMEOUT);
+        let hooks = Hooks::default();
+        let new = hooks.clone();
         let pool_options = guarded(SqlitePoolOptions::new())
             .max_connections(1)
+            .after_connect(move |connection, _| {
+                let hooks = new.clone();
+                Box::pin(async move { hooks.set(connection).await })
+            })
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None);
@@ -233,7 +241,8 @@ impl SqliteStore {
         let mut tries = 0;
         loop {
             let opened = async {
-                let store = Self::new(pool_options.clone().connect_with(options.clone()).await?);
+                let mut store = Self::new(pool_options.clone().connect_with(options.clone()).await?);
+                store.hooks = Some(hooks.clone());
                 store.migrate().await.map(|()| store)
             };
             match opened.await {
@@ -264,6 +273,7 @@ impl SqliteStore {
             pool,
             clock: Arc::new(since_epoch),
             sql: Arc::new(statements(&TableName::default())),
+            hooks: None,
             flush: Some(Arc::default()),
         }
     }

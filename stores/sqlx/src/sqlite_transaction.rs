@@ -10,7 +10,7 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::claim::random_token;
 use crate::error::SqlStoreError;
-use crate::sqlite::{CommitGuard, SqliteStore, in_the_way};
+use crate::sqlite::{CommitGuard, Hooks, SqliteStore, in_the_way};
 use crate::version::{Advance, Version, check_object};
 
 /// An open transaction of a [`SqliteStore`], which has recorded the delivery's key. The handler of
@@ -113,14 +113,19 @@ impl TransactionalStore for SqliteStore {
     ) -> Result<Begun<SqliteTransaction>, SqlStoreError> {
         check_retention(retention)?;
         let record = Lease::new(key.clone(), random_token()?);
-        let mut transaction = self.pool().begin().await.map_err(in_the_way)?;
-        let claim = match self.live(&mut transaction, &record).await? {
-            Some(claim) => claim,
-            None => self.record(&mut transaction, &record, retention).await?,
-        };
-        match claim {
+        // A transaction that has read does not wait for a writer: it fails at once where there is one.
+        let begin = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1";
+        let mut transaction = self.pool().begin_with(begin).await.map_err(in_the_way)?;
+        match self.record(&mut transaction, &record, retention).await? {
             Claim::Acquired(_) => {
-                let guard = CommitGuard::set(&mut transaction).await?;
+                let guard = match &self.hooks {
+                    Some(hooks) => hooks.guard(),
+                    None => {
+                        let hooks = Hooks::default();
+                        hooks.set(&mut transaction).await?;
+                        hooks.guard()
+                    }
+                };
                 let (store, key) = (self.clone(), key.clone());
                 Ok(Begun::New(SqliteTransaction { guard, transaction, store, key, retention }))
             }
@@ -151,8 +156,12 @@ impl SqliteStore {
         retention: Duration,
     ) -> Result<Claim, SqlStoreError> {
         match self.insert(transaction, record, retention, true).await {
-            // Another process writes, or has written since. SQLite waits for its lock only at the beginning.
+            // Another process writes, or has written since. A duplicate is answered nevertheless. Otherwise the
+            // transaction begins again, because SQLite waits for its lock only at the beginning.
             Err(SqlStoreError::Locked { .. }) => {
+                if let Some(claim) = self.live(transaction, record).await? {
+                    return Ok(claim);
+                }
                 sqlx::raw_sql("ROLLBACK; BEGIN IMMEDIATE").execute(&mut *transaction).await?;
                 self.insert(transaction, record, retention, true).await
             }

@@ -14,7 +14,7 @@ pub(crate) struct CommitGuard(Shared);
 
 type Shared = Arc<Mutex<Phase>>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
     /// The handler has the transaction.
     Open,
@@ -25,20 +25,33 @@ enum Phase {
     /// The transaction was dropped, and its rollback is yet to come. Statements of the handler may run until then.
     Dropped,
     /// The connection is anybody's.
+    #[default]
     Free,
 }
 
-impl CommitGuard {
-    /// Guards a connection that has just begun a transaction. It replaces the hooks of a guard before it.
-    pub(crate) async fn set(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
-        let phase = Arc::new(Mutex::new(Phase::Open));
-        let (commits, rolls_back) = (Arc::clone(&phase), Arc::clone(&phase));
+/// The guard of a pool with one connection, which has the hooks for as long as it lives.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hooks(Shared);
+
+impl Hooks {
+    /// Sets the hooks of a new connection.
+    pub(crate) async fn set(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        change(&self.0, |phase| *phase = Phase::Free);
+        let (commits, rolls_back) = (Arc::clone(&self.0), Arc::clone(&self.0));
         let mut handle = connection.lock_handle().await?;
         handle.set_commit_hook(move || change(&commits, may_commit));
         handle.set_rollback_hook(move || change(&rolls_back, roll_back));
-        Ok(Self(phase))
+        Ok(())
     }
 
+    /// Guards the connection, which has just begun a transaction.
+    pub(crate) fn guard(&self) -> CommitGuard {
+        change(&self.0, |phase| *phase = Phase::Open);
+        CommitGuard(Arc::clone(&self.0))
+    }
+}
+
+impl CommitGuard {
     /// Lets the transaction commit, and returns whether it is still the one that was begun.
     pub(crate) fn allow(&self) -> bool {
         change(&self.0, |phase| {
