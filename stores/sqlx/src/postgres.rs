@@ -69,7 +69,9 @@ pub(crate) use statements::Argument;
 /// A commit waits for the disk. If more than eight claims and completions are under way (or as many as the pool has connections, if it has fewer), those that wait share one
 /// commit: a task of the Tokio runtime writes up to 128 of them in one statement, and then answers each. Fewer calls run
 /// alone. If the statement fails, its calls run alone, so only the call at fault fails. The statement waits for
-/// no transaction that has locked a key: the call for that key runs alone.
+/// no transaction that has locked a key: the call for that key runs alone. It holds up to 128 advisory locks until it has
+/// committed. The server's lock table has room for 6,400 locks by default (`max_locks_per_transaction` times
+/// `max_connections`); where it is full, the calls run alone.
 /// [`without_shared_flush`](PostgresStore::without_shared_flush) turns this off.
 ///
 /// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as it would without a
