@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS "countersign_keys" (
     token      bytea            NOT NULL, -- of the newest claim; every later write has to know it
     done       boolean          NOT NULL, -- false while claimed, true when handled
     expires_at timestamptz      NOT NULL  -- the end of the lease, or of the retention
-) WITH (fillfactor = 75); -- room for the completion beside its claim, which then changes no index
+) WITH (fillfactor = 50); -- room for the completion beside its claim, which then changes no index
 
 -- For `advance`: the newest handled version of each object.
 CREATE TABLE IF NOT EXISTS "countersign_keys_versions" (
