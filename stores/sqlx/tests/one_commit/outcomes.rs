@@ -196,6 +196,24 @@ async fn an_error_that_the_handler_ignored_is_not_committed_by_sqlite() {
 #[tokio::test]
 async fn sqlite_commits_nothing_that_the_handler_writes_after_the_end_of_its_transaction() {
     let Some(service) = Service::<SqliteStore>::new().await else { return };
+    no_write_survives_its_transaction(service).await;
+}
+
+#[tokio::test]
+async fn nor_does_it_on_a_pool_of_your_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(directory.path().join("yours.db"))
+        .create_if_missing(true)
+        .busy_timeout(Duration::from_secs(2));
+    let open = async || SqliteStore::connect_with(Default::default(), options.clone()).await.unwrap();
+    let service = Service::on([open().await, open().await], ());
+    service.store().migrate().await.unwrap();
+    service.store().run_alone("CREATE TABLE effects (id BIGINT NOT NULL)").await;
+    no_write_survives_its_transaction(service).await;
+}
+
+async fn no_write_survives_its_transaction(service: Service<SqliteStore>) {
     service.store().run_alone("CREATE TABLE singles (id INTEGER PRIMARY KEY ON CONFLICT ROLLBACK)").await;
     let ends = ["INSERT INTO singles VALUES (1), (1)", "ROLLBACK", "COMMIT", "END", "ROLLBACK; BEGIN"];
     for (id, end) in (1..).zip(ends) {
