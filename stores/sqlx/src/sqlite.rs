@@ -52,7 +52,11 @@ pub(crate) use commit_guard::{CommitGuard, Hooks};
 /// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as [`SqlStoreError::Locked`].
 /// So does a claim that finds 16,384 others waiting. The task runs on the runtime of the call that began it, so a handler
 /// that blocks that runtime's thread delays the others' calls. A call that is dropped leaves the queue; if it
-/// is being written, its claim stands until its lease ends, and its completion stays.
+/// is being written, its claim stands until its lease ends, and its completion stays. The task needs a runtime that
+/// goes on: a current-thread runtime stops it between two calls of `block_on`.
+///
+/// Transactions of handlers share no flush: SQLite would have to run one handler in the open transaction of another,
+/// whose error, such as a full disk, would then undo both.
 ///
 /// # Transactions
 ///
@@ -255,7 +259,8 @@ impl SqliteStore {
 
     /// Opens a file with your options. Call [`migrate`](SqliteStore::migrate) once before you use the
     /// store, or add its SQL to your own migrations. Set a `busy_timeout`, and use WAL mode if you can. Set
-    /// `synchronous = FULL` if the store must survive a power cut. The store's own `after_release` and `test_before_acquire` replace the pool's:
+    /// `synchronous = FULL` if the store must survive a power cut. A [`SqliteTransaction`](crate::SqliteTransaction) replaces the
+    /// connection's commit and rollback hooks. The store's own `after_release` and `test_before_acquire` replace the pool's:
     /// see [the pool](SqliteStore#the-pool).
     ///
     /// # Errors
