@@ -66,17 +66,59 @@ impl Calls {
         self.0.get(key)?.first()
     }
 
-    /// Answers the calls of a key. If the first one has claimed it, it is in flight for the others.
+    /// Answers the calls of a key. If one has claimed it, it is in flight for the others. If that one's caller has hung up,
+    /// the next one that asked for the same time has the claim.
     pub(crate) fn answer(&mut self, key: &str, answer: Answer) {
         let mut calls = self.0.remove(key).unwrap_or_default().into_iter();
         let Some(first) = calls.next() else { return };
-        let others = match answer {
-            Answer::Applied => Answer::InFlight(first.call.time),
-            ref answer => answer.clone(),
-        };
-        first.answer(answer);
+        let (lease, time) = (first.call.lease.clone(), first.call.time);
+        let is_claimed = matches!(answer, Answer::Applied);
+        let mut is_free = is_claimed && !first.answer(answer.clone());
         for other in calls {
-            other.answer(others.clone());
+            if !is_claimed {
+                other.answer(answer.clone());
+            } else if is_free && other.call.time == time {
+                is_free = !other.answer(Answer::Inherited(lease.clone()));
+            } else {
+                other.answer(Answer::InFlight(time));
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use countersign::store::{Lease, conformance};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::flush::Call;
+
+    #[test]
+    fn the_claim_of_a_caller_that_has_hung_up_is_the_next_ones() {
+        let key = conformance::fresh_key();
+        let mut callers = Vec::new();
+        let calls = [60, 30, 60, 60, 60].into_iter().enumerate().map(|(n, seconds)| {
+            let (sender, receiver) = oneshot::channel();
+            callers.push(receiver);
+            let lease = Lease::new(key.clone(), [n as u8; 16]);
+            Waiting::new(
+                n as u64,
+                Call { kind: Kind::Claim, lease, time: Duration::from_secs(seconds) },
+                sender,
+            )
+        });
+        let mut batch = Batch::of(calls.collect());
+        // The first and the third have hung up.
+        drop(callers.remove(2));
+        drop(callers.remove(0));
+        batch.claims.answer(key.as_str(), Answer::Applied);
+        let mut answers = callers.into_iter().map(|mut caller| caller.try_recv().unwrap());
+        assert!(matches!(answers.next(), Some(Answer::InFlight(_))), "it asked for another time");
+        let Some(Answer::Inherited(lease)) = answers.next() else { panic!() };
+        assert_eq!(lease.token(), &[0; 16]);
+        assert!(matches!(answers.next(), Some(Answer::InFlight(_))));
     }
 }

@@ -21,7 +21,9 @@ pub enum SqlStoreError {
         /// The driver's error.
         source: BoxError,
     },
-    /// The database or its driver failed: for example no connection, no table, no right to it, or a full disk.
+    /// The database or its driver failed: for example no connection, no table, no right to it, or a full disk. The driver's
+    /// error may quote values, for example those of a row that your own constraint or trigger refuses at the commit. Log
+    /// the [`code`](SqlStoreError::code) where that must not be.
     #[error("the store's database failed")]
     #[non_exhaustive]
     Database {

@@ -65,6 +65,8 @@ pub(crate) struct Call {
 pub(crate) enum Answer {
     /// The key is claimed, or done, as the call asked.
     Applied,
+    /// The key is claimed with the lease of a caller that has hung up.
+    Inherited(Lease),
     /// Another claim holds the key for so long.
     InFlight(Duration),
     /// The key is done.
@@ -78,6 +80,7 @@ impl Answer {
     pub(crate) fn claim(self, lease: Lease) -> Result<Claim, SqlStoreError> {
         match self {
             Self::Applied => Ok(Claim::Acquired(lease)),
+            Self::Inherited(lease) => Ok(Claim::Acquired(lease)),
             Self::InFlight(left) => Ok(Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) }),
             Self::Done => Ok(Claim::Done),
             Self::Failed(error) => Err(error.into()),
@@ -88,7 +91,7 @@ impl Answer {
     pub(crate) fn status(self) -> Result<LeaseStatus, SqlStoreError> {
         match self {
             Self::Applied => Ok(LeaseStatus::Applied),
-            Self::InFlight(_) | Self::Done => Ok(LeaseStatus::Lost),
+            Self::Inherited(_) | Self::InFlight(_) | Self::Done => Ok(LeaseStatus::Lost),
             Self::Failed(error) => Err(error.into()),
         }
     }
@@ -103,9 +106,13 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Answers the call, unless its caller has gone.
-    pub(crate) fn answer(self, answer: Answer) {
-        let _ = self.caller.send(answer);
+    pub(crate) fn new(id: u64, call: Call, caller: oneshot::Sender<Answer>) -> Self {
+        Self { id, call, caller }
+    }
+
+    /// Answers the call, and returns whether its caller is still there.
+    pub(crate) fn answer(self, answer: Answer) -> bool {
+        self.caller.send(answer).is_ok()
     }
 }
 
@@ -151,7 +158,7 @@ impl Flush {
         let id = state.next_id;
         state.next_id += 1;
         state.under_way += 1;
-        state.queue.push_back(Waiting { id, call: call(), caller });
+        state.queue.push_back(Waiting::new(id, call(), caller));
         let writes = std::mem::replace(&mut state.is_writing, true);
         drop(state);
         if !writes {

@@ -57,8 +57,8 @@ pub(crate) use statements::Argument;
 /// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
 /// statements have the same names as those of other clients, unless PgBouncer keeps them apart (from 1.21 on,
 /// with `max_prepared_statements`). The store notices this at the first call, and then prepares each statement in a
-/// transaction, which takes more round trips. This protects only the statements of one store: yours, and those of a store
-/// on another table behind the same PgBouncer, need session mode or such a version. Statement mode does not work, because it allows no transactions.
+/// transaction, which takes more round trips. This protects only the statements of stores, of any number of tables: yours
+/// need session mode or such a version. Statement mode does not work, because it allows no transactions.
 ///
 /// **Isolation.** The database's default does not matter for the store's own calls: if the server undoes one because of
 /// another transaction, the store repeats it in `READ COMMITTED`. Your own transaction has the level that you choose: if
@@ -69,7 +69,9 @@ pub(crate) use statements::Argument;
 /// A commit waits for the disk. If more than eight claims and completions are under way (or as many as the pool has connections, if it has fewer), those that wait share one
 /// commit: a task of the Tokio runtime writes up to 128 of them in one statement, and then answers each. Fewer calls run
 /// alone. If the statement fails, its calls run alone, so only the call at fault fails. The statement waits for
-/// no transaction that has locked a key: the call for that key runs alone.
+/// no transaction that has locked a key: the call for that key runs alone. It holds up to 128 advisory locks until it has
+/// committed. The server's lock table has room for 6,400 locks by default (`max_locks_per_transaction` times
+/// `max_connections`); where it is full, the calls run alone.
 /// [`without_shared_flush`](PostgresStore::without_shared_flush) turns this off.
 ///
 /// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as it would without a
@@ -103,6 +105,9 @@ pub struct PostgresStore {
     /// Whether a pooler gave the names of one session's statements to another. Each call then prepares its
     /// statement anew, in a transaction, which is slower. No setting tells this in advance.
     mixes_up: Arc<AtomicBool>,
+    /// Whether the table has become large. Each statement is then prepared once more: a connection that prepared it on
+    /// an empty table keeps a plan that reads the whole table, until the server's autovacuum has seen it.
+    is_large: Arc<AtomicBool>,
     /// The calls that share a flush, unless they do not.
     flush: Option<Arc<Flush>>,
 }
@@ -128,8 +133,11 @@ impl PostgresStore {
     /// Less than the 5 seconds that 3QPR waits for an answer.
     const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// How many keys [`purge`](PostgresStore::purge) deletes in one statement.
-    const PURGE_BATCH: i64 = 1_000;
+    /// How many keys [`purge`](PostgresStore::purge) looks for at a time, because each time it reads the table.
+    const PURGE_SEARCH: i64 = 50_000;
+
+    /// How many of them it deletes in one statement.
+    const PURGE_BATCH: usize = 1_000;
 
     /// The longest time that is stored: a thousand years, in microseconds.
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
@@ -137,7 +145,7 @@ impl PostgresStore {
     /// How often a call is tried if the server did nothing. The second try works in a way that avoids the reason.
     pub(crate) const TRIES: u32 = 4;
 
-    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
     /// How long a call waits for a connection: less than the 5 seconds that 3QPR waits for an answer.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -182,6 +190,7 @@ impl PostgresStore {
             lock_timeout: Self::DEFAULT_LOCK_TIMEOUT,
             sql: Arc::new(statements(&TableName::default())),
             mixes_up: Arc::default(),
+            is_large: Arc::default(),
             flush: Some(Arc::default()),
         }
     }
@@ -190,6 +199,7 @@ impl PostgresStore {
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
+        self.is_large = Arc::default();
         self.flush = self.flush.map(|_| Arc::default());
         self
     }
@@ -244,20 +254,24 @@ impl PostgresStore {
     }
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
-    /// then they can be completed), a thousand at a time, and returns how many. Call it
-    /// about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the
-    /// same time: each skips the keys that another is deleting.
+    /// then they can be completed), a thousand at a time, and returns how many. It reads the whole table for every 50,000
+    /// of them. Call it about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances
+    /// may call it at the same time: each skips the keys that another is deleting.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`].
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
-        for statement in [&self.sql.purge, &self.sql.purge_versions] {
+        for [search, delete] in &self.sql.purges {
             loop {
-                let row = self.ask(None, statement, &[&Self::PURGE_BATCH]).await?;
-                let batch: i64 = row.ok_or(sqlx::Error::RowNotFound)?.try_get(1)?;
-                purged += batch.unsigned_abs();
-                if batch < Self::PURGE_BATCH {
+                let before = purged;
+                let found = self.ask_for_rows(None, search, &[&Self::PURGE_SEARCH]).await?;
+                let keys: Vec<String> = found.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?;
+                for keys in keys.chunks(Self::PURGE_BATCH) {
+                    let row = self.ask(None, delete, &[&keys]).await?.ok_or(sqlx::Error::RowNotFound)?;
+                    purged += row.try_get::<i64, _>(1)?.unsigned_abs();
+                }
+                if found.len() < Self::PURGE_SEARCH as usize || purged == before {
                     break;
                 }
             }
@@ -404,12 +418,20 @@ impl PostgresStore {
         statement: &Statement,
         arguments: &[Argument<'_>],
     ) -> Result<Option<PgRow>, SqlStoreError> {
+        Ok(self.ask_for_rows(transaction, statement, arguments).await?.into_iter().next())
+    }
+
+    async fn ask_for_rows(
+        &self,
+        transaction: Option<&mut PgConnection>,
+        statement: &Statement,
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<PgRow>, SqlStoreError> {
         let arguments = statement.arguments(arguments)?;
-        let rows = match transaction {
+        Ok(match transaction {
             Some(connection) => self.ask_once(connection, statement, arguments).await?,
             None => self.ask_alone(&mut *self.pool.acquire().await?, statement, arguments).await?,
-        };
-        Ok(rows.into_iter().next())
+        })
     }
 
     async fn ask_once(
@@ -418,13 +440,16 @@ impl PostgresStore {
         statement: &Statement,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let rows = if self.mixes_up.load(Ordering::Relaxed) {
-            let query = sqlx::query_with(statement.unnamed.clone(), arguments).persistent(false);
-            query.fetch_all(connection).await
+        let is_large = self.is_large.load(Ordering::Relaxed);
+        let (sql, is_persistent) = if self.mixes_up.load(Ordering::Relaxed) {
+            (&statement.unnamed, false)
+        } else if is_large {
+            (&statement.large, true)
         } else {
-            let query = sqlx::query_with(statement.sql.clone(), arguments);
-            query.persistent(statement.is_persistent).fetch_all(connection).await
+            (&statement.sql, statement.is_persistent)
         };
+        let query = sqlx::query_with(sql.clone(), arguments).persistent(is_persistent);
+        let rows = query.fetch_all(connection).await;
         if rows.as_ref().is_err_and(is_mixed_up) {
             self.mixes_up.store(true, Ordering::Relaxed);
         }
@@ -432,6 +457,9 @@ impl PostgresStore {
         if rows.first().is_some_and(|row| row.try_get::<&str, _>(0).ok() != Some(statement.name)) {
             self.mixes_up.store(true, Ordering::Relaxed);
             return Err(sqlx::Error::Protocol(OTHER_STATEMENT.into()));
+        }
+        if !is_large && rows.first().is_some_and(|row| row.try_get("is_large").unwrap_or(false)) {
+            self.is_large.store(true, Ordering::Relaxed);
         }
         Ok(rows)
     }
@@ -484,9 +512,10 @@ fn is_undone(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
-/// statements: the name exists already (42P05), does not exist (26000), or has other parameters (08P01).
+/// statements: the name exists already (42P05), does not exist (26000), has other parameters (08P01), or is that of
+/// another table's statement (22012: see [`Statement`]).
 pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01"))
+    matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01" | "22012"))
 }
 
 impl IdempotencyStore for PostgresStore {

@@ -112,27 +112,23 @@ impl PostgresTransaction {
     ) -> Result<Begun<Self>, SqlStoreError> {
         let token = random_token()?;
         let mark = u128::from_ne_bytes(token).to_string();
-        // One round trip. The settings are gone as soon as the transaction has ended in any way.
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL countersign.mark = '{mark}'; SET LOCAL lock_timeout = '{}'",
-            store.lock_timeout()
-        );
-        let mut transaction = store.pool().begin_with(AssertSqlSafe(begin)).await?;
-        let micros = PostgresStore::micros(retention);
-        let arguments: [Argument<'_>; 3] = [&key.as_str(), &&token[..], &micros];
+        let mut transaction = store.pool().begin_with(PostgresStore::BEGIN).await?;
+        let (micros, lock_timeout) = (PostgresStore::micros(retention), store.lock_timeout());
+        let arguments: [Argument<'_>; 5] = [&key.as_str(), &&token[..], &micros, &&*mark, &&*lock_timeout];
         let is_new = store.ask(Some(&mut transaction), &store.sql.record, &arguments).await?.is_some();
-        let new = |transaction| {
-            let (store, key) = (store.clone(), key.clone());
-            Begun::New(Self { transaction, store, key, retention, mark })
-        };
-        if is_new {
-            return Ok(new(transaction));
+        if !is_new {
+            let record = Lease::new(key.clone(), token);
+            match store.insert(Some(&mut transaction), &record, retention, true).await? {
+                Claim::Acquired(_) => {} // the old one had expired
+                Claim::InFlight { retry_after } => return Ok(Begun::InFlight { retry_after }),
+                Claim::Done => return Ok(Begun::Done),
+            }
+            let settings =
+                format!("SET LOCAL countersign.mark = '{mark}'; SET LOCAL lock_timeout = '{lock_timeout}'");
+            transaction.execute(sqlx::raw_sql(AssertSqlSafe(settings))).await?;
         }
-        match store.insert(Some(&mut transaction), &Lease::new(key.clone(), token), retention, true).await? {
-            Claim::Acquired(_) => Ok(new(transaction)), // the old one had expired
-            Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
-            Claim::Done => Ok(Begun::Done),
-        }
+        let (store, key) = (store.clone(), key.clone());
+        Ok(Begun::New(Self { transaction, store, key, retention, mark }))
     }
 
     /// Commits, if this is still the transaction that recorded the key and no statement has aborted it.

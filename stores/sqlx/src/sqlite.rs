@@ -22,6 +22,9 @@ use crate::recorded::Recorded;
 use crate::table::TableName;
 
 mod batch;
+mod commit_guard;
+
+pub(crate) use commit_guard::{CommitGuard, Hooks};
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
@@ -49,7 +52,11 @@ mod batch;
 /// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as [`SqlStoreError::Locked`].
 /// So does a claim that finds 16,384 others waiting. The task runs on the runtime of the call that began it, so a handler
 /// that blocks that runtime's thread delays the others' calls. A call that is dropped leaves the queue; if it
-/// is being written, its claim stands until its lease ends, and its completion stays.
+/// is being written, its claim stands until its lease ends, and its completion stays. The task needs a runtime that
+/// goes on: a current-thread runtime stops it between two calls of `block_on`.
+///
+/// Transactions of handlers share no flush: SQLite would have to run one handler in the open transaction of another,
+/// whose error, such as a full disk, would then undo both.
 ///
 /// # Transactions
 ///
@@ -77,6 +84,8 @@ pub struct SqliteStore {
     pool: SqlitePool,
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
     pub(crate) sql: Arc<Statements>,
+    /// What the pool's connection has, if the store made the pool.
+    pub(crate) hooks: Option<Hooks>,
     /// The calls that share a flush, unless they do not.
     flush: Option<Arc<Flush>>,
 }
@@ -90,11 +99,17 @@ pub(crate) struct Statements {
     release: SqlStr,
     renew: SqlStr,
     forget: SqlStr,
-    purge: SqlStr,
+    purges: [Purge; 2],
     pub(crate) advance: SqlStr,
     pub(crate) newest: SqlStr,
-    purge_versions: SqlStr,
     batches: [batch::Statements; 3],
+}
+
+/// How what has expired is deleted from a table: a part of its rows at a time, in the order of their keys.
+struct Purge {
+    /// The last key of the next part, and how many of its rows have expired.
+    next: SqlStr,
+    delete: SqlStr,
 }
 
 /// Makes a pool close a connection that is still in a transaction when it returns.
@@ -116,7 +131,7 @@ fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
 
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
-    let sql = |text| table.in_sql(text);
+    let sql = |text: &str| table.in_sql(text);
     Statements {
         migrate: sql(include_str!("sqlite.sql")),
         live: sql(
@@ -136,21 +151,25 @@ fn statements(table: &TableName) -> Statements {
             r#"UPDATE "countersign_keys" SET expires_at = ?3 WHERE key = ?1 AND token = ?2 AND NOT done"#,
         ),
         forget: sql(r#"DELETE FROM "countersign_keys" WHERE key = ?1"#),
-        purge: sql(r#"DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE done AND expires_at <= ?1
-                     ORDER BY expires_at LIMIT ?3)
-                 UNION ALL
-                 SELECT key FROM (SELECT key FROM "countersign_keys" WHERE NOT done AND expires_at <= ?2
-                     ORDER BY expires_at LIMIT ?3))"#),
+        purges: [
+            ("countersign_keys", "key", "iif(done, ?1, ?2)"),
+            ("countersign_keys_versions", "object", "?1"),
+        ]
+        .map(|(name, key, end)| Purge {
+            next: sql(&format!(
+                r#"SELECT max({key}), total(expires_at <= {end}) > 0 FROM (
+                         SELECT * FROM "{name}" WHERE {key} > ?3 ORDER BY {key} LIMIT ?4)"#
+            )),
+            delete: sql(&format!(
+                r#"DELETE FROM "{name}" WHERE {key} > ?3 AND {key} <= ?4 AND expires_at <= {end}"#
+            )),
+        }),
         advance: sql(
             r#"INSERT INTO "countersign_keys_versions" (object, version, expires_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
              WHERE version < excluded.version"#,
         ),
         newest: sql(r#"SELECT version FROM "countersign_keys_versions" WHERE object = ?1"#),
-        purge_versions: sql(r#"DELETE FROM "countersign_keys_versions" WHERE object IN (
-                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= ?1
-                 ORDER BY expires_at LIMIT ?3)"#),
         batches: batch::SIZES.map(|size| batch::statements(table, size)),
     }
 }
@@ -166,8 +185,8 @@ impl SqliteStore {
     /// How long a lapsed claim can still be completed, if no other claim has taken over.
     const LINGER: Duration = Duration::from_secs(3600);
 
-    /// How many keys [`purge`](SqliteStore::purge) deletes in one statement. Others can write in between.
-    const PURGE_BATCH: i64 = 500;
+    /// How many rows a statement of [`purge`](SqliteStore::purge) reads. Others can write in between.
+    const PURGE_PART: i64 = 1_000;
 
     /// Opens the file and makes the tables. If the file does not exist, it is created.
     ///
@@ -211,8 +230,14 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Self::BUSY_TIMEOUT);
+        let hooks = Hooks::default();
+        let new = hooks.clone();
         let pool_options = guarded(SqlitePoolOptions::new())
             .max_connections(1)
+            .after_connect(move |connection, _| {
+                let hooks = new.clone();
+                Box::pin(async move { hooks.set(connection).await })
+            })
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None);
@@ -220,7 +245,8 @@ impl SqliteStore {
         let mut tries = 0;
         loop {
             let opened = async {
-                let store = Self::new(pool_options.clone().connect_with(options.clone()).await?);
+                let mut store = Self::new(pool_options.clone().connect_with(options.clone()).await?);
+                store.hooks = Some(hooks.clone());
                 store.migrate().await.map(|()| store)
             };
             match opened.await {
@@ -233,7 +259,8 @@ impl SqliteStore {
 
     /// Opens a file with your options. Call [`migrate`](SqliteStore::migrate) once before you use the
     /// store, or add its SQL to your own migrations. Set a `busy_timeout`, and use WAL mode if you can. Set
-    /// `synchronous = FULL` if the store must survive a power cut. The store's own `after_release` and `test_before_acquire` replace the pool's:
+    /// `synchronous = FULL` if the store must survive a power cut. A [`SqliteTransaction`](crate::SqliteTransaction) replaces the
+    /// connection's commit and rollback hooks. The store's own `after_release` and `test_before_acquire` replace the pool's:
     /// see [the pool](SqliteStore#the-pool).
     ///
     /// # Errors
@@ -251,6 +278,7 @@ impl SqliteStore {
             pool,
             clock: Arc::new(since_epoch),
             sql: Arc::new(statements(&TableName::default())),
+            hooks: None,
             flush: Some(Arc::default()),
         }
     }
@@ -296,7 +324,7 @@ impl SqliteStore {
     }
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
-    /// then they can be completed), a few hundred at a time, and returns how many. Call
+    /// then they can be completed), and returns how many. It reads the whole table, a thousand keys at a time. Call
     /// it about every hour, as [`purge_every`](SqliteStore::purge_every) does. Any number of processes may call it.
     ///
     /// # Errors
@@ -304,17 +332,18 @@ impl SqliteStore {
     pub async fn purge(&self) -> Result<u64, SqlStoreError> {
         let mut purged = 0;
         let now = (self.clock)();
-        for sql in [&self.sql.purge, &self.sql.purge_versions] {
+        let (now, an_hour_ago) = (millis(now), millis(now.saturating_sub(Self::LINGER)));
+        for purge in &self.sql.purges {
+            let mut after = String::new();
             loop {
-                let batch = sqlx::query(sql.clone())
-                    .bind(millis(now))
-                    .bind(millis(now.saturating_sub(Self::LINGER)))
-                    .bind(Self::PURGE_BATCH);
-                let batch = batch.execute(&self.pool).await?.rows_affected();
-                purged += batch;
-                if batch < Self::PURGE_BATCH.unsigned_abs() {
-                    break;
+                let next = sqlx::query_as(purge.next.clone()).bind(now).bind(an_hour_ago);
+                let next = next.bind(&after).bind(Self::PURGE_PART).fetch_one(&self.pool).await?;
+                let (Some(last), has_expired): (Option<String>, bool) = next else { break };
+                if has_expired {
+                    let delete = sqlx::query(purge.delete.clone()).bind(now).bind(an_hour_ago);
+                    purged += delete.bind(&after).bind(&last).execute(&self.pool).await?.rows_affected();
                 }
+                after = last;
             }
         }
         Ok(purged)
@@ -394,18 +423,27 @@ impl SqliteStore {
         self.pool.acquire().await.map_err(in_the_way)
     }
 
-    /// Claims in a statement of its own. A live key is only read, which does not wait for a writer.
+    /// Claims in a statement of its own.
     async fn claim_alone(&self, lease: &Lease, lease_duration: Duration) -> Result<Claim, SqlStoreError> {
         let mut connection = self.connection().await?;
+        match self.live(&mut connection, lease).await? {
+            Some(claim) => Ok(claim),
+            None => self.insert(&mut connection, lease, lease_duration, false).await,
+        }
+    }
+
+    /// Reads a live key, which writes nothing and does not wait for a writer.
+    pub(crate) async fn live(
+        &self,
+        connection: &mut SqliteConnection,
+        lease: &Lease,
+    ) -> Result<Option<Claim>, SqlStoreError> {
         let live = sqlx::query_as(self.sql.live.clone())
             .bind(lease.key().as_str())
             .bind(&lease.token()[..])
             .bind(millis((self.clock)()));
-        let live: Vec<Row> = live.fetch_all(&mut *connection).await?;
-        match live.first() {
-            Some(&row) => Ok(self.claimed(lease, row)),
-            None => self.insert(&mut connection, lease, lease_duration, false).await,
-        }
+        let live: Option<Row> = live.fetch_optional(connection).await?;
+        Ok(live.map(|row| self.claimed(lease, row)))
     }
 
     /// Inserts a key, claimed or done, unless there is a live one.

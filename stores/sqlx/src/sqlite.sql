@@ -6,14 +6,11 @@ CREATE TABLE IF NOT EXISTS "countersign_keys" (
     expires_at INTEGER NOT NULL  -- milliseconds since 1970: the end of the lease, or of the retention
 ) STRICT, WITHOUT ROWID;
 
--- For `purge`: what is done, and what was only claimed, which is kept for an hour longer.
-CREATE INDEX IF NOT EXISTS "countersign_keys_done" ON "countersign_keys" (expires_at) WHERE done;
-CREATE INDEX IF NOT EXISTS "countersign_keys_claimed" ON "countersign_keys" (expires_at) WHERE NOT done;
-
 -- For `advance`: the newest handled version of each object.
 CREATE TABLE IF NOT EXISTS "countersign_keys_versions" (
     object     TEXT    NOT NULL PRIMARY KEY,
     version    INTEGER NOT NULL,
     expires_at INTEGER NOT NULL  -- milliseconds since 1970: the end of the retention
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS "countersign_keys_versions_end" ON "countersign_keys_versions" (expires_at);
+
+-- There is no index on `expires_at`: each claim and each completion would have to write it. `purge` reads the table.

@@ -10,17 +10,19 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use crate::claim::random_token;
 use crate::error::SqlStoreError;
-use crate::sqlite::{SqliteStore, in_the_way};
+use crate::sqlite::{CommitGuard, Hooks, SqliteStore, in_the_way};
 use crate::version::{Advance, Version, check_object};
 
 /// An open transaction of a [`SqliteStore`], which has recorded the delivery's key. The handler of
 /// [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction) gets it and hands it back.
 ///
 /// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
-/// Only the receiver commits it. Dropping it rolls back. If the handler ends the transaction with SQL of its own, or
-/// ignores an error with which SQLite has ended it (`ON CONFLICT ROLLBACK`, a full disk), the delivery is not
-/// acknowledged, but what the handler writes after that is committed at once, without the key, and again with the retry.
-/// So return every error of a statement. Other errors undo only their own statement, as in every transaction of SQLite.
+/// Only the receiver commits it: a `COMMIT` of the handler's own fails and rolls back. Dropping it rolls back. If SQLite
+/// has ended the transaction with an error that the handler ignores (`ON CONFLICT ROLLBACK`, a full disk), every later
+/// write fails, and the delivery is not acknowledged. Other errors undo only their own statement, as in every transaction
+/// of SQLite.
+///
+/// For this, the store sets the connection's commit and rollback hooks (`set_commit_hook` of sqlx), and replaces yours.
 ///
 /// SQLite has one writer at a time, so deliveries run one after the other. Do not use the store's pool in the
 /// handler: its one connection is this transaction's.
@@ -41,6 +43,8 @@ use crate::version::{Advance, Version, check_object};
 /// }
 /// ```
 pub struct SqliteTransaction {
+    /// It is dropped before the transaction, whose rollback comes after that.
+    guard: CommitGuard,
     transaction: Transaction<'static, Sqlite>,
     store: SqliteStore,
     key: IdempotencyKey,
@@ -108,15 +112,22 @@ impl TransactionalStore for SqliteStore {
         retention: Duration,
     ) -> Result<Begun<SqliteTransaction>, SqlStoreError> {
         check_retention(retention)?;
-        // IMMEDIATE, because SQLite waits for its lock at the beginning of a transaction, but not in the middle of one.
-        // The savepoint is gone as soon as the transaction has ended in any way.
-        let begin = "BEGIN IMMEDIATE; SAVEPOINT countersign";
-        let mut transaction = self.pool().begin_with(begin).await.map_err(in_the_way)?;
         let record = Lease::new(key.clone(), random_token()?);
-        match self.insert(&mut transaction, &record, retention, true).await? {
+        // A transaction that has read does not wait for a writer: it fails at once where there is one.
+        let begin = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1";
+        let mut transaction = self.pool().begin_with(begin).await.map_err(in_the_way)?;
+        match self.record(&mut transaction, &record, retention).await? {
             Claim::Acquired(_) => {
+                let guard = match &self.hooks {
+                    Some(hooks) => hooks.guard(),
+                    None => {
+                        let hooks = Hooks::default();
+                        hooks.set(&mut transaction).await?;
+                        hooks.guard()
+                    }
+                };
                 let (store, key) = (self.clone(), key.clone());
-                Ok(Begun::New(SqliteTransaction { transaction, store, key, retention }))
+                Ok(Begun::New(SqliteTransaction { guard, transaction, store, key, retention }))
             }
             Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
             Claim::Done => Ok(Begun::Done),
@@ -126,23 +137,37 @@ impl TransactionalStore for SqliteStore {
     async fn commit(
         &self,
         key: &IdempotencyKey,
-        mut transaction: SqliteTransaction,
+        transaction: SqliteTransaction,
     ) -> Result<(), SqlStoreError> {
-        if transaction.key != *key {
+        if transaction.key != *key || !transaction.guard.allow() {
             return Err(SqlStoreError::NotCommitted);
         }
-        // If the transaction has ended, its savepoint does not exist.
-        match sqlx::raw_sql("RELEASE countersign").execute(&mut *transaction.transaction).await {
-            Ok(_) => Ok(transaction.transaction.commit().await?),
-            Err(error) if is_savepoint_gone(&error) => Err(SqlStoreError::NotCommitted),
-            Err(error) => Err(error.into()),
-        }
+        let SqliteTransaction { guard: _guard, transaction, .. } = transaction;
+        Ok(transaction.commit().await?)
     }
 }
 
-/// SQLite has no code of its own for this error.
-fn is_savepoint_gone(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.message() == "no such savepoint: countersign")
+impl SqliteStore {
+    /// Records the key in a transaction that has only read.
+    async fn record(
+        &self,
+        transaction: &mut SqliteConnection,
+        record: &Lease,
+        retention: Duration,
+    ) -> Result<Claim, SqlStoreError> {
+        match self.insert(transaction, record, retention, true).await {
+            // Another process writes, or has written since. A duplicate is answered nevertheless. Otherwise the
+            // transaction begins again, because SQLite waits for its lock only at the beginning.
+            Err(SqlStoreError::Locked { .. }) => {
+                if let Some(claim) = self.live(transaction, record).await? {
+                    return Ok(claim);
+                }
+                sqlx::raw_sql("ROLLBACK; BEGIN IMMEDIATE").execute(&mut *transaction).await?;
+                self.insert(transaction, record, retention, true).await
+            }
+            recorded => recorded,
+        }
+    }
 }
 
 impl Deref for SqliteTransaction {

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::servers::Server;
-use countersign::IdempotencyStore;
-use countersign::store::{Begun, Claim, LeaseStatus, TransactionalStore, conformance};
-use countersign_sqlx::sqlx::{self, AssertSqlSafe, PgPool};
-use countersign_sqlx::{Advance, PostgresStore};
+use countersign::store::{Begun, Claim, Lease, LeaseStatus, TransactionalStore, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore};
+use countersign_sqlx::sqlx::{self, AssertSqlSafe, PgPool, Postgres, Transaction};
+use countersign_sqlx::{Advance, PostgresStore, Recorded, SqlStoreError, TableName};
 
 const LEASE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -166,4 +166,128 @@ async fn in_transaction_mode_key_and_effect_are_one_commit() {
     let failed = failed.load(Ordering::Relaxed);
     // While the stores learn that statements are mixed up, an `advance` may fail.
     assert!(failed <= 48, "{failed} of 800 failed");
+}
+
+/// A call of the store, and whether it did to its own table what it answered.
+const CALLS: [&str; 9] =
+    ["claim", "complete", "release", "renew", "forget", "purge", "record", "begin", "advance"];
+
+/// Calls the store for a key that `other`, which is on the same table, has claimed where that is needed.
+async fn call(call: &str, store: &PostgresStore, other: &PostgresStore) -> Result<(), SqlStoreError> {
+    let key = conformance::fresh_key();
+    let claimed = async |time| match other.claim(&key, time).await.unwrap() {
+        Claim::Acquired(lease) => lease,
+        claim => panic!("{claim:?}"),
+    };
+    let is_done = async || matches!(other.claim(&key, LEASE).await.unwrap(), Claim::Done);
+    match call {
+        "claim" => {
+            assert!(matches!(store.claim(&key, LEASE).await?, Claim::Acquired(_)));
+            assert!(matches!(other.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+        }
+        "complete" => {
+            let lease: Lease = claimed(LEASE).await;
+            assert_eq!(store.complete(&lease, RETENTION).await?, LeaseStatus::Applied);
+            assert!(is_done().await);
+        }
+        "release" => {
+            let lease = claimed(LEASE).await;
+            assert_eq!(store.release(&lease).await?, LeaseStatus::Applied);
+            let _free = claimed(LEASE).await;
+        }
+        "renew" => {
+            let lease = claimed(LEASE).await;
+            assert_eq!(store.renew(&lease, 10 * LEASE).await?, LeaseStatus::Applied);
+            let claim = other.claim(&key, LEASE).await.unwrap();
+            assert!(matches!(claim, Claim::InFlight { retry_after } if retry_after > LEASE), "{claim:?}");
+        }
+        "forget" => {
+            let _lease = claimed(LEASE).await;
+            assert!(store.forget(key.as_str()).await?);
+            let _free = claimed(LEASE).await;
+        }
+        "purge" => {
+            let lease = claimed(LEASE).await;
+            assert_eq!(other.complete(&lease, Duration::from_micros(1)).await.unwrap(), LeaseStatus::Applied);
+            assert_eq!(store.purge().await?, 1);
+        }
+        "record" => {
+            let mut transaction = store.pool().begin().await?;
+            assert_eq!(store.record_in(&mut transaction, &key, RETENTION).await?, Recorded::New);
+            transaction.commit().await?;
+            assert!(is_done().await);
+        }
+        _ => one_commit(call == "advance", store, &key).await?,
+    }
+    if matches!(call, "begin" | "advance") {
+        assert!(is_done().await);
+    }
+    Ok(())
+}
+
+async fn one_commit(
+    advances: bool,
+    store: &PostgresStore,
+    key: &IdempotencyKey,
+) -> Result<(), SqlStoreError> {
+    let Begun::New(mut transaction) = store.begin(key, RETENTION).await? else { panic!("{key} is free") };
+    if advances {
+        assert_eq!(transaction.advance(key.as_str(), 2).await?, Advance::Newer);
+        assert_eq!(transaction.advance(key.as_str(), 1).await?, Advance::Older);
+    }
+    store.commit(key, transaction).await
+}
+
+/// Two stores whose statements have the same names and parameters, and differ only in the table. Each prepares its
+/// statements in a session of its own, and then runs them in the other's.
+#[tokio::test]
+async fn in_transaction_mode_a_store_on_another_table_does_no_work_of_this_one() {
+    let Some(server) = Server::postgres() else { return };
+    let Some(pooler) = Server::pgbouncer(&server, "transaction", 2) else { return };
+    let direct = PostgresStore::connect(&server.url()).await.unwrap();
+    let behind = |connections| {
+        let pool = PostgresStore::pool_options().max_connections(connections);
+        PostgresStore::connect_lazy_with(pool, pooler.url().parse().unwrap())
+    };
+    let tables = ["first", "second"].map(|table| TableName::new(table).unwrap());
+    let direct = tables.each_ref().map(|table| direct.clone().with_table(table));
+    for store in &direct {
+        store.migrate().await.unwrap();
+    }
+    // There are two sessions: who holds one of them leaves the other to everybody else.
+    let holder = behind(2);
+    let hold = async || -> (Transaction<'static, Postgres>, i32) {
+        let mut transaction = holder.pool().begin().await.unwrap();
+        let pid = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(&mut *transaction).await.unwrap();
+        let pid = sqlx::Row::try_get_unchecked::<String, _>(&pid, 0).unwrap().parse().unwrap();
+        (transaction, pid)
+    };
+    for name in CALLS {
+        let stores = tables.each_ref().map(|table| behind(1).with_table(table));
+        let (mut first, _) = hold().await;
+        let (mut second, _) = hold().await;
+        for session in [&mut first, &mut second] {
+            sqlx::raw_sql("DEALLOCATE ALL").execute(&mut **session).await.unwrap();
+        }
+        second.rollback().await.unwrap();
+        call(name, &stores[0], &direct[0]).await.unwrap();
+        let (second, pid) = hold().await;
+        first.rollback().await.unwrap();
+        call(name, &stores[1], &direct[1]).await.unwrap();
+        let (other, _) = hold().await;
+        second.rollback().await.unwrap();
+        // Only the session in which the first store has prepared its statements is free.
+        let (check, free) = hold().await;
+        assert_eq!(free, pid);
+        check.rollback().await.unwrap();
+        if let Err(error) = call(name, &stores[1], &direct[1]).await {
+            // In a transaction of the caller's own, nothing can be repeated.
+            assert!(matches!(name, "record" | "advance"), "{name}: {error:?}");
+            assert_eq!(error.code(), "store_failed", "{name}");
+            call(name, &stores[1], &direct[1]).await.unwrap();
+        } else {
+            println!("{name}");
+        }
+        other.rollback().await.unwrap();
+    }
 }

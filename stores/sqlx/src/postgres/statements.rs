@@ -15,66 +15,81 @@ pub(crate) struct Statements {
     pub(crate) release: Statement,
     pub(crate) renew: Statement,
     pub(crate) forget: Statement,
-    pub(crate) purge: Statement,
+    /// For each table, what finds the expired keys, and what deletes those of them that it is given.
+    pub(crate) purges: [[Statement; 2]; 2],
     pub(crate) record: Statement,
     pub(crate) advance: Statement,
     pub(crate) newest: Statement,
-    pub(crate) purge_versions: Statement,
     pub(crate) batch: Statement,
 }
 
-/// A statement that answers with its name, and has its own number of parameters.
+/// A statement that answers with its name, has its own number of parameters, and requires its table's name as the last
+/// of them.
 ///
 /// A pooler that passes a session from client to client may run another statement than the requested one,
 /// because sqlx names statements by number. The server refuses a statement with the wrong number of parameters
-/// before it runs it, so no statement of a table does the work of another. The answer of another client's statement
-/// lacks the name, and is rejected.
+/// before it runs it, so no statement of a table does the work of another. The same statement of another table divides
+/// by zero, which undoes it. The answer of another client's statement lacks the name, and is rejected.
 pub(crate) struct Statement {
     pub(crate) name: &'static str,
     pub(crate) sql: SqlStr,
     /// The same statement, to be prepared without a name: sqlx finds a name by the text.
     pub(crate) unnamed: SqlStr,
-    /// The parameters beyond those in the SQL are ignored.
+    /// The same statement, to be prepared again once the table is large.
+    pub(crate) large: SqlStr,
+    /// The parameters between those in the SQL and the last one are ignored.
     parameters: usize,
-    /// Whether a connection keeps the statement and its plan.
+    table: String,
+    /// Whether a connection keeps the statement and its plan, also while the table is small.
     pub(crate) is_persistent: bool,
 }
 
 /// Makes the statements for this table.
 pub(crate) fn statements(table: &TableName) -> Statements {
     let sql = |text: &str| table.in_sql(text);
+    // PostgreSQL computes a condition without columns once, before it reads a row.
     let statement = |name, parameters, text: &str| {
+        let is_own = format!("1 / (${parameters} = 'countersign_keys')::int = 1");
+        let text = text.replace("[is own]", &is_own);
+        let large = sql(&format!("{} -- large", text.replace("[is large]", "true")));
+        // 8 MB.
+        let text =
+            text.replace("[is large]", r#"pg_relation_size('"countersign_keys"'::regclass) >= 8388608"#);
         let unnamed = sql(&format!("{text} -- unnamed"));
-        Statement { name, sql: sql(text), unnamed, parameters, is_persistent: true }
+        let table = table.as_str().to_owned();
+        Statement { name, sql: sql(&text), unnamed, large, parameters, table, is_persistent: true }
     };
     Statements {
         is_migrated: sql(
-            "SELECT count(*) = 3 FROM pg_index WHERE (indrelid, indexrelid) IN (
-             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_done\"')),
-             (to_regclass('\"countersign_keys\"'), to_regclass('\"countersign_keys_claimed\"')),
-             (to_regclass('\"countersign_keys_versions\"'), to_regclass('\"countersign_keys_versions_end\"')))",
+            "SELECT to_regclass('\"countersign_keys\"') IS NOT NULL
+             AND to_regclass('\"countersign_keys_versions\"') IS NOT NULL",
         ),
         migrate: sql(include_str!("../postgres.sql")),
-        forget: statement("forget", 1, r#"DELETE FROM "countersign_keys" WHERE key = $1 RETURNING 'forget'"#),
+        forget: statement(
+            "forget",
+            2,
+            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND [is own] RETURNING 'forget'"#,
+        ),
         release: statement(
             "release",
-            2,
-            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done RETURNING 'release'"#,
+            3,
+            r#"DELETE FROM "countersign_keys" WHERE key = $1 AND token = $2 AND NOT done AND [is own]
+             RETURNING 'release'"#,
         ),
         complete: statement(
             "complete",
-            3,
+            4,
             r#"UPDATE "countersign_keys"
              SET done = true, expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2
+             WHERE key = $1 AND token = $2 AND [is own]
              RETURNING 'complete'"#,
         ),
         renew: statement(
             "renew",
-            4,
+            5,
             r#"UPDATE "countersign_keys"
              SET expires_at = clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE key = $1 AND token = $2 AND NOT done
+             WHERE key = $1 AND token = $2 AND NOT done AND [is own]
              RETURNING 'renew'"#,
         ),
         // A live key is only read, which waits for nobody and writes nothing. Of the transactions that insert
@@ -85,10 +100,10 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         // A transaction keeps its own `lock_timeout`; 0 means that it has none.
         claim: statement(
             "claim",
-            5,
+            6,
             r#"WITH live AS MATERIALIZED (
                  SELECT token = $2 AS is_ours, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
-                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp()
+                 FROM "countersign_keys" WHERE key = $1 AND expires_at > clock_timestamp() AND [is own]
              ), taken AS (
                  INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
                  SELECT $1, $2, $5, clock_timestamp() + $3 * interval '1 microsecond'
@@ -101,30 +116,42 @@ pub(crate) fn statements(table: &TableName) -> Statements {
                      expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
                  RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
              )
-             SELECT 'claim', acquired, done, lasts FROM taken UNION ALL SELECT 'claim', is_ours, done, lasts FROM live"#,
+             SELECT 'claim', acquired, done, lasts, [is large] AS is_large FROM taken
+             UNION ALL SELECT 'claim', is_ours, done, lasts, false FROM live"#,
         ),
-        // The time as a subquery: a volatile function is no condition of an index.
-        purge: statement(
-            "purge",
-            6,
-            r#"WITH purged AS (DELETE FROM "countersign_keys" WHERE key IN (
-                 SELECT key FROM (
-                     SELECT key FROM "countersign_keys" WHERE done AND expires_at <= (SELECT clock_timestamp())
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS forgotten
-                 UNION ALL
-                 SELECT key FROM (
-                     SELECT key FROM "countersign_keys"
-                     WHERE NOT done AND expires_at <= (SELECT clock_timestamp()) - interval '1 hour'
-                     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS abandoned) RETURNING 1)
-             SELECT 'purge', count(*) FROM purged"#,
-        ),
-        // A row if the key is new. It waits for nobody, and is simpler than `claim`, which must read every other state.
+        purges: [
+            ("key", "countersign_keys", "CASE WHEN done THEN interval '0' ELSE interval '1 hour' END", [7, 9]),
+            ("object", "countersign_keys_versions", "interval '0'", [10, 12]),
+        ]
+        .map(|(key, name, after, [search, delete])| {
+            // The time as a subquery, which is computed once.
+            let expired = format!("expires_at <= (SELECT clock_timestamp()) - {after}");
+            let search = statement(
+                "search",
+                search,
+                &format!(r#"SELECT 'search', {key} FROM "{name}" WHERE {expired} AND [is own] LIMIT $1"#),
+            );
+            let delete = statement(
+                "delete",
+                delete,
+                &format!(
+                    r#"WITH deleted AS (DELETE FROM "{name}" WHERE {key} IN (
+                         SELECT {key} FROM "{name}" WHERE {key} = ANY($1::text[]) AND {expired} FOR UPDATE SKIP LOCKED
+                     ) RETURNING 1)
+                     SELECT 'delete', count(*) FROM deleted WHERE [is own]"#
+                ),
+            );
+            [search, delete].map(|statement| Statement { is_persistent: false, ..statement })
+        }),
+        // A row if the key is new, and then the transaction has its settings. It waits for nobody, and is simpler than
+        // `claim`, which must read every other state.
         record: statement(
             "record",
-            10,
+            11,
             r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
              SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
-             WHERE NOT EXISTS (SELECT FROM "countersign_keys" WHERE key = $1)
+             FROM (SELECT set_config('countersign.mark', $4, true), set_config('lock_timeout', $5, true)) AS settings
+             WHERE [is own] AND NOT EXISTS (SELECT FROM "countersign_keys" WHERE key = $1)
                AND pg_try_advisory_xact_lock(hashtextextended('countersign_keys ' || $1, 7205759403792793601))
              ON CONFLICT (key) DO NOTHING
              RETURNING 'record'"#,
@@ -132,28 +159,20 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         // No row if the version is not newer; the object's row is locked all the same.
         advance: statement(
             "advance",
-            7,
+            8,
             r#"INSERT INTO "countersign_keys_versions" AS v (object, version, expires_at)
-             VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
+             SELECT $1, $2, clock_timestamp() + $3 * interval '1 microsecond' WHERE [is own]
              ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
              WHERE v.version < excluded.version
              RETURNING 'advance'"#,
         ),
         newest: statement(
             "newest",
-            8,
-            r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1"#,
+            13,
+            r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1 AND [is own]"#,
         ),
-        purge_versions: statement(
-            "purge_versions",
-            9,
-            r#"WITH purged AS (DELETE FROM "countersign_keys_versions" WHERE object IN (
-                 SELECT object FROM "countersign_keys_versions" WHERE expires_at <= (SELECT clock_timestamp())
-                 ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
-             SELECT 'purge_versions', count(*) FROM purged"#,
-        ),
-        // The plan that suits the table of today would scan the larger one of tomorrow.
-        batch: Statement { is_persistent: false, ..statement("batch", 11, BATCH) },
+        // On a small table, any plan is good today, and most are bad once it has grown.
+        batch: Statement { is_persistent: false, ..statement("batch", 14, BATCH) },
     }
 }
 
@@ -189,10 +208,10 @@ const BATCH: &str = r#"WITH "ASKED" AS MATERIALIZED (
          FROM "HELD" AS held WHERE k.key = held.key
          RETURNING k.key
      )
-     SELECT 'batch', 'claimed', key, NULL::float8 FROM "CLAIMED"
-     UNION ALL SELECT 'batch', CASE WHEN done THEN 'done' ELSE 'in flight' END, key, lasts FROM "FOUND" WHERE lasts > 0
-     UNION ALL SELECT 'batch', 'uncommitted', key, NULL FROM "NEW" WHERE NOT is_free
-     UNION ALL SELECT 'batch', 'completed', key, NULL FROM "COMPLETED""#;
+     SELECT 'batch', 'claimed', key, NULL::float8, (SELECT [is large]) AS is_large FROM "CLAIMED" WHERE [is own]
+     UNION ALL SELECT 'batch', CASE WHEN done THEN 'done' ELSE 'in flight' END, key, lasts, false FROM "FOUND" WHERE lasts > 0
+     UNION ALL SELECT 'batch', 'uncommitted', key, NULL, false FROM "NEW" WHERE NOT is_free
+     UNION ALL SELECT 'batch', 'completed', key, NULL, false FROM "COMPLETED""#;
 
 /// What a parameter of a statement can be.
 pub(crate) trait Value: Sync {
@@ -216,9 +235,10 @@ impl Statement {
         for value in values {
             value.add_to(&mut arguments).map_err(sqlx::Error::Encode)?;
         }
-        while arguments.len() < self.parameters {
+        while arguments.len() < self.parameters - 1 {
             arguments.add(true).map_err(sqlx::Error::Encode)?;
         }
+        arguments.add(&*self.table).map_err(sqlx::Error::Encode)?;
         Ok(arguments)
     }
 }

@@ -81,7 +81,7 @@ impl Batches for SqliteStore {
     async fn write(&self, mut connection: Self::Connection, mut batch: Batch) {
         // What is live is only read, which does not wait for a writer.
         if !batch.claims.is_empty() {
-            match self.live(&mut connection, &batch.claims).await {
+            match self.live_of(&mut connection, &batch.claims).await {
                 Ok(live) => self.answer(&mut batch.claims, live),
                 Err(error) => return fail_if_locked(batch, error),
             }
@@ -122,7 +122,7 @@ impl SqliteStore {
         [small, medium].into_iter().find(|batch| keys <= batch.size).unwrap_or(large)
     }
 
-    async fn live(
+    async fn live_of(
         &self,
         connection: &mut SqliteConnection,
         claims: &Calls,

@@ -184,9 +184,58 @@ async fn an_error_that_the_handler_ignored_is_not_committed_by_sqlite() {
         ("ROLLBACK", "store_not_committed", 0, "handled"),
         ("ROLLBACK; BEGIN", "store_not_committed", 0, "handled"),
         ("ROLLBACK; SAVEPOINT mine", "store_not_committed", 0, "handled"),
-        // Then key and effect are committed, and only the answer is wrong.
-        ("COMMIT", "store_not_committed", 1, "duplicate"),
-        ("COMMIT; BEGIN", "store_not_committed", 1, "duplicate"),
+        // Refused, and rolled back.
+        ("COMMIT", "store_not_committed", 0, "handled"),
+        ("COMMIT; BEGIN", "store_not_committed", 0, "handled"),
     ];
     nothing_is_acknowledged_that_is_not_committed(service, &misdeeds).await;
+}
+
+/// SQLite, or the handler itself, ends the transaction in the middle. What the handler writes after that would be
+/// committed at once, without the key.
+#[tokio::test]
+async fn sqlite_commits_nothing_that_the_handler_writes_after_the_end_of_its_transaction() {
+    let Some(service) = Service::<SqliteStore>::new().await else { return };
+    no_write_survives_its_transaction(service).await;
+}
+
+#[tokio::test]
+async fn nor_does_it_on_a_pool_of_your_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(directory.path().join("yours.db"))
+        .create_if_missing(true)
+        .busy_timeout(Duration::from_secs(2));
+    let open = async || SqliteStore::connect_with(Default::default(), options.clone()).await.unwrap();
+    let service = Service::on([open().await, open().await], ());
+    service.store().migrate().await.unwrap();
+    service.store().run_alone("CREATE TABLE effects (id BIGINT NOT NULL)").await;
+    no_write_survives_its_transaction(service).await;
+}
+
+async fn no_write_survives_its_transaction(service: Service<SqliteStore>) {
+    service.store().run_alone("CREATE TABLE singles (id INTEGER PRIMARY KEY ON CONFLICT ROLLBACK)").await;
+    let ends = ["INSERT INTO singles VALUES (1), (1)", "ROLLBACK", "COMMIT", "END", "ROLLBACK; BEGIN"];
+    for (id, end) in (1..).zip(ends) {
+        for hangs_up in [false, true] {
+            let ending = async |delivery: Scan, mut transaction| {
+                let _ignored = SqliteStore::run(&mut transaction, end).await;
+                for sql in ["INSERT INTO effects VALUES (99)", "COMMIT", "INSERT INTO effects VALUES (99)"] {
+                    let _ignored = SqliteStore::run(&mut transaction, sql).await;
+                }
+                if hangs_up {
+                    Err(BoxError::from("hung up"))
+                } else {
+                    with_effect::<SqliteStore>(delivery, transaction).await
+                }
+            };
+            let outcome = service.receiver().handle_in_transaction(delivery(id), ending).await;
+            assert!(!outcome.is_acknowledged(), "{end}: {outcome:?}");
+            assert_eq!([service.effects(id).await, service.effects(99).await], [0, 0], "{end}");
+        }
+        // The connection serves others, in all forms.
+        service.deliver_until_acknowledged(id).await;
+        service.store().run_alone("CREATE TABLE t (id); DROP TABLE t").await;
+        assert_eq!(service.effects(id).await, 1, "{end}");
+    }
 }

@@ -50,6 +50,7 @@ async fn of_two_instances_that_race_for_an_event_one_handles_it<S: Backend>(serv
 /// Begins to handle an event, and holds its transaction until told to go on.
 async fn hold<S: Backend>(
     receiver: &Receiver<ThreeQpr, S>,
+    id: u32,
 ) -> (oneshot::Sender<()>, tokio::task::JoinHandle<Outcome>) {
     let (go_on, wait) = oneshot::channel();
     let (begun, has_begun) = oneshot::channel();
@@ -60,7 +61,7 @@ async fn hold<S: Backend>(
         Ok::<_, BoxError>(transaction)
     };
     let receiver = receiver.clone();
-    let handling = tokio::spawn(async move { receiver.handle_in_transaction(delivery(1), handler).await });
+    let handling = tokio::spawn(async move { receiver.handle_in_transaction(delivery(id), handler).await });
     has_begun.await.unwrap();
     (go_on, handling)
 }
@@ -68,7 +69,7 @@ async fn hold<S: Backend>(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duplicate_is_told_at_once_by_postgres_that_the_first_is_in_flight() {
     let Some(service) = Service::<PostgresStore>::new().await else { return };
-    let (go_on, first) = hold(service.receiver()).await;
+    let (go_on, first) = hold(service.receiver(), 1).await;
     let start = Instant::now();
     for receiver in &service.receivers {
         let outcome = receiver.handle_in_transaction(delivery(1), with_effect::<PostgresStore>).await;
@@ -109,7 +110,7 @@ async fn postgres_does_not_wait_for_a_completion_that_is_not_committed() {
 async fn a_duplicate_waits_in_sqlite_no_longer_than_a_provider_does() {
     let Some(service) = Service::<SqliteStore>::new().await else { return };
     for (n, receiver) in service.receivers.iter().enumerate() {
-        let (go_on, first) = hold(service.receiver()).await;
+        let (go_on, first) = hold(service.receiver(), 1).await;
         let start = Instant::now();
         let outcome = receiver.handle_in_transaction(delivery(1), with_effect::<SqliteStore>).await;
         assert_eq!((outcome.code(), outcome.status()), ("store_unavailable", 503), "instance {n}");
@@ -124,6 +125,25 @@ async fn a_duplicate_waits_in_sqlite_no_longer_than_a_provider_does() {
         assert_eq!(waiting.await.unwrap().code(), "duplicate");
         service.store().run_alone("DELETE FROM countersign_keys").await;
     }
+}
+
+/// A duplicate is only read, which waits for no writer. A new event waits, also if it has read before the writer wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_is_answered_by_sqlite_while_another_process_writes() {
+    let Some(service) = Service::<SqliteStore>::new().await else { return };
+    assert_eq!(service.deliver(1).await.code(), "handled");
+    let (go_on, writing) = hold(&service.receivers[1], 2).await;
+    let start = Instant::now();
+    assert_eq!(service.deliver(1).await.code(), "duplicate");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    let receiver = service.receiver().clone();
+    let new = tokio::spawn(async move {
+        receiver.handle_in_transaction(delivery(3), with_effect::<SqliteStore>).await.code()
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    go_on.send(()).unwrap();
+    assert_eq!(writing.await.unwrap().code(), "handled");
+    assert_eq!(new.await.unwrap(), "handled");
 }
 
 #[tokio::test]

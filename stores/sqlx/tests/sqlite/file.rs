@@ -1,16 +1,12 @@
-//! The file: many on it at once, locked, full, or none.
+//! The file: many on it at once, locked, or none.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use countersign::provider::ThreeQpr;
-use countersign::store::{Claim, Lease, LeaseStatus, conformance};
-use countersign::{
-    Delivery, IdempotencyKey, IdempotencyStore, Provider, Receiver, Scheme, Secret, UnknownEvent, Webhook,
-};
-use countersign_sqlx::{SqlStoreError, SqliteStore, SqliteTransaction, sqlx};
+use countersign::store::{Claim, LeaseStatus, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore, Provider, Scheme, Secret, UnknownEvent, Webhook};
+use countersign_sqlx::{SqliteStore, sqlx};
 use http::HeaderMap;
-use tempfile::TempDir;
 
 use crate::race;
 use crate::support::{LEASE, RETENTION, open};
@@ -179,90 +175,6 @@ async fn a_missing_table_is_an_error_until_it_is_made() {
     store.migrate().await.unwrap();
     store.migrate().await.unwrap();
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
-}
-
-/// A file system of 8 MB, which ends with the test; none where this process may not mount one, but under CI
-/// that is a failure.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn new() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(directory.path());
-        match mount.stderr(Stdio::null()).status() {
-            Ok(status) if status.success() => Some(Self(directory)),
-            _ => crate::common::servers::missing("the right to mount a file system"),
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
-#[tokio::test]
-async fn a_disk_that_was_full_leaves_a_store_that_works() {
-    fill_and_free(false).await;
-}
-
-#[tokio::test]
-async fn a_disk_that_was_full_leaves_a_store_that_works_in_one_commit() {
-    fill_and_free(true).await;
-}
-
-/// Delivers until the disk is full, and after it has room again: in the store's transaction, or in the handler's.
-async fn fill_and_free(in_one_commit: bool) {
-    let Some(disk) = SmallDisk::new() else { return };
-    let ballast = disk.0.path().join("ballast");
-    std::fs::write(&ballast, vec![0; 6_000_000]).unwrap();
-    let store = open(&disk.0).await;
-    sqlx::raw_sql("CREATE TABLE effects (key TEXT, size BLOB)").execute(store.pool()).await.unwrap();
-    let receiver = Receiver::new(crate::common::webhook::<ThreeQpr>(), store);
-    let deliver = async |event: usize, size: i64| {
-        let body = format!(r#"{{"event":"scan.created","id":"evt_{event}"}}"#);
-        let headers = crate::common::signed(receiver.webhook(), body.as_bytes());
-        let delivery = receiver.webhook().verify(&headers, body.as_bytes()).unwrap();
-        if in_one_commit {
-            let handler = async |delivery: Delivery<'_, ThreeQpr>, mut transaction: SqliteTransaction| {
-                let effect = sqlx::query("INSERT INTO effects VALUES (?1, zeroblob(?2))");
-                effect.bind(delivery.id()).bind(size).execute(&mut *transaction).await?;
-                Ok::<_, SqlStoreError>(transaction)
-            };
-            return receiver.handle_in_transaction(delivery, handler).await;
-        }
-        let store = receiver.store();
-        let handler = async |_: Delivery<'_, ThreeQpr>, lease: &Lease| {
-            let mut transaction = store.pool().begin_with("BEGIN IMMEDIATE").await?;
-            let effect = sqlx::query("INSERT INTO effects VALUES (?1, zeroblob(?2))");
-            effect.bind(lease.key().as_str()).bind(size).execute(&mut *transaction).await?;
-            let fenced = store.complete_in(&mut transaction, lease, receiver.retention()).await?;
-            transaction.commit().await?;
-            Ok::<_, SqlStoreError>(fenced)
-        };
-        receiver.handle_with_lease(delivery, handler).await
-    };
-    let mut handled = 0;
-    let failed = loop {
-        let outcome = deliver(handled, 50_000).await;
-        if outcome.status() != 200 {
-            break outcome;
-        }
-        handled += 1;
-    };
-    assert_eq!(failed.status(), 503, "{failed:?}");
-    assert!(handled > 10, "the disk was full from the beginning");
-    // Full it stays: nothing is acknowledged.
-    assert_eq!(deliver(handled + 1, 50_000).await.status(), 503);
-    std::fs::remove_file(ballast).unwrap();
-    for event in 1_000..1_050 {
-        assert_eq!(deliver(event, 1).await.status(), 200, "{event}");
-    }
-    let effects: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM effects").fetch_one(receiver.store().pool()).await.unwrap();
-    assert_eq!(usize::try_from(effects).unwrap(), handled + 50);
 }
 
 /// While another process writes, a done or claimed key is answered at once. A claim that must write

@@ -8,6 +8,7 @@ mod many;
 mod race;
 
 mod contract;
+mod disk;
 mod file;
 mod flush;
 mod purge;

@@ -1,0 +1,97 @@
+//! Who may commit on a connection that a handler has.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::SqliteConnection;
+
+/// Refuses every commit but the store's own while a handler has the connection.
+///
+/// SQLite ends a transaction by itself after some errors: a full disk, an I/O error, `ON CONFLICT ROLLBACK`. Every
+/// further write would then be a transaction of its own, which commits at once, without the key. The guard turns such a
+/// commit into a rollback, and the statement fails.
+#[derive(Debug)]
+pub(crate) struct CommitGuard(Shared);
+
+type Shared = Arc<Mutex<Phase>>;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// The handler has the transaction.
+    Open,
+    /// The transaction has ended before the store committed it.
+    Ended,
+    /// The store commits it.
+    Committing,
+    /// The transaction was dropped, and its rollback is yet to come. Statements of the handler may run until then.
+    Dropped,
+    /// The connection is anybody's.
+    #[default]
+    Free,
+}
+
+/// The guard of a pool with one connection, which has the hooks for as long as it lives.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hooks(Shared);
+
+impl Hooks {
+    /// Sets the hooks of a new connection.
+    pub(crate) async fn set(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        change(&self.0, |phase| *phase = Phase::Free);
+        let (commits, rolls_back) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        let mut handle = connection.lock_handle().await?;
+        handle.set_commit_hook(move || change(&commits, may_commit));
+        handle.set_rollback_hook(move || change(&rolls_back, roll_back));
+        Ok(())
+    }
+
+    /// Guards the connection, which has just begun a transaction.
+    pub(crate) fn guard(&self) -> CommitGuard {
+        change(&self.0, |phase| *phase = Phase::Open);
+        CommitGuard(Arc::clone(&self.0))
+    }
+}
+
+impl CommitGuard {
+    /// Lets the transaction commit, and returns whether it is still the one that was begun.
+    pub(crate) fn allow(&self) -> bool {
+        change(&self.0, |phase| {
+            let is_open = *phase == Phase::Open;
+            if is_open {
+                *phase = Phase::Committing;
+            }
+            is_open
+        })
+    }
+}
+
+impl Drop for CommitGuard {
+    fn drop(&mut self) {
+        change(&self.0, |phase| {
+            if *phase != Phase::Free {
+                *phase = Phase::Dropped;
+            }
+        });
+    }
+}
+
+fn change<T>(phase: &Shared, change: impl FnOnce(&mut Phase) -> T) -> T {
+    // No code panics while it holds the lock.
+    change(&mut phase.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn may_commit(phase: &mut Phase) -> bool {
+    match phase {
+        Phase::Open | Phase::Ended | Phase::Dropped => false,
+        Phase::Committing | Phase::Free => {
+            *phase = Phase::Free;
+            true
+        }
+    }
+}
+
+fn roll_back(phase: &mut Phase) {
+    *phase = match phase {
+        Phase::Open | Phase::Ended | Phase::Committing => Phase::Ended,
+        Phase::Dropped | Phase::Free => Phase::Free,
+    }
+}
