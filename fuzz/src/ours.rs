@@ -34,6 +34,8 @@ fn secrets(model: &Model) -> Secrets {
 pub(crate) trait Ours {
     /// The position of the secret that made the signature, or the code of the error. Every way to verify has to agree.
     fn verdict(&self, headers: &Pairs, body: &[u8], cuts: &[u8]) -> Result<usize, &'static str>;
+    /// Whether the signature is accepted.
+    fn proves(&self, headers: &Pairs, body: &[u8]) -> bool;
     /// The headers of a delivery at this time.
     fn sign(&self, body: &[u8], time: u64, id: &str) -> Pairs;
 }
@@ -64,6 +66,10 @@ impl<P: Provider> Ours for Webhook<P> {
             (Err(code), Ok(_)) => panic!("accepted, but {code} for its signature"),
         }
         matched
+    }
+
+    fn proves(&self, headers: &Pairs, body: &[u8]) -> bool {
+        self.verify_signature(headers, body).is_ok()
     }
 
     fn sign(&self, body: &[u8], time: u64, id: &str) -> Pairs {

@@ -206,7 +206,8 @@ pub fn templates(data: &[u8]) {
 
     // No other delivery has the same signed bytes.
     let unit = model.time.as_ref().map_or(crate::model::Unit::Seconds, |time| time.unit);
-    for places in splits(&model.parts, unit, &message) {
+    let others = if is_accepted { splits(&model.parts, unit, &message) } else { Vec::new() };
+    for places in others {
         let text = |wanted: &Part| {
             let at = model.parts.iter().position(|part| part == wanted);
             at.map_or(&b""[..], |at| &message[places[at].clone()])
@@ -217,9 +218,8 @@ pub fn templates(data: &[u8]) {
         if (other_time, &other_values, other_body) == (time.as_bytes(), &values, body) {
             continue;
         }
-        let other = ours.verdict(&with(other_time, &other_values), other_body, &[]);
         assert!(
-            !(is_accepted && other.is_ok()),
+            !ours.proves(&with(other_time, &other_values), other_body),
             "two deliveries have the same signed bytes under {template:?}: {headers:?} {:?} and {other_values:?} {:?} {:?}",
             body.escape_ascii().to_string(),
             other_time.escape_ascii().to_string(),
@@ -239,7 +239,7 @@ pub fn templates(data: &[u8]) {
         }
         let place = usize::from(place) % signed.len();
         *signed[place] ^= flip;
-        assert!(ours.verdict(&spoiled, &spoiled_body, &[]).is_err(), "a spoiled delivery was accepted");
+        assert!(!ours.proves(&spoiled, &spoiled_body), "a spoiled delivery was accepted");
     }
 }
 
@@ -267,7 +267,7 @@ pub fn declarations(data: &[u8]) {
         assert_eq!(all(&model.headers[0]).map(|value| String::from_utf8_lossy(value)), Some(expected.into()));
 
         agree(&model, &*ours, &headers, b"{}", &[]);
-        assert!(ours.verdict(&headers, br#"{"event":"a","type":"b","id":"evt_2"}"#, &[]).is_err());
+        assert!(!ours.proves(&headers, br#"{"event":"a","type":"b","id":"evt_2"}"#));
         let mut twice = headers.clone();
         twice.push(headers.iter().find(|(name, _)| *name == model.headers[0]).expect("it is signed").clone());
         assert_eq!(ours.verdict(&twice, body, &[]), Err("duplicate_signature"));

@@ -11,8 +11,6 @@ use crate::mac::{Secret, Secrets, Signature};
 
 struct KeyedSecret {
     mac: Mac,
-    /// The length of its tags, in bytes.
-    tag_len: usize,
     label: Option<Arc<str>>,
     /// Whether this is the key of `Secrets::reject_all`. It is computed with like any other, so that a refusal takes
     /// as long, but never matches.
@@ -23,8 +21,13 @@ impl KeyedSecret {
     /// Compares the tag that the key made of a message with every candidate. This is the only place that reads a
     /// computed tag. It does not stop at a match: which candidate is right stays unknown.
     fn matched(&self, position: usize, tag: &Tag, candidates: [&[Tag]; 2]) -> Option<MatchedSecret> {
-        let compare = |any, candidate: &Tag| any | candidate.ct_eq(tag, self.tag_len);
-        let matches = candidates.into_iter().flatten().fold(subtle::Choice::from(0), compare).into();
+        let mut matches = subtle::Choice::from(0);
+        for slice in candidates {
+            for candidate in slice {
+                matches |= candidate.ct_eq(tag);
+            }
+        }
+        let matches = matches.into();
         #[cfg(countersign_memcheck)]
         let matches = crate::mac::memcheck::made_public(matches);
         (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
@@ -52,7 +55,6 @@ impl Keys {
     fn keyed(secrets: &Secrets, keys: &[Key<'_>], algorithm: Algorithm, stack: &WipedStack) -> Self {
         let keyed = |secret: &Secret, key: &[u8], refuses| KeyedSecret {
             mac: stack.mac(algorithm, key),
-            tag_len: algorithm.tag_len(),
             label: secret.label().cloned(),
             refuses,
         };

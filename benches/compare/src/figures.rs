@@ -44,7 +44,7 @@ const AWS: [&str; 2] = [AWS_PORTABLE, AWS_ACCELERATED];
 /// All figures, of what was measured.
 pub fn all(record: &Record) -> Vec<Figure> {
     let figures = Figures { record, all: Vec::new() };
-    figures.of_verifying().of_memory().of_growth().of_the_machine().all
+    figures.of_verifying().of_forms().of_memory().of_growth().of_the_machine().all
 }
 
 struct Figures<'a> {
@@ -92,7 +92,7 @@ impl Figures<'_> {
         }
         let instructions = |name: &str| self.record.get(&format!("instructions/{name}"));
         let more = instructions(SIGNATURE).zip(instructions(BARE)).map(|(ours, bare)| ours - bare);
-        self.push("verify, instructions more than bare hmac", Some(Target::AtMost(1_000.0)), more);
+        self.push("verify, instructions more than bare hmac", Some(Target::AtMost(600.0)), more);
         for (name, most_allocations) in [(BARE, None), (SIGNATURE, Some(Target::AtMost(0.0))), (EVENT, None)]
         {
             for (what, target) in [("instructions", None), ("allocations", most_allocations)] {
@@ -128,6 +128,25 @@ impl Figures<'_> {
                 all.ratio(&time("pieces"), &time("whole")).map(apart)
             },
         );
+        self
+    }
+
+    /// Verifying alone, in the forms of Stripe and of Standard Webhooks.
+    fn of_forms(mut self) -> Self {
+        let ours = "Webhook::verify_signature";
+        for (form, one, other, most) in [
+            ("Stripe", ours, "hmac", 1.1),
+            ("Standard Webhooks", ours, "hmac", 1.1),
+            ("Stripe", "Webhook::verify_signature, forged", "async-stripe, forged", 0.5),
+            ("Standard Webhooks", ours, "standardwebhooks", 0.5),
+            ("Standard Webhooks", ours, "svix", 0.5),
+        ] {
+            let name = format!("{form}: verify / {other}");
+            self.push_builds(name, Target::AtMost(most), SHA2, |all, build| {
+                let time = |name: &str| format!("time/{build}/forms/{form}/{name}");
+                all.ratio(&time(one), &time(other))
+            });
+        }
         self
     }
 

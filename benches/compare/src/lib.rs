@@ -5,6 +5,8 @@ pub mod candidates;
 pub mod case;
 pub mod claims;
 pub mod figures;
+#[cfg(feature = "peers")]
+pub mod forms;
 pub mod keys;
 pub mod plots;
 pub mod process;

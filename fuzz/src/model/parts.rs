@@ -121,7 +121,7 @@ pub(crate) fn splits(parts: &[Part], unit: Unit, bytes: &[u8]) -> Vec<Vec<Range<
     found
 }
 
-const MOST_SPLITS: usize = 400;
+const MOST_SPLITS: usize = 100;
 
 fn split_from(
     parts: &[Part],
