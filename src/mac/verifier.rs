@@ -76,9 +76,7 @@ impl Keys {
     ) -> Result<MatchedSecret, SignatureMismatch> {
         let mut keys = self.0.iter().enumerate();
         on_wiped_stack_of(&self.0[0].mac, || {
-            keys.find_map(|(position, key)| {
-                key.matched(position, &key.mac.tag_with(pieces), candidates)
-            })
+            keys.find_map(|(position, key)| key.matched(position, &key.mac.tag_with(pieces), candidates))
         })
         .ok_or(SignatureMismatch)
     }
