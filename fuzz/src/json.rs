@@ -85,3 +85,23 @@ impl<'a> Envelope<'a> {
         })
     }
 }
+
+/// Whether an object in this text has a member twice, at any depth.
+pub(crate) fn has_repeated_member(text: &str) -> bool {
+    if let Ok(Fields(fields)) = serde_json::from_str(text) {
+        let names: HashSet<_> = fields.iter().map(|(name, _)| name).collect();
+        return names.len() < fields.len()
+            || fields.iter().any(|(_, value)| has_repeated_member(value.get()));
+    }
+    let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+    items.iter().any(|value| has_repeated_member(value.get()))
+}
+
+/// Whether a body is one JSON object, whose own members are all different.
+pub(crate) fn is_object(body: &[u8]) -> bool {
+    let fields = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
+    fields.is_some_and(|Fields(fields)| {
+        let names: HashSet<_> = fields.iter().map(|(name, _)| name).collect();
+        names.len() == fields.len()
+    })
+}

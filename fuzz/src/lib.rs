@@ -4,6 +4,9 @@
 
 mod bytes;
 mod json;
+mod model;
+mod ours;
+mod schemes;
 
 /// The program itself, of which the fuzzer drives the part between its input and its output.
 #[path = "../../examples/inspect.rs"]
@@ -22,6 +25,8 @@ use serde_json::{Value, json};
 use crate::bytes::{in_pieces, parts};
 use crate::json::{Envelope, is_same};
 
+pub use crate::schemes::{declarations, schemes, templates};
+
 const SECRET: &str = "whsec_the-newest-secret-of-2026";
 const OLDER: &str = "whsec_the-older-secret-of-2025";
 
@@ -29,7 +34,7 @@ const OLDER: &str = "whsec_the-older-secret-of-2025";
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     ("signature", signature),
     ("verify", verify),
     ("pieces", pieces),
@@ -39,6 +44,9 @@ pub const TARGETS: [Target; 9] = [
     ("events_nowtoprint", events_nowtoprint),
     ("events_3qpr", events_3qpr),
     ("inspect", inspect),
+    ("schemes", schemes),
+    ("templates", templates),
+    ("declarations", declarations),
 ];
 
 fn webhook<P: Provider + Default>() -> Webhook<P> {

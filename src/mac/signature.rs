@@ -74,7 +74,7 @@ pub struct MalformedSignature;
 /// Compares in constant time.
 impl PartialEq for Signature {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0, Self::TAG_LEN).into()
+        self.0.ct_eq(&other.0).into()
     }
 }
 

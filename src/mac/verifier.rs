@@ -11,8 +11,6 @@ use crate::mac::{Secret, Secrets, Signature};
 
 struct KeyedSecret {
     mac: Mac,
-    /// The length of its tags, in bytes.
-    tag_len: usize,
     label: Option<Arc<str>>,
     /// Whether this is the key of `Secrets::reject_all`. It is computed with like any other, so that a refusal takes
     /// as long, but never matches.
@@ -22,14 +20,14 @@ struct KeyedSecret {
 impl KeyedSecret {
     /// Compares the tag that the key made of a message with every candidate. This is the only place that reads a
     /// computed tag. It does not stop at a match: which candidate is right stays unknown.
-    fn matched<'c>(
-        &self,
-        position: usize,
-        tag: Tag,
-        candidates: impl Iterator<Item = &'c Tag>,
-    ) -> Option<MatchedSecret> {
-        let compare = |any, candidate: &Tag| any | candidate.ct_eq(&tag, self.tag_len);
-        let matches = candidates.fold(subtle::Choice::from(0), compare).into();
+    fn matched(&self, position: usize, tag: &Tag, candidates: [&[Tag]; 2]) -> Option<MatchedSecret> {
+        let mut matches = subtle::Choice::from(0);
+        for slice in candidates {
+            for candidate in slice {
+                matches |= candidate.ct_eq(tag);
+            }
+        }
+        let matches = matches.into();
         #[cfg(countersign_memcheck)]
         let matches = crate::mac::memcheck::made_public(matches);
         (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
@@ -57,7 +55,6 @@ impl Keys {
     fn keyed(secrets: &Secrets, keys: &[Key<'_>], algorithm: Algorithm, stack: &WipedStack) -> Self {
         let keyed = |secret: &Secret, key: &[u8], refuses| KeyedSecret {
             mac: stack.mac(algorithm, key),
-            tag_len: algorithm.tag_len(),
             label: secret.label().cloned(),
             refuses,
         };
@@ -72,16 +69,14 @@ impl Keys {
 
     /// Returns which secret made one of the candidates of this message. It allocates nothing, and compares in
     /// constant time.
-    pub(crate) fn verify<'c>(
+    pub(crate) fn verify(
         &self,
         pieces: &[&[u8]],
-        candidates: impl Iterator<Item = &'c Tag> + Clone,
+        candidates: [&[Tag]; 2],
     ) -> Result<MatchedSecret, SignatureMismatch> {
         let mut keys = self.0.iter().enumerate();
         on_wiped_stack_of(&self.0[0].mac, || {
-            keys.find_map(|(position, key)| {
-                key.matched(position, key.mac.tag_with(pieces), candidates.clone())
-            })
+            keys.find_map(|(position, key)| key.matched(position, &key.mac.tag_with(pieces), candidates))
         })
         .ok_or(SignatureMismatch)
     }
@@ -140,7 +135,7 @@ impl Streamed {
         let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
         let matched = on_wiped_stack(|_| {
             keyed.find_map(|(position, (key, mac))| {
-                key.matched(position, mac.tag_with(last), candidates.iter())
+                key.matched(position, &mac.tag_with(last), [candidates, &[]])
             })
         });
         matched.ok_or(SignatureMismatch)
@@ -187,7 +182,7 @@ impl Verifier {
     /// # Errors
     /// [`SignatureMismatch`] if no secret made it.
     pub fn verify(&self, body: &[u8], signature: &Signature) -> Result<MatchedSecret, SignatureMismatch> {
-        self.keys.verify(&[body], std::iter::once(signature.tag()))
+        self.keys.verify(&[body], [std::slice::from_ref(signature.tag()), &[]])
     }
 
     /// Begins the verification of a body that arrives in pieces.

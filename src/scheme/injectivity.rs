@@ -118,6 +118,24 @@ fn an_accepted_template_is_injective_and_the_check_is_what_makes_it_so() {
 }
 
 #[test]
+fn a_template_that_the_check_refuses_would_let_two_deliveries_have_the_same_signed_bytes() {
+    for (template, is_opaque) in [
+        ("{header:x}{header:y}.{body}", false),
+        ("{header:x}{header:y}{body}", false),
+        ("{header:x}{body}{header:y}", true),
+        ("{header:x}{body}", true),
+        ("{body}{header:x}", true),
+    ] {
+        let scheme = Scheme::new("x-signature").signed(template);
+        let scheme = if is_opaque { scheme.opaque_body() } else { scheme };
+        assert_eq!(scheme.check().unwrap_err().part(), "signed", "{template}");
+        let [one, other] = collision(&scheme).expect(template);
+        println!("{template}: {one} and {other}");
+        assert_ne!(one, other);
+    }
+}
+
+#[test]
 fn templates_that_providers_use_pass_and_those_that_collide_do_not() {
     let cases = [
         // Zendesk, Box and Twitch, whose bodies are JSON objects.

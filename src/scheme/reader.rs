@@ -220,7 +220,8 @@ impl Reader {
                 }
             }
         }
-        head.family = found.ok_or(Error::MissingSignature)?;
+        let Some(found) = found else { return Err(Error::MissingSignature) };
+        head.family = found;
         let family = &self.families[head.family];
         let once = |name: &HeaderName| match occurrence(headers, name) {
             Occurrence::Never => Err(Error::MalformedSignature),
@@ -229,7 +230,8 @@ impl Reader {
         };
         if let (Some(name), Some((_, unit))) = (&family.time, &self.time) {
             let text = once(name)?;
-            head.time = Some((text, unit.read(text).ok_or(Error::MalformedSignature)?));
+            let Some(time) = unit.read(text) else { return Err(Error::MalformedSignature) };
+            head.time = Some((text, time));
         }
         if self.time.is_some() && head.time.is_none() {
             return Err(Error::MalformedSignature);

@@ -89,7 +89,7 @@ impl<P: Provider> Webhook<P> {
         Ok(PartialDelivery {
             webhook: self.clone(),
             macs,
-            candidates: head.candidates.iter().copied().collect(),
+            candidates: head.candidates.as_slices().concat().into(),
             after: after.as_slice().concat(),
             signed_at: head.time(),
             values: self.plan.signed_values(&head).to_owned(),

@@ -334,7 +334,7 @@ impl<P: Provider> Webhook<P> {
         let mut head = Head::new();
         self.plan.reader.read(headers, &mut head)?;
         let pieces = self.plan.reader.pieces(&head, body);
-        let secret = self.keys.verify(pieces.as_slice(), head.candidates.iter())?;
+        let secret = self.keys.verify(pieces.as_slice(), head.candidates.as_slices())?;
         Ok(Proof { secret, signed_at: head.time(), values: self.plan.signed_values(&head) })
     }
 

@@ -9,11 +9,11 @@
 //! It runs itself under valgrind's memcheck, which follows every bit that was derived from undefined
 //! memory, and reports each branch and each index that depends on one. The secrets are marked
 //! undefined, so what it reports is what a clock could tell of them, of the keyed MACs and of the
-//! computed tags. There must be no report; and for each of three comparisons that do leak there must
+//! computed tags. There must be no report; and for each of the comparisons that do leak there must
 //! be some, or the check itself is broken.
 //!
 //! `Secret` looks at what it is made of, once and at start-up: it is marked afterwards.
-//! The verdict is the sender's to know: `Key::judge`, where it falls, hands it to [`make_public`].
+//! The verdict is the sender's to know: `KeyedSecret::matched`, where it falls, hands it to [`make_public`].
 //!
 //! Valgrind has no SHA instructions, so what runs here is `sha2`'s portable code, or AWS-LC's assembly for
 //! other extensions, and not the one for processors that have them, whose time does not depend on data.
@@ -23,6 +23,7 @@ compile_error!("build it with RUSTFLAGS='--cfg countersign_memcheck', so that ve
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("it knows how to talk to valgrind on x86_64 only");
 
+mod schemes;
 mod valgrind;
 
 use std::hint::black_box;
@@ -150,6 +151,7 @@ fn library(check: &mut Check) {
     rotation(check);
     nobody(check);
     signatures(check);
+    schemes::library(check);
 }
 
 /// Each way to a verdict, on a tag of which so many bytes are right.
@@ -252,11 +254,12 @@ fn controls(check: &mut Check) {
     check.control("control: a computed signature is displayed", || {
         black_box(Signature::sign(&followed(NEWEST), BODY).to_string());
     });
+    schemes::controls(check);
 }
 
 #[inline(never)]
-fn differs_early(tag: &[u8; 32], given: &[u8; 32]) -> bool {
-    for at in 0..32 {
+fn differs_early(tag: &[u8], given: &[u8]) -> bool {
+    for at in 0..tag.len() {
         if black_box(tag[at]) != given[at] {
             return true;
         }
