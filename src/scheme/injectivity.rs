@@ -126,8 +126,8 @@ fn a_template_that_the_check_refuses_would_let_two_deliveries_have_the_same_sign
         ("{header:x}{body}", true),
         ("{body}{header:x}", true),
     ] {
-        let scheme = Scheme::new("x-signature").signed(template);
-        let scheme = if is_opaque { scheme.opaque_body() } else { scheme };
+        let scheme = Scheme::new("x-signature").with_template(template);
+        let scheme = if is_opaque { scheme.with_opaque_body() } else { scheme };
         assert_eq!(scheme.check().unwrap_err().part(), "signed", "{template}");
         let [one, other] = collision(&scheme).expect(template);
         println!("{template}: {one} and {other}");
