@@ -73,7 +73,7 @@ impl<P: Provider> Ours for Webhook<P> {
     }
 
     fn sign(&self, body: &[u8], time: u64, id: &str) -> Pairs {
-        let headers = self.signed_headers_with(body, &SigningOptions::new().at(at(time)).id(id));
+        let headers = self.signed_headers_with(body, &SigningOptions::new().with_time(at(time)).with_id(id));
         headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
     }
 }
