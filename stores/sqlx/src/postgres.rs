@@ -231,7 +231,7 @@ impl PostgresStore {
         &self.pool
     }
 
-    /// Makes the tables and their indexes. If they exist, it changes nothing, does not wait, and needs no right to
+    /// Makes the tables. If they exist, it changes nothing, does not wait, and needs no right to
     /// create. Several instances may call it at the same time.
     ///
     /// # Errors
@@ -255,7 +255,8 @@ impl PostgresStore {
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
     /// then they can be completed), a thousand at a time, and returns how many. It reads the whole table for every 50,000
-    /// of them. Call it about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances
+    /// of them, in one statement: a `statement_timeout` of the role must allow that, and PostgreSQL keeps old rows of the database
+    /// for as long. Call it about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances
     /// may call it at the same time: each skips the keys that another is deleting.
     ///
     /// # Errors

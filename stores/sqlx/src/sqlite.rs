@@ -107,7 +107,7 @@ pub(crate) struct Statements {
 
 /// How what has expired is deleted from a table: a part of its rows at a time, in the order of their keys.
 struct Purge {
-    /// The last key of the next part, and how many of its rows have expired.
+    /// The last key of the next part, whether any of its rows has expired, and how many rows it has.
     next: SqlStr,
     delete: SqlStr,
 }
@@ -157,7 +157,7 @@ fn statements(table: &TableName) -> Statements {
         ]
         .map(|(name, key, end)| Purge {
             next: sql(&format!(
-                r#"SELECT max({key}), total(expires_at <= {end}) > 0 FROM (
+                r#"SELECT max({key}), total(expires_at <= {end}) > 0, count(*) FROM (
                          SELECT * FROM "{name}" WHERE {key} > ?3 ORDER BY {key} LIMIT ?4)"#
             )),
             delete: sql(&format!(
@@ -314,7 +314,7 @@ impl SqliteStore {
         &self.pool
     }
 
-    /// Makes the tables and their indexes, unless they exist.
+    /// Makes the tables, unless they exist.
     ///
     /// # Errors
     /// The store's own.
@@ -337,11 +337,17 @@ impl SqliteStore {
             let mut after = String::new();
             loop {
                 let next = sqlx::query_as(purge.next.clone()).bind(now).bind(an_hour_ago);
-                let next = next.bind(&after).bind(Self::PURGE_PART).fetch_one(&self.pool).await?;
-                let (Some(last), has_expired): (Option<String>, bool) = next else { break };
+                let next = next.bind(&after).bind(Self::PURGE_PART).fetch_one(&self.pool).await;
+                let (last, has_expired, rows): (Option<String>, bool, i64) = next.map_err(in_the_way)?;
+                let Some(last) = last else { break };
                 if has_expired {
                     let delete = sqlx::query(purge.delete.clone()).bind(now).bind(an_hour_ago);
-                    purged += delete.bind(&after).bind(&last).execute(&self.pool).await?.rows_affected();
+                    let deleted = delete.bind(&after).bind(&last).execute(&self.pool).await;
+                    purged += deleted.map_err(in_the_way)?.rows_affected();
+                }
+                // Otherwise keys that come in ascending order meanwhile would keep it from ending.
+                if rows < Self::PURGE_PART {
+                    break;
                 }
                 after = last;
             }

@@ -22,7 +22,8 @@ use crate::version::{Advance, Version, check_object};
 /// write fails, and the delivery is not acknowledged. Other errors undo only their own statement, as in every transaction
 /// of SQLite.
 ///
-/// For this, the store sets the connection's commit and rollback hooks (`set_commit_hook` of sqlx), and replaces yours.
+/// For this, the store sets the connection's commit and rollback hooks (`set_commit_hook` of sqlx), and replaces yours. Set
+/// none on the store's own pool: they would replace the store's.
 ///
 /// SQLite has one writer at a time, so deliveries run one after the other. Do not use the store's pool in the
 /// handler: its one connection is this transaction's.
@@ -43,7 +44,7 @@ use crate::version::{Advance, Version, check_object};
 /// }
 /// ```
 pub struct SqliteTransaction {
-    /// It is dropped before the transaction, whose rollback comes after that.
+    /// Declared first, so that it is dropped before the transaction rolls back.
     guard: CommitGuard,
     transaction: Transaction<'static, Sqlite>,
     store: SqliteStore,
@@ -113,9 +114,11 @@ impl TransactionalStore for SqliteStore {
     ) -> Result<Begun<SqliteTransaction>, SqlStoreError> {
         check_retention(retention)?;
         let record = Lease::new(key.clone(), random_token()?);
-        // A transaction that has read does not wait for a writer: it fails at once where there is one.
-        let begin = "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1";
-        let mut transaction = self.pool().begin_with(begin).await.map_err(in_the_way)?;
+        let mut transaction = self.pool().begin_with("BEGIN").await.map_err(in_the_way)?;
+        // A transaction that has read does not wait for a writer: it fails at once where there is one. This is a
+        // statement of its own, because sqlx takes no transaction to be open whose beginning failed.
+        let read = sqlx::query("SELECT 1 FROM sqlite_schema LIMIT 1");
+        read.fetch_optional(&mut *transaction).await.map_err(in_the_way)?;
         match self.record(&mut transaction, &record, retention).await? {
             Claim::Acquired(_) => {
                 let guard = match &self.hooks {
@@ -142,8 +145,10 @@ impl TransactionalStore for SqliteStore {
         if transaction.key != *key || !transaction.guard.allow() {
             return Err(SqlStoreError::NotCommitted);
         }
-        let SqliteTransaction { guard: _guard, transaction, .. } = transaction;
-        Ok(transaction.commit().await?)
+        let SqliteTransaction { guard, transaction, .. } = transaction;
+        transaction.commit().await?;
+        // sqlx would also release a savepoint that the handler left open, and call that a commit.
+        if guard.has_committed() { Ok(()) } else { Err(SqlStoreError::NotCommitted) }
     }
 }
 

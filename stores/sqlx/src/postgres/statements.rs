@@ -154,7 +154,7 @@ pub(crate) fn statements(table: &TableName) -> Statements {
              WHERE [is own] AND NOT EXISTS (SELECT FROM "countersign_keys" WHERE key = $1)
                AND pg_try_advisory_xact_lock(hashtextextended('countersign_keys ' || $1, 7205759403792793601))
              ON CONFLICT (key) DO NOTHING
-             RETURNING 'record'"#,
+             RETURNING 'record', [is large] AS is_large"#,
         ),
         // No row if the version is not newer; the object's row is locked all the same.
         advance: statement(

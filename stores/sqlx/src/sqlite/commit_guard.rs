@@ -22,6 +22,8 @@ enum Phase {
     Ended,
     /// The store commits it.
     Committing,
+    /// The store has committed it.
+    Committed,
     /// The transaction was dropped, and its rollback is yet to come. Statements of the handler may run until then.
     Dropped,
     /// The connection is anybody's.
@@ -52,6 +54,11 @@ impl Hooks {
 }
 
 impl CommitGuard {
+    /// Whether SQLite has committed the transaction.
+    pub(crate) fn has_committed(&self) -> bool {
+        change(&self.0, |phase| *phase == Phase::Committed)
+    }
+
     /// Lets the transaction commit, and returns whether it is still the one that was begun.
     pub(crate) fn allow(&self) -> bool {
         change(&self.0, |phase| {
@@ -67,8 +74,10 @@ impl CommitGuard {
 impl Drop for CommitGuard {
     fn drop(&mut self) {
         change(&self.0, |phase| {
-            if *phase != Phase::Free {
-                *phase = Phase::Dropped;
+            *phase = match phase {
+                Phase::Open | Phase::Ended | Phase::Dropped => Phase::Dropped,
+                // Its commit, or the rollback of a commit that failed, was sent before.
+                Phase::Committing | Phase::Committed | Phase::Free => Phase::Free,
             }
         });
     }
@@ -82,16 +91,18 @@ fn change<T>(phase: &Shared, change: impl FnOnce(&mut Phase) -> T) -> T {
 fn may_commit(phase: &mut Phase) -> bool {
     match phase {
         Phase::Open | Phase::Ended | Phase::Dropped => false,
-        Phase::Committing | Phase::Free => {
-            *phase = Phase::Free;
+        Phase::Committing => {
+            *phase = Phase::Committed;
             true
         }
+        Phase::Committed | Phase::Free => true,
     }
 }
 
 fn roll_back(phase: &mut Phase) {
     *phase = match phase {
-        Phase::Open | Phase::Ended | Phase::Committing => Phase::Ended,
-        Phase::Dropped | Phase::Free => Phase::Free,
+        Phase::Open | Phase::Ended => Phase::Ended,
+        // A commit that fails is followed by a rollback, and then the connection is anybody's.
+        Phase::Committing | Phase::Committed | Phase::Dropped | Phase::Free => Phase::Free,
     }
 }

@@ -1,7 +1,11 @@
 //! Commits that fail, servers that go away, and pools that are closed.
 
-use countersign_sqlx::sqlx::{self, Connection, PgConnection};
-use countersign_sqlx::{PostgresStore, SqlStoreError};
+use std::time::Duration;
+
+use countersign::store::{Begun, TransactionalStore, conformance};
+use countersign_sqlx::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use countersign_sqlx::sqlx::{self, ConnectOptions, Connection, PgConnection};
+use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore};
 
 use crate::backend::{Backend, BoxError, Scan, Service, delivery, on_both_stores, with_effect};
 
@@ -92,4 +96,58 @@ async fn a_server_that_restarts_in_the_handler_has_nothing_of_it() {
     let effects: i64 =
         sqlx::query_scalar("SELECT count(*) FROM effects").fetch_one(&mut connection).await.unwrap();
     assert_eq!(effects, 1);
+}
+
+/// A store on a pool of one's own, without WAL, where a writer keeps readers out.
+async fn without_wal(directory: &tempfile::TempDir) -> (SqliteStore, SqliteConnectOptions) {
+    let options = SqliteConnectOptions::new()
+        .filename(directory.path().join("webhooks.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Delete)
+        .busy_timeout(Duration::from_millis(50));
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    let store = SqliteStore::connect_with(pool, options.clone()).await.unwrap();
+    store.migrate().await.unwrap();
+    (store, options)
+}
+
+/// Otherwise what comes next on the connection would be acknowledged, and never committed.
+#[tokio::test]
+async fn a_beginning_that_fails_leaves_no_transaction_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, options) = without_wal(&directory).await;
+    let mut other = options.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let key = conformance::fresh_key();
+    assert!(store.begin(&key, Duration::from_secs(60)).await.is_err());
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    let Begun::New(transaction) = store.begin(&key, Duration::from_secs(60)).await.unwrap() else { panic!() };
+    store.commit(&key, transaction).await.unwrap();
+    let keys = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM countersign_keys").fetch_one(&mut other);
+    assert_eq!(keys.await.unwrap(), 1);
+}
+
+/// A commit that fails before SQLite asks its hook leaves the connection to whoever comes next.
+#[tokio::test]
+async fn a_commit_that_fails_refuses_nothing_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    for store in
+        [SqliteStore::open(directory.path().join("own.db")).await.unwrap(), without_wal(&directory).await.0]
+    {
+        let tables = "CREATE TABLE parents (id BIGINT PRIMARY KEY); CREATE TABLE notes (id BIGINT);
+             CREATE TABLE children (parent BIGINT REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)";
+        sqlx::raw_sql(tables).execute(store.pool()).await.unwrap();
+        for count in 1..=20 {
+            let key = conformance::fresh_key();
+            let Begun::New(mut transaction) = store.begin(&key, Duration::from_secs(60)).await.unwrap()
+            else {
+                panic!()
+            };
+            sqlx::query("INSERT INTO children VALUES (7)").execute(&mut *transaction).await.unwrap();
+            assert!(store.commit(&key, transaction).await.is_err());
+            sqlx::query("INSERT INTO notes VALUES (1)").execute(store.pool()).await.unwrap();
+            let notes = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM notes").fetch_one(store.pool());
+            assert_eq!(notes.await.unwrap(), count);
+        }
+    }
 }
