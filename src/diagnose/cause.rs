@@ -135,19 +135,24 @@ causes! {
         => "configure the provider that uses this header, or have the proxy keep the header's name";
     SignatureOfStripe, "signature_of_stripe":
         "the signature is in Stripe's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Stripe`";
+        => "verify this endpoint with `provider::Stripe`, or declare this form with the header and the secret's encoding of your \
+            sender";
     SignatureOfStandardWebhooks, "signature_of_standard_webhooks":
         "the signature is in the form of Standard Webhooks, which covers an id, a time and the body"
-        => "verify this endpoint with `provider::StandardWebhooks`";
+        => "verify this endpoint with `provider::StandardWebhooks`, or declare this form with the header and the secret's encoding of your \
+            sender";
     SignatureOfSlack, "signature_of_slack":
         "the signature is in Slack's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Slack`";
+        => "verify this endpoint with `provider::Slack`, or declare this form with the header and the secret's encoding of your \
+            sender";
     SignatureOfZoom, "signature_of_zoom":
         "the signature is in Zoom's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Zoom`";
+        => "verify this endpoint with `provider::Zoom`, or declare this form with the header and the secret's encoding of your \
+            sender";
     SignatureOfPaddle, "signature_of_paddle":
         "the signature is in Paddle's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Paddle`";
+        => "verify this endpoint with `provider::Paddle`, or declare this form with the header and the secret's encoding of your \
+            sender";
     #[non_exhaustive]
     HeadersOfOtherFamily {
         /// How the headers begin, such as `svix-`.

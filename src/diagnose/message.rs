@@ -116,8 +116,8 @@ fn signed_times(text: &[u8], scheme: Option<TimeUnit>) -> Vec<SignedTime> {
 /// The sender chooses what stands before the body. If it could be any text, an attacker could cut a genuine body at a
 /// period and call its first part a time, and its signature would seem to belong to another scheme. A JSON object begins
 /// with neither.
-pub(super) fn is_time(value: &[u8]) -> bool {
-    (1..=20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit)
+pub(super) fn is_time_of(lens: &Lens<'_>, value: &[u8]) -> bool {
+    lens.unit().is_some_and(|unit| unit.read(value).is_some())
 }
 
 pub(super) fn is_id(value: &[u8]) -> bool {

@@ -67,7 +67,7 @@ use crate::webhook::{Proof, Webhook};
 /// | other secrets | eight sets ([`MAX_OTHERS`](Diagnosis::MAX_OTHERS)) |
 /// | headers | four values of each signature header, and four of other headers that look like one, each of 2 KiB; 8 items of a value |
 ///
-/// These limits suffice to try each accident alone on JSON of 1 MiB, with 8 secrets and 64 others.
+/// These limits suffice to try each accident alone on JSON of 1 MiB with one tag, with 8 secrets and 64 others.
 ///
 /// A diagnoser cannot undo sorted names, more than one replaced byte, or changes to numbers other than lost zeros. A
 /// [`Hint`] reports the first two.
@@ -216,7 +216,7 @@ impl<P: Provider> Diagnoser<P> {
         headers: &'h [(N, &[u8])],
         body: &[u8],
     ) -> Diagnosis {
-        let hashes = proof.secret.position() as u64 + 1;
+        let mut hashes = proof.secret.position() as u64 + 1;
         let secret_label = proof.secret.label().map(Into::into);
         let signed_at = proof.signed_at;
         let verdict = self.webhook.judge(proof).and_then(|proof| self.webhook.accept(proof, headers, body));
@@ -231,7 +231,13 @@ impl<P: Provider> Diagnoser<P> {
                 let proof = any_age.proven(headers, body).ok()?;
                 any_age.accept(proof, headers, body).ok()?.timestamp()
             };
-            let time = signed_at.or_else(of_any_age);
+            let time = match signed_at {
+                Some(time) => Some(time),
+                None => {
+                    hashes *= 2;
+                    of_any_age()
+                }
+            };
             hints.extend(time.map(|time| self.time_hint(time)));
         }
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
@@ -246,8 +252,12 @@ impl<P: Provider> Diagnoser<P> {
     }
 
     fn keys(&self, encoding: KeyEncoding, known: &[(Cause, Lens<'static>)]) -> Vec<TriedKey> {
-        let mut theirs: Vec<_> = known.iter().map(|(_, other)| other.scheme.key).collect();
-        theirs.dedup();
+        let mut theirs: Vec<_> = Vec::new();
+        for (_, other) in known {
+            if !theirs.contains(&other.scheme.key) {
+                theirs.push(other.scheme.key);
+            }
+        }
         let own = self.secrets.iter().map(|secret| (secret, None));
         let others = self
             .others

@@ -6,7 +6,7 @@ use super::cause::Cause;
 use super::found::{Found, MAX_VALUES};
 use super::hash::Algorithm;
 use super::lens::{Lens, algorithm_of};
-use super::message::{Message, Values, around, is_id, is_time, messages};
+use super::message::{Message, Values, around, is_id, is_time_of, messages};
 use super::spelling::{bare, items, spelled, tag_of};
 use crate::mac::KeyEncoding;
 use crate::scheme::MAX_HEADERS;
@@ -102,7 +102,8 @@ fn sent<'h>(own: &Lens<'_>, known: &[(Cause, Lens<'static>)], found: &'h Found<'
         &lens.reader.families[*at].signatures
     };
     let is_there = |family: &usize| names(*family).iter().any(|name| found.values(name).next().is_some());
-    let are_two = (0..families.len()).filter(is_there).count() > 1;
+    // The webhook does not read the headers of a family that is not its own.
+    let are_two = (0..own.reader.families.len()).filter(is_there).count() > 1;
     let mut sent = Vec::new();
     for (family, (_, _, cause)) in families.iter().enumerate() {
         let signed = if beside[family].is_whole { family } else { first_whole.unwrap_or(family) };
@@ -233,7 +234,7 @@ impl Readings<'_, '_> {
         let in_value = other.time_label().map(|label| labelled(label).next());
         let message = other.reader.families.iter().find_map(|family| {
             let in_header = || family.time.as_ref().and_then(|name| self.found.once(name));
-            let time = in_value.unwrap_or_else(in_header).filter(|time| is_time(time))?;
+            let time = in_value.unwrap_or_else(in_header).filter(|time| is_time_of(other, time))?;
             let mut values = [&b""[..]; MAX_HEADERS];
             for (place, name) in values.iter_mut().zip(&family.signed) {
                 *place = self.found.once(name).filter(|id| is_id(id))?;

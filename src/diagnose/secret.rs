@@ -135,7 +135,6 @@ impl Spelling {
         let bare = secret.strip_prefix(b"whsec_").map(wiped);
         if self.encoding != KeyEncoding::Text {
             add(Cause::SecretUndecoded, Some(wiped(secret)));
-            add(Cause::SecretUndecoded, bare);
             let key = self.encoding.decode(secret);
             add(Cause::SecretDecodedTwice, key.as_deref().and_then(|key| base64_decoded(key)));
             add(Cause::SecretDecodedTwice, key.as_deref().and_then(|key| hex_decoded(key)));

@@ -50,9 +50,9 @@ pub struct StandardWebhooks<E = UnknownEvent> {
 }
 
 impl<E> StandardWebhooks<E> {
-    /// Makes a provider for one sender, with a name as [`Provider::NAME`]. It stands in the sender's keys, so give no two
+    /// Makes a provider for one sender, whose name follows the rules of [`Provider::NAME`]. It stands in the sender's keys, so give no two
     /// senders the same, nor a built-in provider's, and never change one.
-    /// [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error if it is no such name.
+    /// [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error if it breaks them.
     #[must_use]
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into(), events: PhantomData }

@@ -78,7 +78,7 @@ pub(crate) struct Summary {
 /// prefix and no proper suffix of a JSON object is one.
 pub(crate) const fn summary(template: &str) -> Result<Summary, SchemeError> {
     if template.is_empty() {
-        return Err(error("the template is empty, or the URL that it should begin with is none"));
+        return Err(error("the template is empty, or does not begin with a URL"));
     }
     let mut state = State::START;
     let mut at = 0;

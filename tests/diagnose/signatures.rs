@@ -324,22 +324,23 @@ fn a_genuine_body_cut_in_two_is_of_no_scheme() {
 #[test]
 fn an_id_and_a_time_are_what_the_schemes_say() {
     let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap();
-    let digits = ["1".repeat(20), "1".repeat(21)];
+    const TIME: &str = "1614265330";
     let ids = ["a".repeat(256), "a".repeat(257)];
     let cases = [
-        ("msg_1", "1614265330", true),
-        ("msg-1:a/b", &*digits[0], true),
-        (&*ids[0], "1", true),
-        ("msg_1", &*digits[1], false),
+        ("msg_1", TIME, true),
+        ("msg-1:a/b", "9999999999", true),
+        (&*ids[0], TIME, true),
+        ("msg_1", "1", false),
+        ("msg_1", "16142653300", false),
         ("msg_1", "", false),
         ("msg_1", "-1", false),
         ("msg_1", "1614265330a", false),
-        ("", "1", false),
-        ("msg 1", "1", false),
-        ("msg\"1", "1", false),
-        ("{msg", "1", false),
-        ("müg", "1", false),
-        (&*ids[1], "1", false),
+        ("", TIME, false),
+        ("msg 1", TIME, false),
+        ("msg\"1", TIME, false),
+        ("{msg", TIME, false),
+        ("müg", TIME, false),
+        (&*ids[1], TIME, false),
     ];
     for (id, time, is_theirs) in cases {
         let tag = |before: String| {
@@ -354,7 +355,7 @@ fn an_id_and_a_time_are_what_the_schemes_say() {
 
         let value = format!("t={time},v1={}", hex::encode(tag(format!("{time}."))));
         let diagnosis = diagnoser.diagnose([("stripe-signature", value.as_bytes())], BODY);
-        let is_time = (1..=20).contains(&time.len()) && time.bytes().all(|byte| byte.is_ascii_digit());
+        let is_time = time.len() == 10 && time.bytes().all(|byte| byte.is_ascii_digit());
         assert_eq!(caused(&diagnosis), &["signature_of_stripe"][..usize::from(is_time)], "{time}");
     }
 }
