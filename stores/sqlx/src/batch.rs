@@ -66,8 +66,8 @@ impl Calls {
         self.0.get(key)?.first()
     }
 
-    /// Answers the calls of a key. If one has claimed it, it is in flight for the others. If that one's caller has hung up,
-    /// the next one that asked for the same time has the claim.
+    /// Answers the calls of a key. If one has claimed it, it is in flight for the others. If its caller has hung up, the
+    /// next call with the same lease duration gets the claim.
     pub(crate) fn answer(&mut self, key: &str, answer: Answer) {
         let mut calls = self.0.remove(key).unwrap_or_default().into_iter();
         let Some(first) = calls.next() else { return };

@@ -22,8 +22,8 @@ pub enum SqlStoreError {
         source: BoxError,
     },
     /// The database or its driver failed: for example no connection, no table, no right to it, or a full disk. The driver's
-    /// error may quote values, for example those of a row that your own constraint or trigger refuses at the commit. Log
-    /// the [`code`](SqlStoreError::code) where that must not be.
+    /// error may quote values, for example those of a row that your own constraint or trigger refuses at the commit. If
+    /// your logs must not contain such values, log the [`code`](SqlStoreError::code) instead.
     #[error("the store's database failed")]
     #[non_exhaustive]
     Database {

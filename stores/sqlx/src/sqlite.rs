@@ -53,7 +53,7 @@ pub(crate) use commit_guard::{CommitGuard, Hooks};
 /// So does a claim that finds 16,384 others waiting. The task runs on the runtime of the call that began it, so a handler
 /// that blocks that runtime's thread delays the others' calls. A call that is dropped leaves the queue; if it
 /// is being written, its claim stands until its lease ends, and its completion stays. The task needs a runtime that
-/// goes on: a current-thread runtime stops it between two calls of `block_on`.
+/// keeps running: a current-thread runtime stops it between two calls of `block_on`.
 ///
 /// Transactions of handlers share no flush: SQLite would have to run one handler in the open transaction of another,
 /// whose error, such as a full disk, would then undo both.

@@ -18,8 +18,8 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 pub struct TableName(String);
 
 impl TableName {
-    /// The greatest length of a name, in bytes: PostgreSQL keeps 63 bytes of an identifier, and the name
-    /// of the index adds to this one.
+    /// The greatest length of a name, in bytes: PostgreSQL keeps 63 bytes of an identifier, and the names
+    /// of the second table and of its primary key add 14 bytes.
     pub const MAX_LEN: usize = 48;
 
     /// Checks a name: a lower-case ASCII letter or `_`, followed by lower-case letters, digits and `_`. A keyword of

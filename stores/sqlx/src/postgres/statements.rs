@@ -171,7 +171,7 @@ pub(crate) fn statements(table: &TableName) -> Statements {
             13,
             r#"SELECT 'newest', version FROM "countersign_keys_versions" WHERE object = $1 AND [is own]"#,
         ),
-        // On a small table, any plan is good today, and most are bad once it has grown.
+        // On a small table, any plan is fast, but a kept one is slow once the table has grown.
         batch: Statement { is_persistent: false, ..statement("batch", 14, BATCH) },
     }
 }
