@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::browser::{Page, open};
 use super::page::deliver;
@@ -164,15 +165,20 @@ fn a_key_costs_as_little_among_a_thousand_long_deliveries_and_many_forged_ones()
         page.eval("following = true; $('newer').hidden || $('newer').click()");
         page.wait(&format!("!dirty.list && !loading && displayed === {newest}"));
         let before: [u64; 2] = serde_json::from_value(page.eval("[drawn.rows, asked]")).unwrap();
+        let mut took: Vec<Duration> = Vec::new();
         for step in 1..=20 {
+            let began = Instant::now();
             page.press("j");
             page.wait(&format!("!dirty.list && !loading && displayed === {newest} - {step}"));
+            took.push(began.elapsed());
         }
+        took.sort_unstable();
         let after: [u64; 2] = serde_json::from_value(page.eval("[drawn.rows, asked]")).unwrap();
         let elements = page.eval("document.getElementsByTagName('*').length").as_u64().unwrap();
         page.call("HeapProfiler.collectGarbage", serde_json::json!({}));
         let memory = page.call("Runtime.getHeapUsage", serde_json::json!({}))["usedSize"].as_f64().unwrap();
         println!("20 keys: {before:?} -> {after:?}, {elements} elements, {memory} bytes");
+        println!("from a key to what it shows: median {:?}, worst {:?}", took[10], took[19]);
         assert_eq!(page.eval("[deliveries.size, view.length]"), serde_json::json!([1_000, 1_000]));
         assert!(after[0] - before[0] <= 40, "{} rows were filled for 20 keys", after[0] - before[0]);
         assert_eq!(after[1] - before[1], 20);
