@@ -182,8 +182,6 @@ impl Summary {
         let any = |outcome| self.outcomes.contains(&outcome);
         let advice = if forged && any(Outcome::Accepted) {
             "anyone who knows the URL can forge deliveries: verify the raw body before you use it"
-        } else if self.is_late && self.patience.is_some() {
-            return None;
         } else if any(Outcome::Unreachable) {
             "is the receiver running, and is the port right?"
         } else if self.is_not_found {
