@@ -116,8 +116,11 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
         return Err(Failure::usage(message));
     }
     let served = served(&arguments, &keyring)?;
-    let record =
-        arguments.journal.as_deref().map(|path| Record::open(path, &arguments.settings)).transpose()?;
+    let record = arguments
+        .journal
+        .as_deref()
+        .map(|path| Record::open(path, &arguments.settings.notification))
+        .transpose()?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!(

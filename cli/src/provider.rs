@@ -113,11 +113,6 @@ impl Settings {
         self.notification = self.notification.or_of(url.as_deref());
         self
     }
-
-    /// What the provider signs beside the delivery, if it is Square.
-    pub(crate) fn url_of(&self, provider: &Provider) -> Option<String> {
-        self.notification.url_of(provider)
-    }
 }
 
 impl Notification {

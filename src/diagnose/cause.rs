@@ -53,6 +53,17 @@ macro_rules! causes {
     };
 }
 
+/// The cure of a signature in the form of a provider that is built in.
+macro_rules! verify_with {
+    ($provider:literal) => {
+        concat!(
+            "verify this endpoint with `provider::",
+            $provider,
+            "`, or declare this form with the header and the secret's encoding of your sender"
+        )
+    };
+}
+
 const RAW: &str = "give the verifier the body's raw bytes, as they were read from the connection, and parse \
                    them afterwards: look for a body parser, or a `JSON.stringify`, in front of it";
 const ENDS: &str = "compare and store the body as bytes, not as text: something in front of the verifier (a \
@@ -135,24 +146,19 @@ causes! {
         => "configure the provider that uses this header, or have the proxy keep the header's name";
     SignatureOfStripe, "signature_of_stripe":
         "the signature is in Stripe's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Stripe`, or declare this form with the header and the secret's encoding of your \
-            sender";
+        => verify_with!("Stripe");
     SignatureOfStandardWebhooks, "signature_of_standard_webhooks":
         "the signature is in the form of Standard Webhooks, which covers an id, a time and the body"
-        => "verify this endpoint with `provider::StandardWebhooks`, or declare this form with the header and the secret's encoding of your \
-            sender";
+        => verify_with!("StandardWebhooks");
     SignatureOfSlack, "signature_of_slack":
         "the signature is in Slack's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Slack`, or declare this form with the header and the secret's encoding of your \
-            sender";
+        => verify_with!("Slack");
     SignatureOfZoom, "signature_of_zoom":
         "the signature is in Zoom's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Zoom`, or declare this form with the header and the secret's encoding of your \
-            sender";
+        => verify_with!("Zoom");
     SignatureOfPaddle, "signature_of_paddle":
         "the signature is in Paddle's form, which covers a time and the body"
-        => "verify this endpoint with `provider::Paddle`, or declare this form with the header and the secret's encoding of your \
-            sender";
+        => verify_with!("Paddle");
     #[non_exhaustive]
     HeadersOfOtherFamily {
         /// How the headers begin, such as `svix-`.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -180,7 +180,7 @@ mod actix_web {
         for whole in [false, true] {
             let receiver = Receiver::new(new(), MemoryStore::new());
             let handler = |_: Verified<ThreeQpr>| async { Ok::<_, Error>(()) };
-            let app = pin!(test::init_service(App::new().route("/", endpoint(receiver, handler))));
+            let app = std::pin::pin!(test::init_service(App::new().route("/", endpoint(receiver, handler))));
             let Poll::Ready(app) = app.poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
             let (request, _) = request().to_request().replace_payload(payload(whole));
             let answer = run(app.call(request), whole);

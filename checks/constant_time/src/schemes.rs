@@ -176,7 +176,7 @@ fn times(check: &mut Check, algorithm: &str, length: usize) {
     }
 }
 
-/// What has to be reported: comparisons that leak, of the tags of every algorithm in every encoding.
+/// Comparisons that leak, of the tags of every algorithm in every encoding. Each must be reported.
 pub fn controls(check: &mut Check) {
     for (algorithm, length) in ALGORITHMS {
         // A tag that memcheck follows, and one that is right but for its last byte.

@@ -198,8 +198,12 @@ impl Intake {
         is_waiting
     }
 
+    fn served(&self, provider: &Provider) -> Option<&Served> {
+        self.served.iter().find(|served| served.provider == *provider)
+    }
+
     fn judge(&self, provider: &Provider) -> Option<&Arc<dyn Judge>> {
-        self.served.iter().find(|served| served.provider == *provider)?.judge.as_ref().ok()
+        self.served(provider)?.judge.as_ref().ok()
     }
 
     /// Refuses a body that is too long or did not arrive. It is not forwarded.
@@ -248,7 +252,7 @@ impl Intake {
     }
 
     fn verdict(&self, arrival: &Arrival) -> Verdict {
-        let judge = match self.served.iter().find(|served| served.provider == arrival.provider) {
+        let judge = match self.served(&arrival.provider) {
             Some(Served { judge: Ok(judge), .. }) => judge,
             Some(Served { judge: Err(why), .. }) => return unjudged(&arrival.provider, why),
             None => return unjudged(&arrival.provider, "it is not served"),

@@ -9,12 +9,12 @@ use super::entry::Entry;
 use super::redact::is_credential;
 use crate::capture::Capture;
 use crate::failure::Failure;
-use crate::provider::Settings;
+use crate::provider::Notification;
 use crate::terminal;
 
 pub(super) struct Record {
     path: PathBuf,
-    settings: Settings,
+    notification: Notification,
     file: Mutex<Writing>,
 }
 
@@ -28,7 +28,7 @@ struct Writing {
 
 impl Record {
     /// Opens the file to append to it. A new one is only its user's to read.
-    pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn open(path: &Path, notification: &Notification) -> Result<Self, Failure> {
         let unusable = |why: String| Failure::usage(format!("the journal {} {why}", path.display()));
         if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(unusable("is not a regular file".to_owned()));
@@ -40,7 +40,7 @@ impl Record {
         let opened = options.open(path).and_then(|mut file| Ok((does_not_end_a_line(&mut file)?, file)));
         let (is_cut, file) = opened.map_err(|error| unusable(format!("cannot be opened: {error}")))?;
         let writing = Writing { file, is_cut, is_told: false };
-        Ok(Self { path: path.to_owned(), settings: settings.clone(), file: Mutex::new(writing) })
+        Ok(Self { path: path.to_owned(), notification: notification.clone(), file: Mutex::new(writing) })
     }
 
     /// Appends a delivery. If that fails, the user is told once, and deliveries go on.
@@ -70,7 +70,7 @@ impl Record {
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
         Capture {
             provider: provider.clone(),
-            url: self.settings.url_of(provider),
+            url: self.notification.url_of(provider),
             path: entry.path_and_query.split('?').next().map(str::to_owned),
             headers: headers.collect(),
             body: entry.body.to_vec(),
