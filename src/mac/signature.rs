@@ -168,6 +168,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it computes much")]
     fn no_byte_but_a_lower_case_digit_is_read_as_a_digit() {
         for byte in 0..=u8::MAX {
             for place in [7, 38, 70] {

@@ -256,8 +256,7 @@ impl MemoryStore {
                 defer(&mut keys.deadlines, key, expired.deadline, deadline);
             }
             Vacant(place) => {
-                let one_more = |len| (len < self.capacity).then_some(len + 1);
-                self.len.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+                self.take_place()?;
                 place.insert(claimed);
                 keys.deadlines.insert((deadline, key.shared()));
             }
@@ -265,6 +264,18 @@ impl MemoryStore {
         keys.newest = claim;
         let token = (u128::from(self.instance) << 64) | u128::from(claim);
         Some(Claim::Acquired(Lease::new(key.clone(), token.to_be_bytes())))
+    }
+
+    /// Counts one key more, unless the store is full.
+    fn take_place(&self) -> Option<()> {
+        let mut len = self.len.0.load(Ordering::Relaxed);
+        while len < self.capacity {
+            match self.len.0.compare_exchange_weak(len, len + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(()),
+                Err(now) => len = now,
+            }
+        }
+        None
     }
 
     /// Whether the entry still has the lease's token.

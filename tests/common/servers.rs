@@ -1,10 +1,11 @@
 //! Real servers, which the tests start themselves in a temporary directory on a free port.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -153,6 +154,8 @@ impl Server {
         self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let start = Instant::now();
         while !self.answers() {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended by itself: {command:?}: {ended:?}");
             assert!(start.elapsed() < Duration::from_secs(60), "the server does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -166,10 +169,19 @@ impl Server {
                     ready.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]).stdout(Stdio::null());
                 ready.status().unwrap().success()
             }
-            Kind::Redis | Kind::RedisNode(_) | Kind::PgBouncer => {
-                TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-            }
+            Kind::PgBouncer => TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
+            // It listens a while before it serves, and ends in between where the nodes' port is taken.
+            Kind::Redis | Kind::RedisNode(_) => self.pongs().is_ok_and(|answer| answer == *b"+PONG\r\n"),
         }
+    }
+
+    fn pongs(&self) -> io::Result<[u8; 7]> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 7];
+        stream.read_exact(&mut answer)?;
+        Ok(answer)
     }
 
     /// Stops it at once, as a crash would.
@@ -267,8 +279,15 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
+/// A port that nothing takes before the server does, nor while a test has it stopped. Linux gives clients, and
+/// who asks for port 0, ports from 32768 on; of those below, each process counts up from a place of its own.
 fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let mut ports = std::iter::repeat_with(|| {
+        let place = std::process::id() * 64 + TAKEN.fetch_add(1, Ordering::Relaxed);
+        10_000 + u16::try_from(place % 20_000).unwrap()
+    });
+    ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
 fn run(command: &mut Command) -> String {

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -157,15 +157,15 @@ async fn a_store_that_fails_is_503_and_nothing_is_acknowledged() {
 #[tokio::test]
 async fn a_completion_that_fails_is_tried_once_more_so_that_the_effect_is_not_repeated() {
     for cut_after in [false, true] {
-        let faulty = |times| Faulty { cut_completions: times, cut_after, ..Faulty::default() };
-        let store = receiver(faulty(AtomicUsize::new(1)));
+        let faulty = |times| Faulty { cut_completions: Mutex::new(times), cut_after, ..Faulty::default() };
+        let store = receiver(faulty(1));
         assert_eq!(answer(&receive(&store, async |_| Ok(())).await), (200, "handled", None));
         // A claim and two completions.
         assert_eq!(store.store().calls.load(Ordering::Relaxed), 3);
         assert_eq!(receive(&store, unreached).await.code(), "duplicate");
 
         // Once more, and not for ever.
-        let store = receiver(faulty(AtomicUsize::new(2)));
+        let store = receiver(faulty(2));
         assert_eq!(answer(&receive(&store, async |_| Ok(())).await), (503, "store_unavailable", None));
         assert_eq!(store.store().calls.load(Ordering::Relaxed), 3);
     }

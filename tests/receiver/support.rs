@@ -49,7 +49,7 @@ pub(crate) struct Faulty {
     pub(crate) fail_release: bool,
     pub(crate) fail_renew: bool,
     /// So many completions fail: before they are applied, or after, as when the answer is lost.
-    pub(crate) cut_completions: AtomicUsize,
+    pub(crate) cut_completions: Mutex<usize>,
     pub(crate) cut_after: bool,
     /// How long a renewal takes.
     pub(crate) renewing: Option<(HandClock, Duration)>,
@@ -94,8 +94,12 @@ impl IdempotencyStore for Faulty {
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> io::Result<LeaseStatus> {
         self.call(self.fail_complete)?;
-        let cut = |left: usize| left.checked_sub(1);
-        let cut = self.cut_completions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, cut).is_ok();
+        let cut = {
+            let mut left = self.cut_completions.lock().unwrap();
+            let cut = *left > 0;
+            *left = left.saturating_sub(1);
+            cut
+        };
         if cut && !self.cut_after {
             return Err(io::Error::other("the connection was cut"));
         }
