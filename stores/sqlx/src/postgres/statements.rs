@@ -15,7 +15,7 @@ pub(crate) struct Statements {
     pub(crate) release: Statement,
     pub(crate) renew: Statement,
     pub(crate) forget: Statement,
-    /// For each table, what finds the expired keys, and what deletes those of them that it is given.
+    /// For each table, what finds the expired keys in a part of it, and what deletes those of them that it is given.
     pub(crate) purges: [[Statement; 2]; 2],
     pub(crate) record: Statement,
     pub(crate) advance: Statement,
@@ -124,12 +124,18 @@ pub(crate) fn statements(table: &TableName) -> Statements {
             ("object", "countersign_keys_versions", "interval '0'", [10, 12]),
         ]
         .map(|(key, name, after, [search, delete])| {
-            // The time as a subquery, which is computed once.
+            // The time as a subquery, which is computed once. The first row says how many pages the table has.
             let expired = format!("expires_at <= (SELECT clock_timestamp()) - {after}");
             let search = statement(
                 "search",
                 search,
-                &format!(r#"SELECT 'search', {key} FROM "{name}" WHERE {expired} AND [is own] LIMIT $1"#),
+                &format!(
+                    r#"SELECT 'search', NULL AS key,
+                         pg_relation_size('"{name}"'::regclass) / current_setting('block_size')::bigint AS pages WHERE [is own]
+                     UNION ALL
+                     SELECT 'search', {key}, NULL FROM "{name}"
+                     WHERE ctid >= $1::text::tid AND ctid < $2::text::tid AND {expired}"#
+                ),
             );
             let delete = statement(
                 "delete",

@@ -150,6 +150,35 @@ async fn a_completion_changes_no_index() {
     assert!(hot >= 190, "{hot} of {updates}");
 }
 
+/// So no statement of a purge takes long, nor holds a snapshot for long.
+#[tokio::test]
+async fn a_purge_reads_a_large_table_in_parts_and_to_its_end() {
+    let Some((_server, store)) = store().await else { return };
+    let one = store.pool().options().clone().max_connections(1);
+    let store = PostgresStore::connect_with(one, store.pool().connect_options().as_ref().clone()).await.unwrap();
+    let fill = "INSERT INTO countersign_keys
+         SELECT 'k' || n || repeat('-', 240), '\\x00', true, clock_timestamp() + interval '1 day'
+         FROM generate_series(1, 45000) AS n";
+    sqlx::raw_sql(fill).execute(store.pool()).await.unwrap();
+    let ask = async |question: &str| -> i64 {
+        sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(store.pool()).await.unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(question)).fetch_one(store.pool()).await.unwrap()
+    };
+    let pages = ask("SELECT pg_relation_size('countersign_keys') / 8192").await;
+    assert!(pages > 3 * 1_024, "{pages}");
+    let scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'countersign_keys'";
+    let before = ask(scans).await;
+    assert_eq!(store.purge().await.unwrap(), 0);
+    assert_eq!(ask(scans).await - before, 0, "reads of the whole table");
+
+    // Some of each part, with the first row and the last.
+    let expire = "UPDATE countersign_keys SET expires_at = clock_timestamp()
+         WHERE ctid IN (SELECT ctid FROM countersign_keys WHERE key ~ '^k[0-9]*1-' OR key ~ '^k45000-')";
+    let expired = sqlx::raw_sql(expire).execute(store.pool()).await.unwrap().rows_affected();
+    assert_eq!(expired, 4_501);
+    assert_eq!(store.purge().await.unwrap(), expired);
+}
+
 /// A connection that prepared its statements on an empty table does not read the whole table once that has grown.
 #[tokio::test]
 async fn no_plan_of_an_empty_table_outlives_its_growth() {
