@@ -26,6 +26,8 @@ pub enum Hint {
     /// The headers hold no signature in the scheme's form, nor in any other that is known, with what is signed beside
     /// the body.
     SignatureMalformed,
+    /// There are more signatures than a webhook compares: more than 16.
+    TooManySignatures,
     /// A header that the scheme signs is missing, or occurs more than once.
     #[non_exhaustive]
     SignedHeaderMissing {
@@ -93,6 +95,10 @@ impl Hint {
             Self::SignatureMalformed => {
                 ("signature_malformed", "the signature header does not look like a signature")
             }
+            Self::TooManySignatures => (
+                "too_many_signatures",
+                "there are more than 16 signatures, so the delivery is refused, whichever of them is right",
+            ),
             Self::SignedHeaderMissing { .. } => (
                 "signed_header_missing",
                 "a header that is signed with the body is missing, or occurs more than once; a proxy may have dropped \
@@ -150,7 +156,8 @@ impl Hint {
             ),
             Self::Unfinished => (
                 "unfinished",
-                "not every combination was tried, because the body is long or there are many secrets",
+                "not every combination was tried, because the body or the headers are long, or there are many secrets or \
+                 signatures",
             ),
         }
     }

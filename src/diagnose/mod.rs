@@ -11,6 +11,7 @@ mod message;
 mod reading;
 mod search;
 mod secret;
+mod sent;
 mod spelling;
 mod style;
 mod tokens;
@@ -21,12 +22,13 @@ use std::time::{Duration, SystemTime};
 
 pub use cause::{Cause, JsonLayout};
 pub use diagnosis::{Diagnosis, Hint};
-use found::Found;
+use found::{Found, MAX_VALUES};
 use hash::Work;
 use lens::Lens;
-use reading::{Reading, readings, signature_headers};
+use reading::{Reading, readings};
 use search::{Explanation, Search};
 use secret::{TriedKey, keys_of};
+use sent::{Families, are_too_many};
 
 use http::HeaderName;
 
@@ -65,7 +67,7 @@ use crate::webhook::{Proof, Webhook};
 /// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); [`Hint::Unfinished`] says that the search reached a limit |
 /// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnosis::MAX_BODY_LEN)); a longer body is hashed once with each of the webhook's secrets, to say whether it verifies |
 /// | other secrets | eight sets ([`MAX_OTHERS`](Diagnosis::MAX_OTHERS)) |
-/// | headers | four values of each signature header, and four of other headers that look like one, each of 2 KiB; 8 items of a value |
+/// | headers | four values of each signature header, and four of other headers that look like one, each of 8 KiB; 32 items of a value; 256 combinations of a signature with what it may cover |
 ///
 /// These limits suffice to try each accident alone on JSON of 1 MiB with one tag, with 8 secrets and 64 others.
 ///
@@ -188,17 +190,17 @@ impl<P: Provider> Diagnoser<P> {
         };
         let known = lens::known();
         let found = Found::new(headers);
-        let mut readings = readings(&own, &known, &found);
+        let (mut readings, is_cut) = readings(&own, &known, &found);
         let is_malformed = !readings.iter().any(Reading::is_of_a_scheme);
         // If the webhook read no signature, an accident elsewhere does not explain it.
         readings.retain(|reading| was_compared || !reading.causes.is_empty());
-        let keys = self.keys(own.scheme.key, &known);
+        let keys = self.keys(own.scheme.key, &readings);
         let mut search = Search::new(stack, &keys, &readings, envelope.is_opaque, work);
         let is_searched = body.len() <= body::MAX_LEN;
-        let is_finished = !is_searched || search.run(body).is_continue();
+        let is_finished = !is_searched || search.run(body).is_continue() && !is_cut;
         let work = search.work;
-        if let Some(Explanation { causes, secret_label, time }) = search.explanation {
-            let time = time.filter(|time| !self.webhook.is_timely(*time));
+        if let Some(Explanation { causes, secret_label, time, tolerance }) = search.explanation {
+            let time = time.filter(|time| !self.webhook.is_timely_within(*time, tolerance));
             let hints = time.map(|time| self.time_hint(time)).into_iter().collect();
             return Diagnosis { is_verified: false, causes, hints, secret_label, work };
         }
@@ -251,11 +253,11 @@ impl<P: Provider> Diagnoser<P> {
         }
     }
 
-    fn keys(&self, encoding: KeyEncoding, known: &[(Cause, Lens<'static>)]) -> Vec<TriedKey> {
-        let mut theirs: Vec<_> = Vec::new();
-        for (_, other) in known {
-            if !theirs.contains(&other.scheme.key) {
-                theirs.push(other.scheme.key);
+    fn keys(&self, own: KeyEncoding, readings: &[Reading]) -> Vec<TriedKey> {
+        let mut encodings = vec![own];
+        for reading in readings {
+            if !encodings.contains(&reading.key) {
+                encodings.push(reading.key);
             }
         }
         let own = self.secrets.iter().map(|secret| (secret, None));
@@ -263,12 +265,18 @@ impl<P: Provider> Diagnoser<P> {
             .others
             .iter()
             .flat_map(|(name, secrets)| secrets.iter().map(move |secret| (secret, Some(&**name))));
-        own.chain(others).flat_map(|(secret, owner)| keys_of(secret, encoding, &theirs, owner)).collect()
+        let secrets: Vec<_> = own.chain(others).collect();
+        let under = |encoding| {
+            let secrets = secrets.iter();
+            secrets.flat_map(move |(secret, owner)| keys_of(secret, encoding, *owner))
+        };
+        encodings.into_iter().flat_map(under).collect()
     }
 
     fn hints(&self, own: &Lens<'_>, found: &Found<'_>, is_malformed: bool, body: &[u8]) -> Vec<Hint> {
-        let names = signature_headers(own);
-        let is_missing = names.iter().all(|name| found.values(name).next().is_none());
+        let families = Families::new(own, None, found);
+        let is_missing = !families.have_signature(found);
+        let are_too_many = are_too_many(own, found);
         let mut hints = Vec::new();
         let mut add = |hint, is_so| {
             if is_so {
@@ -278,11 +286,12 @@ impl<P: Provider> Diagnoser<P> {
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
         add(Hint::SignatureMissing, is_missing);
         let wrong = if is_malformed && !is_missing { wrong_beside(own, found) } else { Vec::new() };
-        add(Hint::SignatureMalformed, !is_missing && is_malformed && wrong.is_empty());
+        add(Hint::SignatureMalformed, !is_missing && is_malformed && !are_too_many && wrong.is_empty());
+        add(Hint::TooManySignatures, are_too_many);
         for hint in wrong {
             add(hint, true);
         }
-        for (name, _) in found.signatures_beside(&names) {
+        for (name, _) in found.signatures().filter(|(name, _)| !families.has(name)).take(MAX_VALUES) {
             add(Hint::OtherSignatureHeader { name: name.to_owned() }, true);
         }
         add(Hint::BodyEmpty, body.is_empty());

@@ -354,8 +354,13 @@ impl<P: Provider> Webhook<P> {
 
     /// Whether the time of a signature is within the maximum age, or else the scheme's tolerance.
     pub(crate) fn is_timely(&self, time: SystemTime) -> bool {
+        self.is_timely_within(time, self.plan.tolerance)
+    }
+
+    /// Like [`is_timely`](Webhook::is_timely), with the tolerance of another scheme.
+    pub(crate) fn is_timely_within(&self, time: SystemTime, tolerance: Option<Tolerance>) -> bool {
         let own = self.max_age.map(|max_age| Tolerance { past: max_age, future: max_age });
-        own.or(self.plan.tolerance).is_none_or(|limits| match self.now().duration_since(time) {
+        own.or(tolerance).is_none_or(|limits| match self.now().duration_since(time) {
             Ok(past) => past <= limits.past,
             Err(future) => future.duration() <= limits.future,
         })

@@ -2,9 +2,12 @@
 
 mod bodies;
 mod bounds;
+mod candidates;
 mod forgeries;
+mod headers;
 mod hints;
 mod kinds;
+mod providers;
 mod random;
 mod schemes;
 mod server;

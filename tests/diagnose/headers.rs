@@ -1,0 +1,163 @@
+//! Under each scheme, what was done to the headers is named, and what is striking about them is said.
+
+use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, declared, kinds};
+use super::{caused, hinted};
+
+#[test]
+fn a_time_beyond_the_tolerance_is_told_with_its_distance() {
+    let mut judged = 0;
+    for kind in kinds().into_iter().filter(Kind::has_time) {
+        let at = |now, body: &str| {
+            let sent = Sent { now, body: body.into(), ..kind.sent() };
+            let diagnosis = kind.diagnosis(&sent);
+            (diagnosis.is_verified(), hinted(&diagnosis))
+        };
+        for now in [SECONDS - 300, SECONDS, SECONDS + 300] {
+            assert_eq!(at(now, BODY), (true, Vec::new()), "{}", kind.name);
+        }
+        // Zoom's has no tolerance.
+        let hints = |hints: &[&str]| -> Vec<String> {
+            if kind.name == "zoom" { Vec::new() } else { hints.iter().map(ToString::to_string).collect() }
+        };
+        for (now, hint) in [(SECONDS + 7_201, "time_in_past: 7201"), (SECONDS - 301, "time_in_future: 301")] {
+            assert_eq!(at(now, BODY), (true, hints(&["refused_afterwards: stale", hint])), "{}", kind.name);
+            // Also where the signature would have to be mended first.
+            assert_eq!(at(now, &format!("{BODY}\n")), (false, hints(&[hint])), "{}", kind.name);
+            // Nor does it matter what else is wrong with the body.
+            let sent = Sent { now, signed_body: b"[]".to_vec(), body: b"[]".to_vec(), ..kind.sent() };
+            let told = hinted(&kind.diagnosis(&sent));
+            assert!(kind.name == "zoom" || told == hints(&["refused_afterwards: stale", hint]), "{told:?}");
+            judged += 1;
+        }
+    }
+    assert_eq!(judged, 16);
+}
+
+#[test]
+fn what_was_done_to_the_headers_is_named_under_each_scheme() {
+    for kind in kinds() {
+        let sent = kind.sent();
+        assert!(kind.diagnosis(&sent).is_verified(), "{}", kind.name);
+        let right = kind.headers(&sent);
+        let with = |value: &dyn Fn(&str) -> String| {
+            let mut headers = right.clone();
+            headers[1].1 = value(&right[1].1);
+            headers
+        };
+        let named = |headers, causes: &[&str]| {
+            let diagnosis = kind.diagnosis_of(&sent, &headers);
+            assert_eq!(caused(&diagnosis), causes, "{} {headers:?} {diagnosis}", kind.name);
+        };
+        named(with(&|value| format!("\"{value}\"")), &["signature_quoted"]);
+        if kind.separator != Some(' ') {
+            named(with(&|value| format!("{value} ")), &["signature_padded"]);
+        }
+        named([&right[..], &right[1..2]].concat(), &["signature_repeated"]);
+        if kind.separator.is_none() {
+            named(with(&|value| format!("{value}, {value}")), &["signature_joined"]);
+        }
+        if kind.separator == Some(' ') {
+            named(with(&|value| format!("{value}, v1,AAAA")), &["signature_joined"]);
+        }
+        let mut renamed = right.clone();
+        renamed[1].0 = "x-forwarded-signature".to_owned();
+        let twice = [&renamed[..], &renamed[1..2]].concat();
+        named(renamed, &["signature_in_other_header: x-forwarded-signature"]);
+        named(twice, &["signature_repeated", "signature_in_other_header: x-forwarded-signature"]);
+    }
+}
+
+#[test]
+fn the_headers_of_another_family_are_named() {
+    let kinds = kinds();
+    let of = |name: &str| kinds.iter().find(|kind| kind.name == name).unwrap();
+    let renamed = |at: &[usize]| {
+        let mut headers = of("one family").headers(&of("one family").sent());
+        for at in at {
+            headers[*at].0 = headers[*at].0.replace("webhook-", "svix-");
+        }
+        headers
+    };
+    let forwarded = |mut headers: Headers| {
+        headers[1].0 = "x-forwarded-signature".to_owned();
+        headers
+    };
+    const FORWARDED: &str = "signature_in_other_header: x-forwarded-signature";
+    for (name, headers, causes) in [
+        ("standard-webhooks", renamed(&[1, 2, 3]), &[][..]),
+        ("one family", renamed(&[1, 2, 3]), &["headers_of_other_family: svix-"]),
+        ("one family", renamed(&[2, 3]), &["headers_mixed"]),
+        ("standard-webhooks", renamed(&[2, 3]), &["headers_mixed"]),
+        ("standard-webhooks", renamed(&[1]), &["headers_mixed"]),
+        ("standard-webhooks", [renamed(&[1, 2, 3]), renamed(&[])].concat(), &["headers_mixed"]),
+        // The webhook does not read the headers of the other.
+        ("one family", [renamed(&[1, 2, 3]), renamed(&[])].concat(), &[]),
+        ("standard-webhooks", forwarded(renamed(&[2, 3])), &[FORWARDED]),
+        ("one family", forwarded(renamed(&[2, 3])), &[FORWARDED, "headers_of_other_family: svix-"]),
+        // What is missing from both families cannot be found.
+        ("standard-webhooks", renamed(&[2]), &[]),
+    ] {
+        let diagnosis = of(name).diagnosis_of(&of(name).sent(), &headers);
+        assert_eq!(caused(&diagnosis), causes, "{name} {headers:?} {diagnosis}");
+    }
+}
+
+/// A template names the header that holds the id.
+#[test]
+fn a_template_is_named_with_the_header_that_it_signs() {
+    let named = |kind: &str, more: &[(&str, &str)], row: Option<&str>| {
+        let kind = kinds().into_iter().find(|other| other.name == kind).unwrap();
+        let sent = Sent { template: "{header:webhook-id}.{timestamp}.{body}".to_owned(), ..kind.sent() };
+        let mut headers = kind.headers(&sent);
+        headers.extend(more.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        caused(&row.map_or_else(|| kind.diagnosis_of(&sent, &headers), |row| declared(row, &sent, &headers)))
+    };
+    let of = |id: &str| [format!("signed_under_other_template: {{header:{id}}}.{{timestamp}}.{{body}}")];
+    for kind in ["stripe", "paddle", "slack", "zoom", "milliseconds", "rfc3339"] {
+        let (right, wrong) = ("msg_1", "msg_0");
+        assert_eq!(named(kind, &[("webhook-id", right)], None), of("webhook-id"), "{kind}");
+        assert_eq!(named(kind, &[("svix-id", right)], None), of("svix-id"), "{kind}");
+        // With both, that which was signed.
+        for (webhook, svix, id) in [(wrong, right, "svix-id"), (right, wrong, "webhook-id")] {
+            assert_eq!(named(kind, &[("webhook-id", webhook), ("svix-id", svix)], None), of(id), "{kind}");
+        }
+    }
+    // A scheme that signs a header of its own, in another place.
+    let row = r#"{"name":"a","signed":"{timestamp}.{header:x-id}.{body}",
+        "signature":{"header":"x-slack-signature","prefix":"v0="},
+        "timestamp":{"header":"x-slack-request-timestamp","tolerance_s":300}}"#;
+    assert_eq!(named("slack", &[("x-id", "msg_1")], Some(row)), of("x-id"));
+}
+
+#[test]
+fn an_id_that_has_the_separator_is_a_hint() {
+    for kind in kinds().into_iter().filter(Kind::has_id) {
+        for id in ["msg.1", ""] {
+            let mut headers = kind.headers(&kind.sent());
+            headers[3].1 = id.to_owned();
+            let diagnosis = kind.diagnosis_of(&kind.sent(), &headers);
+            assert_eq!(
+                (caused(&diagnosis), hinted(&diagnosis)),
+                (vec![], vec!["signed_header_ambiguous".into()])
+            );
+        }
+    }
+}
+
+#[test]
+fn a_header_that_is_missing_is_a_hint_with_its_name() {
+    for kind in kinds() {
+        let right = kind.headers(&kind.sent());
+        for at in 1..right.len() {
+            let mut headers = right.clone();
+            let (name, _) = headers.remove(at);
+            let diagnosis = kind.diagnosis_of(&kind.sent(), &headers);
+            let hint = if at == 1 {
+                "signature_missing".to_owned()
+            } else {
+                format!("signed_header_missing: {name}")
+            };
+            assert_eq!((caused(&diagnosis), hinted(&diagnosis)), (vec![], vec![hint]), "{}", kind.name);
+        }
+    }
+}
