@@ -191,7 +191,8 @@ impl<P: Provider> Diagnoser<P> {
         let known = lens::known();
         let found = Found::new(headers);
         let (mut readings, is_cut) = readings(&own, &known, &found);
-        let is_malformed = !readings.iter().any(Reading::is_of_a_scheme);
+        let is_beside = |reading: &Reading| reading.causes.contains(&Cause::SignatureBesideMalformed);
+        let is_malformed = readings.iter().any(is_beside) || !readings.iter().any(Reading::is_of_a_scheme);
         // If the webhook read no signature, an accident elsewhere does not explain it.
         readings.retain(|reading| was_compared || !reading.causes.is_empty());
         let keys = self.keys(own.scheme.key, &readings);
@@ -199,7 +200,8 @@ impl<P: Provider> Diagnoser<P> {
         let is_searched = body.len() <= body::MAX_LEN;
         let is_finished = !is_searched || search.run(body).is_continue() && !is_cut;
         let work = search.work;
-        if let Some(Explanation { causes, secret_label, time, tolerance }) = search.explanation {
+        if let Some(Explanation { causes, secret_label, time, tolerance, body }) = search.explanation {
+            let time = time.or_else(|| self.body_time(&body));
             let time = time.filter(|time| !self.webhook.is_timely_within(*time, tolerance));
             let hints = time.map(|time| self.time_hint(time)).into_iter().collect();
             return Diagnosis { is_verified: false, causes, hints, secret_label, work };
@@ -218,7 +220,7 @@ impl<P: Provider> Diagnoser<P> {
         headers: &'h [(N, &[u8])],
         body: &[u8],
     ) -> Diagnosis {
-        let mut hashes = proof.secret.position() as u64 + 1;
+        let hashes = proof.secret.position() as u64 + 1;
         let secret_label = proof.secret.label().map(Into::into);
         let signed_at = proof.signed_at;
         let verdict = self.webhook.judge(proof).and_then(|proof| self.webhook.accept(proof, headers, body));
@@ -227,23 +229,17 @@ impl<P: Provider> Diagnoser<P> {
             hints.push(Hint::RefusedAfterwards { code: error.code() });
         }
         if let Err(Error::Stale) = verdict {
-            // The time is the signature's, or else the body's, which another webhook reads that judges no age.
-            let any_age = self.webhook.clone().with_max_age(Duration::MAX);
-            let of_any_age = || {
-                let proof = any_age.proven(headers, body).ok()?;
-                any_age.accept(proof, headers, body).ok()?.timestamp()
-            };
-            let time = match signed_at {
-                Some(time) => Some(time),
-                None => {
-                    hashes *= 2;
-                    of_any_age()
-                }
-            };
+            let time = signed_at.or_else(|| self.body_time(body));
             hints.extend(time.map(|time| self.time_hint(time)));
         }
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         Diagnosis { is_verified: true, causes: Vec::new(), hints, secret_label, work }
+    }
+
+    /// The time in a body, by which the maximum age is judged if the scheme has none.
+    fn body_time(&self, body: &[u8]) -> Option<SystemTime> {
+        let has_time = self.webhook.provider().scheme().time.is_some();
+        if has_time { None } else { self.webhook.contents(body).ok()?.time() }
     }
 
     fn time_hint(&self, time: SystemTime) -> Hint {
@@ -291,7 +287,11 @@ impl<P: Provider> Diagnoser<P> {
         for hint in wrong {
             add(hint, true);
         }
-        for (name, _) in found.signatures().filter(|(name, _)| !families.has(name)).take(MAX_VALUES) {
+        let mut others: Vec<_> =
+            found.signatures().map(|(name, _)| name).filter(|name| !families.has(name)).collect();
+        others.sort_unstable();
+        others.dedup();
+        for name in others.into_iter().take(MAX_VALUES) {
             add(Hint::OtherSignatureHeader { name: name.to_owned() }, true);
         }
         add(Hint::BodyEmpty, body.is_empty());

@@ -103,21 +103,19 @@ impl Readings<'_, '_> {
         }
     }
 
-    /// Reads a value in the form of each provider that is known, unless its headers are the scheme's own.
+    /// Reads a value in the form of each provider that is known.
     fn of_known_schemes(&mut self, sent: &Sent<'_>, own: &Families<'_>) {
-        let own_header = self.own.reader.signature_header();
-        for (cause, other) in
-            self.known.iter().filter(|(_, other)| other.reader.signature_header() != own_header)
-        {
+        for (cause, other) in self.known {
             let theirs = Families::new(other, None, self.found);
-            let is_known = own.has(sent.header) || theirs.has(sent.header);
+            let is_named = own.has(sent.header) || theirs.has(sent.header);
             for (beside, of_family) in theirs.beside(sent, self.found) {
-                let causes = [sent.causes(is_known), of_family, vec![cause.clone()]].concat();
+                let causes = [sent.causes(is_named), of_family, vec![cause.clone()]].concat();
                 self.of_scheme(other, Whose::Known, sent.value, &beside, &causes);
             }
         }
     }
 
+    /// Reads a value in the form of a scheme. `causes` are those of its header.
     fn of_scheme(
         &mut self,
         lens: &Lens<'_>,

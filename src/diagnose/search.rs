@@ -28,6 +28,8 @@ pub(super) struct Explanation {
     pub(super) time: Option<SystemTime>,
     /// How far the time may lie from the clock, under the scheme that the signature was read by.
     pub(super) tolerance: Option<Tolerance>,
+    /// The body that was signed.
+    pub(super) body: Vec<u8>,
 }
 
 pub(super) struct Search<'s> {
@@ -119,6 +121,7 @@ impl<'s> Search<'s> {
                         secret_label: key.label.clone().filter(|_| is_keyed),
                         time: reading.time,
                         tolerance: reading.tolerance,
+                        body: body.to_vec(),
                     });
                     return ControlFlow::Break(());
                 }

@@ -73,6 +73,13 @@ impl<'f> Family<'f> {
         self.signatures.iter().any(|name| name == header)
     }
 
+    /// Whether another signature header is there and holds no signature. The webhook demands one in each.
+    fn is_malformed_beside(&self, sent: &Sent<'_>, found: &Found<'_>) -> bool {
+        let beside = self.signatures.iter().filter(|name| self.has(sent.header) && *name != sent.header);
+        let mut each = beside.flat_map(|name| found.values(name));
+        each.any(|value| self.lens.candidates(value) == 0)
+    }
+
     /// Whether there would be too many signatures with this value in one of the headers, or in another header.
     fn is_exceeded_with(&self, sent: &Sent<'_>, found: &Found<'_>) -> bool {
         let beside = self.signatures.iter().filter(|name| self.has(sent.header) && *name != sent.header);
@@ -135,9 +142,12 @@ impl<'f> Families<'f> {
         let of = |family: &Family<'f>| {
             let is_mixed = named.is_some_and(|named| are_two || !std::ptr::eq(named, family));
             let of_family = if is_mixed { Some(Cause::HeadersMixed) } else { family.cause.clone() };
-            let is_exceeded = named.unwrap_or(family).is_exceeded_with(sent, found);
-            let causes = is_exceeded.then_some(Cause::TooManySignatures).into_iter().chain(of_family);
-            (family.beside, causes.collect())
+            let signed = named.unwrap_or(family);
+            let of_others = [
+                signed.is_malformed_beside(sent, found).then_some(Cause::SignatureBesideMalformed),
+                signed.is_exceeded_with(sent, found).then_some(Cause::TooManySignatures),
+            ];
+            (family.beside, of_others.into_iter().flatten().chain(of_family).collect())
         };
         signed.into_iter().map(of).collect()
     }

@@ -1,7 +1,13 @@
 //! Under each scheme, what was done to the headers is named, and what is striking about them is said.
 
+use std::time::{Duration, SystemTime};
+
+use countersign::Webhook;
+use countersign::diagnose::Diagnoser;
+use countersign::provider::ThreeQpr;
+
 use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, declared, kinds};
-use super::{caused, hinted};
+use super::{HEADER, SECRET, caused, hinted, secret};
 
 #[test]
 fn a_time_beyond_the_tolerance_is_told_with_its_distance() {
@@ -31,6 +37,52 @@ fn a_time_beyond_the_tolerance_is_told_with_its_distance() {
         }
     }
     assert_eq!(judged, 16);
+}
+
+/// Where the scheme has no time, the maximum age is judged by that of the body that was signed.
+#[test]
+fn the_age_of_a_body_is_told_when_its_accident_is_undone() {
+    let webhook = Webhook::<ThreeQpr>::new(secret(SECRET)).unwrap();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(SECONDS);
+    let diagnosed = |signed: &str, body: &str, max_age| {
+        let diagnoser = Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap().with_clock(move || now);
+        let diagnoser = if let Some(max_age) = max_age { diagnoser.with_max_age(max_age) } else { diagnoser };
+        let signature = webhook.sign(signed.as_bytes());
+        let diagnosis = diagnoser.diagnose([(HEADER, signature.as_bytes())], body.as_bytes());
+        (diagnosis.is_verified(), caused(&diagnosis), hinted(&diagnosis))
+    };
+    let signed = r#"{"event":"scan.created","id":"1","timestamp":"2021-02-25T14:02:10Z","data":{}}"#;
+    let quoted = serde_json::to_string(signed).unwrap();
+    let max_age = |seconds| Some(Duration::from_secs(seconds));
+    let stale = vec!["time_in_past: 3600".to_owned()];
+    for (max_age, hints) in [(None, vec![]), (max_age(3600), vec![]), (max_age(3599), stale.clone())] {
+        let refused: Vec<_> =
+            (!hints.is_empty()).then(|| "refused_afterwards: stale".to_owned()).into_iter().collect();
+        assert_eq!(diagnosed(signed, signed, max_age), (true, vec![], [&*refused, &*hints].concat()));
+        let named = vec!["body_double_encoded".to_owned()];
+        assert_eq!(diagnosed(signed, &quoted, max_age), (false, named, hints));
+    }
+}
+
+/// Each header that is there must hold a signature.
+#[test]
+fn a_second_signature_header_that_holds_none_is_named() {
+    let row = r#"{"name":"a","signature":{"header":["x-one","x-two"],"prefix":"sha256="}}"#;
+    let kind = kinds().into_iter().find(|kind| kind.name == "github").unwrap();
+    let diagnosed = |sent: &Sent, other: &str| {
+        let mut headers = kind.headers(sent);
+        headers[1].0 = "x-two".to_owned();
+        headers.push(("x-one".to_owned(), other.to_owned()));
+        let diagnosis = declared(row, sent, &headers);
+        (diagnosis.is_verified(), caused(&diagnosis), hinted(&diagnosis))
+    };
+    let right = kind.headers(&kind.sent())[1].1.clone();
+    assert_eq!(diagnosed(&kind.sent(), &right), (true, vec![], vec![]));
+    let named = vec!["signature_beside_malformed".to_owned()];
+    assert_eq!(diagnosed(&kind.sent(), "sha256=undefined"), (false, named, vec![]));
+    let forged = Sent { tag: Some(vec![7; 32]), ..kind.sent() };
+    let hints = vec!["signature_malformed".to_owned()];
+    assert_eq!(diagnosed(&forged, "sha256=undefined"), (false, vec![], hints));
 }
 
 #[test]

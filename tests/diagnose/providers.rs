@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::kinds::{Hash, Headers, Kind, SECONDS, Sent, Spelling, kinds};
+use super::kinds::{Hash, Headers, Kind, SECONDS, Sent, Spelling, declared, kinds};
 use super::{caused, hinted};
 
 const KNOWN: [(&str, &str); 5] = [
@@ -35,6 +35,17 @@ fn a_delivery_in_the_form_of_another_provider_is_named() {
         assert_eq!(caused(&diagnosis), [cause], "{} {diagnosis}", ours.name);
         assert_eq!(diagnosis.hints(), [], "{}", ours.name);
     });
+}
+
+/// Also where the header is the scheme's own, and the scheme signs the body alone.
+#[test]
+fn the_form_is_named_in_its_own_header() {
+    for (theirs, cause) in KNOWN {
+        let theirs = kind(theirs);
+        let row = format!(r#"{{"name":"a","signature":{{"header":"{}"}}}}"#, theirs.header);
+        let diagnosis = declared(&row, &theirs.sent(), &theirs.headers(&theirs.sent()));
+        assert_eq!(caused(&diagnosis), [cause], "{diagnosis}");
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         SignatureQuoted,
         SignatureJoined,
         SignatureRepeated,
+        SignatureBesideMalformed,
         TooManySignatures,
         SignatureOfStripe,
         SignatureOfStandardWebhooks,
