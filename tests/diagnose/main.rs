@@ -6,6 +6,7 @@ mod candidates;
 mod forgeries;
 mod headers;
 mod hints;
+mod keys;
 mod kinds;
 mod providers;
 mod random;

@@ -1,9 +1,6 @@
 //! A delivery in the form of a provider that is known is named under each other scheme, with all that would still refuse
 //! it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::kinds::{Hash, Headers, Kind, SECONDS, Sent, Spelling, declared, kinds};
 use super::{caused, hinted};
 
@@ -15,7 +12,7 @@ const KNOWN: [(&str, &str); 5] = [
     ("paddle", "signature_of_paddle"),
 ];
 
-fn kind(name: &str) -> Kind {
+pub(crate) fn kind(name: &str) -> Kind {
     kinds().into_iter().find(|kind| kind.name == name).unwrap()
 }
 
@@ -102,30 +99,6 @@ fn what_else_was_done_to_its_signature_is_named() {
             check(many, &["too_many_signatures", cause]);
         }
     });
-}
-
-/// The cure is that provider, which decodes the secret in its own way.
-#[test]
-fn how_its_key_was_made_is_named() {
-    let (standard, stripe, hex) = (kind("standard-webhooks"), kind("stripe"), kind("milliseconds"));
-    let undecoded = Sent { key: standard.secret.into(), ..standard.sent() };
-    let bare = Sent { secret: stripe.secret[6..].to_owned(), ..stripe.sent() };
-    let decoded = Sent { key: STANDARD.decode(&bare.secret).unwrap(), ..bare.clone() };
-    let of_hex = Sent { secret: hex.secret.to_owned(), ..stripe.sent() };
-    let hex_decoded = Sent { key: hex::decode(hex.secret).unwrap(), ..of_hex.clone() };
-    let hex_kept = Sent { key: hex.secret.into(), ..of_hex };
-    let cases: [(&Kind, &Kind, Sent, &[&str]); 6] = [
-        (&stripe, &standard, undecoded, &["signature_of_standard_webhooks", "secret_undecoded"]),
-        (&standard, &stripe, decoded.clone(), &["signature_of_stripe", "secret_base64_decoded"]),
-        (&kind("github"), &stripe, decoded, &["signature_of_stripe", "secret_base64_decoded"]),
-        (&kind("github"), &stripe, hex_decoded.clone(), &["signature_of_stripe", "secret_hex_decoded"]),
-        (&hex, &stripe, hex_decoded, &["signature_of_stripe", "secret_hex_decoded"]),
-        (&hex, &stripe, hex_kept, &["signature_of_stripe"]),
-    ];
-    for (ours, theirs, sent, causes) in cases {
-        let diagnosis = ours.diagnosis_of(&sent, &theirs.headers(&sent));
-        assert_eq!(caused(&diagnosis), causes, "{} {} {diagnosis}", ours.name, theirs.name);
-    }
 }
 
 #[test]
