@@ -138,7 +138,7 @@ causes! {
         "the signature header occurs more than once, and one of its values is right"
         => ONE_HEADER;
     SignatureBesideMalformed, "signature_beside_malformed":
-        "another signature header of the scheme holds no signature"
+        "another signature header holds no signature in the scheme's form"
         => "have the sender, or the proxy in between, leave the header out that holds none";
     TooManySignatures, "too_many_signatures":
         "there are more than 16 signatures, and one of them is right"

@@ -23,9 +23,15 @@ pub enum Hint {
     NoSecret,
     /// There is no signature header.
     SignatureMissing,
-    /// The headers hold no signature in the scheme's form, nor in any other that is known, with what is signed beside
+    /// A signature header holds no signature in the scheme's form, and no other form is known with what is signed beside
     /// the body.
     SignatureMalformed,
+    /// The time of the signature is missing, or is not a time.
+    TimeMalformed,
+    /// The signature header occurs more than once.
+    SignatureRepeated,
+    /// There are signatures in the headers of two families.
+    HeadersMixed,
     /// There are more signatures than a webhook compares: more than 16.
     TooManySignatures,
     /// A header that the scheme signs is missing, or occurs more than once.
@@ -95,6 +101,19 @@ impl Hint {
             Self::SignatureMalformed => {
                 ("signature_malformed", "the signature header does not look like a signature")
             }
+            Self::TimeMalformed => (
+                "time_malformed",
+                "the time of the signature is missing, or is not a time in seconds, in milliseconds or in RFC 3339",
+            ),
+            Self::SignatureRepeated => (
+                "signature_repeated",
+                "the signature header occurs more than once, so the delivery is refused, whichever of them is right",
+            ),
+            Self::HeadersMixed => (
+                "headers_mixed",
+                "there are signatures in the headers of two families, so the delivery is refused, whichever of them is \
+                 right",
+            ),
             Self::TooManySignatures => (
                 "too_many_signatures",
                 "there are more than 16 signatures, so the delivery is refused, whichever of them is right",

@@ -28,12 +28,12 @@ use lens::Lens;
 use reading::{Reading, readings};
 use search::{Explanation, Search};
 use secret::{TriedKey, keys_of};
-use sent::{Families, are_too_many};
+use sent::Families;
 
 use http::HeaderName;
 
 use crate::error::{Error, SetupError};
-use crate::mac::{KeyEncoding, Secrets, WipedStack, on_wiped_stack};
+use crate::mac::{Candidates, KeyEncoding, Secrets, WipedStack, on_wiped_stack};
 use crate::provider::{Provider, scheme_with};
 use crate::scheme::{Head, MAX_HEADERS};
 use crate::webhook::{Proof, Webhook};
@@ -191,8 +191,7 @@ impl<P: Provider> Diagnoser<P> {
         let known = lens::known();
         let found = Found::new(headers);
         let (mut readings, is_cut) = readings(&own, &known, &found);
-        let is_beside = |reading: &Reading| reading.causes.contains(&Cause::SignatureBesideMalformed);
-        let is_malformed = readings.iter().any(is_beside) || !readings.iter().any(Reading::is_of_a_scheme);
+        let malformed = malformed(&own, &readings, &found);
         // If the webhook read no signature, an accident elsewhere does not explain it.
         readings.retain(|reading| was_compared || !reading.causes.is_empty());
         let keys = self.keys(own.scheme.key, &readings);
@@ -206,7 +205,7 @@ impl<P: Provider> Diagnoser<P> {
             let hints = time.map(|time| self.time_hint(time)).into_iter().collect();
             return Diagnosis { is_verified: false, causes, hints, secret_label, work };
         }
-        let mut hints = self.hints(&own, &found, is_malformed, body);
+        let mut hints = self.hints(&own, &found, malformed, body);
         if !is_finished {
             hints.push(Hint::Unfinished);
         }
@@ -269,10 +268,10 @@ impl<P: Provider> Diagnoser<P> {
         encodings.into_iter().flat_map(under).collect()
     }
 
-    fn hints(&self, own: &Lens<'_>, found: &Found<'_>, is_malformed: bool, body: &[u8]) -> Vec<Hint> {
+    fn hints(&self, own: &Lens<'_>, found: &Found<'_>, malformed: Option<Hint>, body: &[u8]) -> Vec<Hint> {
         let families = Families::new(own, None, found);
         let is_missing = !families.have_signature(found);
-        let are_too_many = are_too_many(own, found);
+        let are_too_many = families.candidates(found) > Candidates::MAX;
         let mut hints = Vec::new();
         let mut add = |hint, is_so| {
             if is_so {
@@ -281,12 +280,14 @@ impl<P: Provider> Diagnoser<P> {
         };
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
         add(Hint::SignatureMissing, is_missing);
-        let wrong = if is_malformed && !is_missing { wrong_beside(own, found) } else { Vec::new() };
-        add(Hint::SignatureMalformed, !is_missing && is_malformed && !are_too_many && wrong.is_empty());
-        add(Hint::TooManySignatures, are_too_many);
-        for hint in wrong {
-            add(hint, true);
+        if let Some(malformed) = malformed.filter(|_| !is_missing) {
+            let wrong = wrong_beside(own, found);
+            add(malformed, wrong.is_empty() && !are_too_many);
+            wrong.into_iter().for_each(|hint| add(hint, true));
         }
+        add(Hint::SignatureRepeated, families.are_repeated(found));
+        add(Hint::HeadersMixed, families.are_mixed(found));
+        add(Hint::TooManySignatures, are_too_many);
         let mut others: Vec<_> =
             found.signatures().map(|(name, _)| name).filter(|name| !families.has(name)).collect();
         others.sort_unstable();
@@ -316,6 +317,20 @@ impl<P> Clone for Diagnoser<P> {
             are_too_many: self.are_too_many,
         }
     }
+}
+
+/// What is wrong with the form of the signature or of its time, if that is not one that can be read.
+fn malformed(own: &Lens<'_>, readings: &[Reading], found: &Found<'_>) -> Option<Hint> {
+    let is_beside = |reading: &Reading| reading.causes.contains(&Cause::SignatureBesideMalformed);
+    if readings.iter().any(is_beside) {
+        return Some(Hint::SignatureMalformed);
+    }
+    if readings.iter().any(Reading::is_of_a_scheme) {
+        return None;
+    }
+    let has_signature = Families::new(own, None, found).candidates(found) > 0;
+    let is_of_time = has_signature && own.scheme.time.is_some();
+    Some(if is_of_time { Hint::TimeMalformed } else { Hint::SignatureMalformed })
 }
 
 /// What is wrong with the headers that the scheme signs, in the family that has a signature.

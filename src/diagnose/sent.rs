@@ -93,14 +93,6 @@ fn most_candidates(lens: &Lens<'_>, name: &HeaderName, found: &Found<'_>) -> usi
     found.values(name).map(|value| lens.candidates(value)).max().unwrap_or_default()
 }
 
-/// Whether there are more signatures than the webhook compares.
-pub(super) fn are_too_many(lens: &Lens<'_>, found: &Found<'_>) -> bool {
-    lens.reader.families.iter().any(|family| {
-        let each = family.signatures.iter().map(|name| most_candidates(lens, name, found));
-        each.sum::<usize>() > Candidates::MAX
-    })
-}
-
 impl<'f> Families<'f> {
     /// The families of a scheme, and another that the scheme does not name.
     pub(super) fn new(
@@ -120,6 +112,27 @@ impl<'f> Families<'f> {
         self.0.iter().any(|family| family.has_signature(found))
     }
 
+    /// Whether a signature header occurs more than once.
+    pub(super) fn are_repeated(&self, found: &Found<'_>) -> bool {
+        let mut names = self.0.iter().flat_map(|family| family.signatures);
+        names.any(|name| found.values(name).nth(1).is_some())
+    }
+
+    /// Whether two families that the webhook reads have signatures.
+    pub(super) fn are_mixed(&self, found: &Found<'_>) -> bool {
+        let own = self.0.iter().filter(|family| family.cause.is_none());
+        own.filter(|family| family.has_signature(found)).count() > 1
+    }
+
+    /// How many signatures the webhook reads, in the family that has the most.
+    pub(super) fn candidates(&self, found: &Found<'_>) -> usize {
+        let of = |family: &Family<'_>| {
+            let each = family.signatures.iter().map(|name| most_candidates(family.lens, name, found));
+            each.sum()
+        };
+        self.0.iter().map(of).max().unwrap_or_default()
+    }
+
     /// Whether this is a signature header of one of the families.
     pub(super) fn has(&self, header: &str) -> bool {
         self.0.iter().any(|family| family.has(header))
@@ -136,11 +149,9 @@ impl<'f> Families<'f> {
             None if whole().next().is_none() => self.0.iter().take(1).collect(),
             None => whole().collect(),
         };
-        // The webhook does not read the headers of a family that is not its own.
-        let own = self.0.iter().filter(|family| family.cause.is_none());
-        let are_two = own.filter(|family| family.has_signature(found)).count() > 1;
+        let are_mixed = self.are_mixed(found);
         let of = |family: &Family<'f>| {
-            let is_mixed = named.is_some_and(|named| are_two || !std::ptr::eq(named, family));
+            let is_mixed = named.is_some_and(|named| are_mixed || !std::ptr::eq(named, family));
             let of_family = if is_mixed { Some(Cause::HeadersMixed) } else { family.cause.clone() };
             let signed = named.unwrap_or(family);
             let of_others = [

@@ -6,7 +6,7 @@ use countersign::Webhook;
 use countersign::diagnose::Diagnoser;
 use countersign::provider::ThreeQpr;
 
-use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, declared, kinds};
+use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, Time, declared, kinds};
 use super::{HEADER, SECRET, caused, hinted, secret};
 
 #[test]
@@ -179,6 +179,52 @@ fn a_template_is_named_with_the_header_that_it_signs() {
         "signature":{"header":"x-slack-signature","prefix":"v0="},
         "timestamp":{"header":"x-slack-request-timestamp","tolerance_s":300}}"#;
     assert_eq!(named("slack", &[("x-id", "msg_1")], Some(row)), of("x-id"));
+}
+
+/// What is refused whatever the secret is, is said, and the secret is not suspected.
+#[test]
+fn headers_that_are_there_twice_are_a_hint_if_no_signature_is_right() {
+    for kind in kinds() {
+        let forged = Sent { tag: Some(vec![7; 32]), ..kind.sent() };
+        let right = kind.headers(&forged);
+        let twice = [&right[..], &right[1..2]].concat();
+        let diagnosis = kind.diagnosis_of(&forged, &twice);
+        assert_eq!((caused(&diagnosis), hinted(&diagnosis)), (vec![], vec!["signature_repeated".into()]));
+        assert!(!diagnosis.to_string().contains("most likely"), "{diagnosis}");
+        if kind.name == "standard-webhooks" {
+            let other =
+                right[1..].iter().map(|(name, value)| (name.replace("webhook-", "svix-"), value.clone()));
+            let both = right.iter().cloned().chain(other).collect();
+            let diagnosis = kind.diagnosis_of(&forged, &both);
+            assert_eq!((caused(&diagnosis), hinted(&diagnosis)), (vec![], vec!["headers_mixed".into()]));
+        }
+    }
+}
+
+#[test]
+fn a_time_that_is_none_is_a_hint() {
+    for kind in kinds().into_iter().filter(Kind::has_time) {
+        for time in ["", "abc", "1", "-1614265330", "2021-02-25 15:02:10"] {
+            let sent = Sent { time: time.to_owned(), ..kind.sent() };
+            let diagnosis = kind.diagnosis(&sent);
+            assert_eq!(
+                (caused(&diagnosis), hinted(&diagnosis)),
+                (vec![], vec!["time_malformed".into()]),
+                "{} {time}",
+                kind.name
+            );
+        }
+        if let (Time::Field(key), Some(separator)) = (kind.time, kind.separator) {
+            let mut headers = kind.headers(&kind.sent());
+            headers[1].1 = headers[1].1.replace(&format!("{key}={SECONDS}{separator}"), "");
+            assert_eq!(
+                hinted(&kind.diagnosis_of(&kind.sent(), &headers)),
+                ["time_malformed"],
+                "{}",
+                kind.name
+            );
+        }
+    }
 }
 
 #[test]
