@@ -107,5 +107,8 @@ fn the_signatures_of_several_headers_are_counted_together() {
             (causes.iter().map(ToString::to_string).collect(), causes.is_empty()),
             "{diagnosis}"
         );
+        // Also where none of them is right.
+        let other = Sent { secret: "whsec_of-another-endpoint".to_owned(), ..sent.clone() };
+        assert_eq!(hinted(&declared(row, &other, &headers)), causes);
     }
 }
