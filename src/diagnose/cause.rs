@@ -59,7 +59,7 @@ macro_rules! verify_with {
         concat!(
             "verify this endpoint with `provider::",
             $provider,
-            "`, or declare this form with the header and the secret's encoding of your sender"
+            "`, or declare this form with your sender's headers"
         )
     };
 }
@@ -137,6 +137,12 @@ causes! {
     SignatureRepeated, "signature_repeated":
         "the signature header occurs more than once, and one of its values is right"
         => ONE_HEADER;
+    SignatureBesideMalformed, "signature_beside_malformed":
+        "another signature header holds no signature in the scheme's form"
+        => "have the sender, or the proxy in between, leave the header out that holds none";
+    TooManySignatures, "too_many_signatures":
+        "there are more than 16 signatures, and one of them is right"
+        => "have the sender sign with fewer secrets: remove those that it no longer needs";
     #[non_exhaustive]
     SignatureInOtherHeader {
         /// The header, in lower case.
@@ -175,8 +181,8 @@ causes! {
             cannot refuse a replay by its age";
     #[non_exhaustive]
     SignedUnderOtherTemplate {
-        /// The template of the signed bytes.
-        template: &'static str,
+        /// The template of the signed bytes, with the names of the headers that arrived.
+        template: String,
     }, "signed_under_other_template":
         "the signed bytes are `{template}`, and the scheme has another template"
         => "declare the scheme with that template, or have the sender sign by the scheme's";

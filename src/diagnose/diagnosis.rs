@@ -23,9 +23,17 @@ pub enum Hint {
     NoSecret,
     /// There is no signature header.
     SignatureMissing,
-    /// The headers hold no signature in the scheme's form, nor in any other that is known, with what is signed beside
+    /// A signature header holds no signature in the scheme's form, and no other form is known with what is signed beside
     /// the body.
     SignatureMalformed,
+    /// The time of the signature is missing, or is not a time.
+    TimeMalformed,
+    /// The signature header occurs more than once.
+    SignatureRepeated,
+    /// There are signatures in the headers of two families.
+    HeadersMixed,
+    /// There are more signatures than a webhook compares: more than 16.
+    TooManySignatures,
     /// A header that the scheme signs is missing, or occurs more than once.
     #[non_exhaustive]
     SignedHeaderMissing {
@@ -93,6 +101,23 @@ impl Hint {
             Self::SignatureMalformed => {
                 ("signature_malformed", "the signature header does not look like a signature")
             }
+            Self::TimeMalformed => (
+                "time_malformed",
+                "the time of the signature is missing, or is not a time in seconds, in milliseconds or in RFC 3339",
+            ),
+            Self::SignatureRepeated => (
+                "signature_repeated",
+                "the signature header occurs more than once, so the delivery is refused, whichever of them is right",
+            ),
+            Self::HeadersMixed => (
+                "headers_mixed",
+                "there are signatures in the headers of two families, so the delivery is refused, whichever of them is \
+                 right",
+            ),
+            Self::TooManySignatures => (
+                "too_many_signatures",
+                "there are more than 16 signatures, so the delivery is refused, whichever of them is right",
+            ),
             Self::SignedHeaderMissing { .. } => (
                 "signed_header_missing",
                 "a header that is signed with the body is missing, or occurs more than once; a proxy may have dropped \
@@ -150,7 +175,8 @@ impl Hint {
             ),
             Self::Unfinished => (
                 "unfinished",
-                "not every combination was tried, because the body is long or there are many secrets",
+                "not every combination was tried, because the body or the headers are long, or there are many secrets or \
+                 signatures",
             ),
         }
     }

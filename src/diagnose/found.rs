@@ -7,6 +7,14 @@ pub(super) const MAX_VALUES: usize = 4;
 /// The longest name of a header that is shown, in bytes.
 const MAX_NAME_LEN: usize = 64;
 
+/// The first items. If there are more, they are cut off, which is noted.
+pub(super) fn first<T>(count: usize, items: impl IntoIterator<Item = T>, is_cut: &mut bool) -> Vec<T> {
+    let mut items = items.into_iter();
+    let first = items.by_ref().take(count).collect();
+    *is_cut |= items.next().is_some();
+    first
+}
+
 /// The headers of a delivery, with their names in lower case.
 pub(super) struct Found<'h>(Vec<(String, &'h [u8])>);
 
@@ -35,16 +43,15 @@ impl<'h> Found<'h> {
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// The headers that look like a signature header, except the scheme's own.
-    pub(super) fn signatures_beside(&self, own: &[HeaderName]) -> Vec<(&str, &'h [u8])> {
+    /// The values of every header that looks like a signature header, with its name.
+    pub(super) fn signatures(&self) -> impl Iterator<Item = (&str, &'h [u8])> {
         let is_meant = |name: &str| {
             let is_shown = name.len() <= MAX_NAME_LEN
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
             let is_signature = name.contains("signature") || name.contains("hmac");
-            is_shown && is_signature && !name.contains("input") && own.iter().all(|own| own != name)
+            is_shown && is_signature && !name.contains("input")
         };
-        let meant = self.0.iter().filter(|(name, _)| is_meant(name));
-        meant.take(MAX_VALUES).map(|(name, value)| (&**name, *value)).collect()
+        self.0.iter().filter(move |(name, _)| is_meant(name)).map(|(name, value)| (&**name, *value))
     }
 
     pub(super) fn content_length(&self) -> Option<u64> {

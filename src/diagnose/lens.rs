@@ -43,6 +43,20 @@ impl<'s> Lens<'s> {
         }
     }
 
+    /// How many signatures the webhook reads in a value.
+    pub(super) fn candidates(&self, value: &[u8]) -> usize {
+        let label = self.label();
+        let length = self.scheme.algorithm.tag_len();
+        let is_one = |item: &&[u8]| {
+            let tag = item.strip_prefix(label.as_bytes());
+            tag.is_some_and(|tag| self.scheme.encoding.decode(tag, length).is_some())
+        };
+        match self.separator() {
+            None => usize::from(is_one(&value)),
+            Some(separator) => value.split(|byte| *byte == separator).filter(is_one).count(),
+        }
+    }
+
     pub(super) fn unit(&self) -> Option<TimeUnit> {
         self.scheme.time.map(|(_, unit)| unit)
     }

@@ -2,9 +2,12 @@
 
 use std::time::SystemTime;
 
+use http::HeaderName;
+
 use super::cause::Cause;
 use super::found::Found;
 use super::lens::Lens;
+use super::sent::Beside;
 use crate::scheme::{Head, MAX_HEADERS, Reader, TimeUnit};
 
 /// What is signed with a body.
@@ -22,12 +25,7 @@ pub(super) type Values<'h> = [&'h [u8]; MAX_HEADERS];
 
 /// What stands before and after the body. Returns `None` if a value is missing, or could not be told from what stands
 /// beside it.
-pub(super) fn around(
-    reader: &Reader,
-    time: &[u8],
-    at: SystemTime,
-    values: Values<'_>,
-) -> Option<(Vec<u8>, Vec<u8>)> {
+fn around(reader: &Reader, time: &[u8], at: SystemTime, values: Values<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let head = Head::of(time, at, values);
     reader.are_distinct(&head).then(|| {
         let (before, after) = reader.around(&head);
@@ -41,22 +39,22 @@ pub(super) fn messages(
     known: &[(Cause, Lens<'static>)],
     found: &Found<'_>,
     time: Option<&[u8]>,
-    values: Option<Values<'_>>,
+    beside: &Beside<'_>,
 ) -> Vec<Message> {
     let mut messages = Vec::new();
-    let mut add = |lens: &Lens<'_>, time: &SignedTime, values, causes: &[Cause]| {
+    let mut add = |lens: &Lens<'_>, time: &SignedTime, values, cause: Option<Cause>| {
         if let Some((before, after)) = around(&lens.reader, &time.text, time.at, values) {
-            let causes = [causes, &time.causes].concat();
+            let causes = cause.into_iter().chain(time.causes.iter().cloned()).collect();
             let at = lens.reader.has_time().then_some(time.at);
             messages.push(Message { before, after, time: at, is_body_alone: false, causes });
         }
     };
     let times = time.map(|text| signed_times(text, own.unit())).unwrap_or_default();
-    if let Some(values) = values {
+    if let Some(values) = beside.values {
         if own.reader.has_time() {
-            times.iter().for_each(|time| add(own, time, values, &[]));
+            times.iter().for_each(|time| add(own, time, values, None));
         } else {
-            add(own, &SignedTime::NONE, values, &[]);
+            add(own, &SignedTime::NONE, values, None);
         }
     }
     let sent = times.into_iter().next();
@@ -66,12 +64,9 @@ pub(super) fn messages(
         let template = other.scheme.signed;
         let (Some(time), false) = (&sent, templates.contains(&template)) else { continue };
         templates.push(template);
-        // The scheme's first signed header, or else the other's own.
-        let id = values.map(|values| values[0]).filter(|id| !id.is_empty());
-        let families = &other.reader.families;
-        let id = id.or_else(|| families.iter().find_map(|family| found.once(family.signed.first()?)));
-        let values = id.filter(|id| is_id(id)).map_or([&b""[..]; MAX_HEADERS], |id| [id; MAX_HEADERS]);
-        add(other, time, values, &[Cause::SignedUnderOtherTemplate { template }]);
+        for (template, values) in filled(other, found, beside) {
+            add(other, time, values, Some(Cause::SignedUnderOtherTemplate { template }));
+        }
     }
     if !own.is_body_alone() {
         let causes = vec![Cause::SignedBodyAlone];
@@ -79,6 +74,22 @@ pub(super) fn messages(
         messages.push(Message { before, after, time: None, is_body_alone: true, causes });
     }
     messages
+}
+
+/// The template of another scheme for each header that may hold its id, and the values of its headers.
+fn filled<'h>(other: &Lens<'_>, found: &Found<'h>, beside: &Beside<'h>) -> Vec<(String, Values<'h>)> {
+    let template = other.scheme.signed;
+    let names = || other.reader.families.iter().filter_map(|family| family.signed.first());
+    let Some(theirs) = names().next() else { return vec![(template.to_owned(), [&b""[..]; MAX_HEADERS])] };
+    // The scheme's first signed header, or else each of the other's own.
+    let own = beside.signed.zip(beside.values.map(|values| values[0]));
+    let ids: Vec<_> = match own {
+        Some(own) => vec![own],
+        None => names().filter_map(|name| Some((name, found.once(name)?))).collect(),
+    };
+    let place = |name: &HeaderName| format!("{{header:{name}}}");
+    let filled = |(name, id)| (template.replace(&place(theirs), &place(name)), [id; MAX_HEADERS]);
+    ids.into_iter().filter(|(_, id)| is_id(id)).map(filled).collect()
 }
 
 /// A time as it may have been signed.
@@ -113,14 +124,24 @@ fn signed_times(text: &[u8], scheme: Option<TimeUnit>) -> Vec<SignedTime> {
     std::iter::once(sent).chain(other).collect()
 }
 
+/// What a scheme signs with a body. Returns `None` if the time or an id is not in the scheme's form.
+///
 /// The sender chooses what stands before the body. If it could be any text, an attacker could cut a genuine body at a
 /// period and call its first part a time, and its signature would seem to belong to another scheme. A JSON object begins
 /// with neither.
-pub(super) fn is_time_of(lens: &Lens<'_>, value: &[u8]) -> bool {
-    lens.unit().is_some_and(|unit| unit.read(value).is_some())
+pub(super) fn message_of(lens: &Lens<'_>, time: Option<&[u8]>, beside: &Beside<'_>) -> Option<Message> {
+    let time = time?;
+    let at = lens.unit()?.read(time)?;
+    let values = beside.values?;
+    let signed = lens.reader.families.first()?.signed.len();
+    if !values.iter().take(signed).all(|id| is_id(id)) {
+        return None;
+    }
+    let (before, after) = around(&lens.reader, time, at, values)?;
+    Some(Message { before, after, time: Some(at), is_body_alone: false, causes: Vec::new() })
 }
 
-pub(super) fn is_id(value: &[u8]) -> bool {
+fn is_id(value: &[u8]) -> bool {
     let is_allowed = |byte: &u8| byte.is_ascii_graphic() && !b"{\"".contains(byte);
     (1..=256).contains(&value.len()) && value.iter().all(is_allowed)
 }

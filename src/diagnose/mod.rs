@@ -11,6 +11,7 @@ mod message;
 mod reading;
 mod search;
 mod secret;
+mod sent;
 mod spelling;
 mod style;
 mod tokens;
@@ -21,17 +22,18 @@ use std::time::{Duration, SystemTime};
 
 pub use cause::{Cause, JsonLayout};
 pub use diagnosis::{Diagnosis, Hint};
-use found::Found;
+use found::{Found, MAX_VALUES};
 use hash::Work;
 use lens::Lens;
-use reading::{Reading, readings, signature_headers};
+use reading::{Reading, readings};
 use search::{Explanation, Search};
 use secret::{TriedKey, keys_of};
+use sent::Families;
 
 use http::HeaderName;
 
 use crate::error::{Error, SetupError};
-use crate::mac::{KeyEncoding, Secrets, WipedStack, on_wiped_stack};
+use crate::mac::{Candidates, KeyEncoding, Secrets, WipedStack, on_wiped_stack};
 use crate::provider::{Provider, scheme_with};
 use crate::scheme::{Head, MAX_HEADERS};
 use crate::webhook::{Proof, Webhook};
@@ -65,7 +67,7 @@ use crate::webhook::{Proof, Webhook};
 /// | bytes hashed | 512 MiB ([`MAX_HASHED_BYTES`](Diagnosis::MAX_HASHED_BYTES)); [`Hint::Unfinished`] says that the search reached a limit |
 /// | body | 1 MiB ([`MAX_BODY_LEN`](Diagnosis::MAX_BODY_LEN)); a longer body is hashed once with each of the webhook's secrets, to say whether it verifies |
 /// | other secrets | eight sets ([`MAX_OTHERS`](Diagnosis::MAX_OTHERS)) |
-/// | headers | four values of each signature header, and four of other headers that look like one, each of 2 KiB; 8 items of a value |
+/// | headers | four values of each signature header, and four of other headers that look like one, each of 8 KiB; 32 items of a value; 256 combinations of a signature with what it may cover |
 ///
 /// These limits suffice to try each accident alone on JSON of 1 MiB with one tag, with 8 secrets and 64 others.
 ///
@@ -188,21 +190,22 @@ impl<P: Provider> Diagnoser<P> {
         };
         let known = lens::known();
         let found = Found::new(headers);
-        let mut readings = readings(&own, &known, &found);
-        let is_malformed = !readings.iter().any(Reading::is_of_a_scheme);
+        let (mut readings, is_cut) = readings(&own, &known, &found);
+        let malformed = malformed(&own, &readings, &found);
         // If the webhook read no signature, an accident elsewhere does not explain it.
         readings.retain(|reading| was_compared || !reading.causes.is_empty());
-        let keys = self.keys(own.scheme.key, &known);
+        let keys = self.keys(own.scheme.key, &readings);
         let mut search = Search::new(stack, &keys, &readings, envelope.is_opaque, work);
         let is_searched = body.len() <= body::MAX_LEN;
-        let is_finished = !is_searched || search.run(body).is_continue();
+        let is_finished = !is_searched || search.run(body).is_continue() && !is_cut;
         let work = search.work;
-        if let Some(Explanation { causes, secret_label, time }) = search.explanation {
-            let time = time.filter(|time| !self.webhook.is_timely(*time));
+        if let Some(Explanation { causes, secret_label, time, tolerance, body }) = search.explanation {
+            let time = time.or_else(|| self.body_time(&body));
+            let time = time.filter(|time| !self.webhook.is_timely_within(*time, tolerance));
             let hints = time.map(|time| self.time_hint(time)).into_iter().collect();
             return Diagnosis { is_verified: false, causes, hints, secret_label, work };
         }
-        let mut hints = self.hints(&own, &found, is_malformed, body);
+        let mut hints = self.hints(&own, &found, malformed, body);
         if !is_finished {
             hints.push(Hint::Unfinished);
         }
@@ -216,7 +219,7 @@ impl<P: Provider> Diagnoser<P> {
         headers: &'h [(N, &[u8])],
         body: &[u8],
     ) -> Diagnosis {
-        let mut hashes = proof.secret.position() as u64 + 1;
+        let hashes = proof.secret.position() as u64 + 1;
         let secret_label = proof.secret.label().map(Into::into);
         let signed_at = proof.signed_at;
         let verdict = self.webhook.judge(proof).and_then(|proof| self.webhook.accept(proof, headers, body));
@@ -225,23 +228,17 @@ impl<P: Provider> Diagnoser<P> {
             hints.push(Hint::RefusedAfterwards { code: error.code() });
         }
         if let Err(Error::Stale) = verdict {
-            // The time is the signature's, or else the body's, which another webhook reads that judges no age.
-            let any_age = self.webhook.clone().with_max_age(Duration::MAX);
-            let of_any_age = || {
-                let proof = any_age.proven(headers, body).ok()?;
-                any_age.accept(proof, headers, body).ok()?.timestamp()
-            };
-            let time = match signed_at {
-                Some(time) => Some(time),
-                None => {
-                    hashes *= 2;
-                    of_any_age()
-                }
-            };
+            let time = signed_at.or_else(|| self.body_time(body));
             hints.extend(time.map(|time| self.time_hint(time)));
         }
         let work = Work { hashes, bytes: hashes * body.len() as u64 };
         Diagnosis { is_verified: true, causes: Vec::new(), hints, secret_label, work }
+    }
+
+    /// The time in a body, by which the maximum age is judged if the scheme has none.
+    fn body_time(&self, body: &[u8]) -> Option<SystemTime> {
+        let has_time = self.webhook.provider().scheme().time.is_some();
+        if has_time { None } else { self.webhook.contents(body).ok()?.time() }
     }
 
     fn time_hint(&self, time: SystemTime) -> Hint {
@@ -251,11 +248,11 @@ impl<P: Provider> Diagnoser<P> {
         }
     }
 
-    fn keys(&self, encoding: KeyEncoding, known: &[(Cause, Lens<'static>)]) -> Vec<TriedKey> {
-        let mut theirs: Vec<_> = Vec::new();
-        for (_, other) in known {
-            if !theirs.contains(&other.scheme.key) {
-                theirs.push(other.scheme.key);
+    fn keys(&self, own: KeyEncoding, readings: &[Reading]) -> Vec<TriedKey> {
+        let mut encodings = vec![own];
+        for reading in readings {
+            if !encodings.contains(&reading.key) {
+                encodings.push(reading.key);
             }
         }
         let own = self.secrets.iter().map(|secret| (secret, None));
@@ -263,12 +260,18 @@ impl<P: Provider> Diagnoser<P> {
             .others
             .iter()
             .flat_map(|(name, secrets)| secrets.iter().map(move |secret| (secret, Some(&**name))));
-        own.chain(others).flat_map(|(secret, owner)| keys_of(secret, encoding, &theirs, owner)).collect()
+        let secrets: Vec<_> = own.chain(others).collect();
+        let under = |encoding| {
+            let secrets = secrets.iter();
+            secrets.flat_map(move |(secret, owner)| keys_of(secret, encoding, *owner))
+        };
+        encodings.into_iter().flat_map(under).collect()
     }
 
-    fn hints(&self, own: &Lens<'_>, found: &Found<'_>, is_malformed: bool, body: &[u8]) -> Vec<Hint> {
-        let names = signature_headers(own);
-        let is_missing = names.iter().all(|name| found.values(name).next().is_none());
+    fn hints(&self, own: &Lens<'_>, found: &Found<'_>, malformed: Option<Hint>, body: &[u8]) -> Vec<Hint> {
+        let families = Families::new(own, None, found);
+        let is_missing = !families.have_signature(found);
+        let are_too_many = families.candidates(found) > Candidates::MAX;
         let mut hints = Vec::new();
         let mut add = |hint, is_so| {
             if is_so {
@@ -277,12 +280,19 @@ impl<P: Provider> Diagnoser<P> {
         };
         add(Hint::NoSecret, self.secrets.iter().next().is_none());
         add(Hint::SignatureMissing, is_missing);
-        let wrong = if is_malformed && !is_missing { wrong_beside(own, found) } else { Vec::new() };
-        add(Hint::SignatureMalformed, !is_missing && is_malformed && wrong.is_empty());
-        for hint in wrong {
-            add(hint, true);
+        if let Some(malformed) = malformed.filter(|_| !is_missing) {
+            let wrong = wrong_beside(own, found);
+            add(malformed, wrong.is_empty() && !are_too_many);
+            wrong.into_iter().for_each(|hint| add(hint, true));
         }
-        for (name, _) in found.signatures_beside(&names) {
+        add(Hint::SignatureRepeated, families.are_repeated(found));
+        add(Hint::HeadersMixed, families.are_mixed(found));
+        add(Hint::TooManySignatures, are_too_many);
+        let mut others: Vec<_> =
+            found.signatures().map(|(name, _)| name).filter(|name| !families.has(name)).collect();
+        others.sort_unstable();
+        others.dedup();
+        for name in others.into_iter().take(MAX_VALUES) {
             add(Hint::OtherSignatureHeader { name: name.to_owned() }, true);
         }
         add(Hint::BodyEmpty, body.is_empty());
@@ -307,6 +317,20 @@ impl<P> Clone for Diagnoser<P> {
             are_too_many: self.are_too_many,
         }
     }
+}
+
+/// What is wrong with the form of the signature or of its time, if that is not one that can be read.
+fn malformed(own: &Lens<'_>, readings: &[Reading], found: &Found<'_>) -> Option<Hint> {
+    let is_beside = |reading: &Reading| reading.causes.contains(&Cause::SignatureBesideMalformed);
+    if readings.iter().any(is_beside) {
+        return Some(Hint::SignatureMalformed);
+    }
+    if readings.iter().any(Reading::is_of_a_scheme) {
+        return None;
+    }
+    let has_signature = Families::new(own, None, found).candidates(found) > 0;
+    let is_of_time = has_signature && own.scheme.time.is_some();
+    Some(if is_of_time { Hint::TimeMalformed } else { Hint::SignatureMalformed })
 }
 
 /// What is wrong with the headers that the scheme signs, in the family that has a signature.

@@ -13,6 +13,7 @@ use super::reading::Reading;
 use super::secret::TriedKey;
 use super::tokens;
 use crate::mac::WipedStack;
+use crate::scheme::Tolerance;
 
 /// The most accidents that are tried together.
 const MAX_ACCIDENTS: usize = 3;
@@ -25,6 +26,10 @@ pub(super) struct Explanation {
     pub(super) secret_label: Option<Arc<str>>,
     /// The time of the signature, as it was sent.
     pub(super) time: Option<SystemTime>,
+    /// How far the time may lie from the clock, under the scheme that the signature was read by.
+    pub(super) tolerance: Option<Tolerance>,
+    /// The body that was signed.
+    pub(super) body: Vec<u8>,
 }
 
 pub(super) struct Search<'s> {
@@ -99,11 +104,10 @@ impl<'s> Search<'s> {
         // A genuine message, with what stands before its body, could otherwise pass for a body that was signed alone.
         let may_be_alone = self.is_opaque || tokens::document(body).is_some();
         for reading in self.readings.iter().filter(|reading| may_be_alone || !reading.is_body_alone) {
-            let is_meant = |key: &TriedKey| key.only_for.is_none_or(|encoding| encoding == reading.key);
             let message = [&*reading.before, body, &*reading.after];
             for at in 0..self.keys_for(reading, accidents).len() {
                 let key = self.keys_for(reading, accidents)[at];
-                if !is_meant(key) {
+                if key.encoding != reading.key {
                     continue;
                 }
                 if !self.work.spend(message.iter().map(|piece| piece.len()).sum()) {
@@ -116,6 +120,8 @@ impl<'s> Search<'s> {
                         causes: [&*reading.causes, of_key, of_body].concat(),
                         secret_label: key.label.clone().filter(|_| is_keyed),
                         time: reading.time,
+                        tolerance: reading.tolerance,
+                        body: body.to_vec(),
                     });
                     return ControlFlow::Break(());
                 }

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 use super::cause::Cause;
 use crate::mac::{KeyEncoding, Secret};
 
+/// What many providers write before a secret.
+const PREFIX: &str = "whsec_";
+
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
@@ -38,43 +41,35 @@ pub(super) struct TriedKey {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) causes: Vec<Cause>,
     pub(super) label: Option<Arc<str>>,
-    /// The encoding under which alone this is no accident, if it is one under the scheme.
-    pub(super) only_for: Option<KeyEncoding>,
+    /// How a secret spells its key under the scheme that the accidents are those of.
+    pub(super) encoding: KeyEncoding,
 }
 
-/// Lists the key that the secret spells, then one key for each accident, then those for pairs of accidents. At the end
-/// stand the keys that it spells under the other encodings, for signatures of other schemes.
-pub(super) fn keys_of(
-    secret: &Secret,
-    encoding: KeyEncoding,
-    others: &[KeyEncoding],
-    owner: Option<&str>,
-) -> Vec<TriedKey> {
+/// Lists the key that the secret spells under a scheme with this encoding, then one key for each accident, then those for
+/// pairs of accidents.
+pub(super) fn keys_of(secret: &Secret, encoding: KeyEncoding, owner: Option<&str>) -> Vec<TriedKey> {
     // A binary key is itself under every encoding.
     let is_binary = secret.key(KeyEncoding::Hex).is_ok_and(|key| key.bytes() == secret.text());
-    let encoding = if is_binary { KeyEncoding::Text } else { encoding };
     let owner = owner.map(|name| Cause::SecretOfOther { name: name.to_owned() });
-    let first = Spelling { text: wiped(secret.text()), encoding, causes: owner.into_iter().collect() };
+    let first = Spelling {
+        text: wiped(secret.text()),
+        encoding: if is_binary { KeyEncoding::Text } else { encoding },
+        is_decoded: is_binary && encoding != KeyEncoding::Text,
+        causes: owner.into_iter().collect(),
+    };
     let singles = first.variants();
     let pairs: Vec<_> =
         singles.iter().filter(|single| single.may_go_on()).flat_map(Spelling::variants).collect();
     let mut keys: Vec<TriedKey> = Vec::new();
-    let mut add = |spelling: Spelling, only_for| {
+    for spelling in std::iter::once(first).chain(singles).chain(pairs) {
         let bytes = spelling.encoding.decode(&spelling.text).filter(|bytes| !bytes.is_empty());
         let is_known = |key: &TriedKey, bytes: &Zeroizing<Vec<u8>>| {
             key.bytes == *bytes && key.causes.len() <= spelling.causes.len()
         };
         if let Some(bytes) = bytes.filter(|bytes| !keys.iter().any(|key| is_known(key, bytes))) {
             let label = secret.label().cloned();
-            keys.push(TriedKey { bytes, causes: spelling.causes, label, only_for });
+            keys.push(TriedKey { bytes, causes: spelling.causes, label, encoding });
         }
-    };
-    let theirs = others.iter().filter(|other| **other != encoding && !is_binary);
-    let theirs: Vec<_> = theirs.map(|other| first.with(*other)).collect();
-    std::iter::once(first).chain(singles).chain(pairs).for_each(|spelling| add(spelling, None));
-    for spelling in theirs {
-        let encoding = spelling.encoding;
-        add(spelling, Some(encoding));
     }
     keys
 }
@@ -83,14 +78,12 @@ pub(super) fn keys_of(
 struct Spelling {
     text: Zeroizing<Vec<u8>>,
     encoding: KeyEncoding,
+    /// Whether this is the key that a text should have spelt.
+    is_decoded: bool,
     causes: Vec<Cause>,
 }
 
 impl Spelling {
-    fn with(&self, encoding: KeyEncoding) -> Self {
-        Self { text: self.text.clone(), encoding, causes: self.causes.clone() }
-    }
-
     /// Whether a second accident is tried after the last one.
     fn may_go_on(&self) -> bool {
         let goes_on = |cause: &Cause| {
@@ -111,8 +104,9 @@ impl Spelling {
         let mut add = |cause: Cause, text: Option<Zeroizing<Vec<u8>>>, encoding: KeyEncoding| {
             let is_new = |text: &Zeroizing<Vec<u8>>| **text != secret || encoding != self.encoding;
             if let Some(text) = text.filter(is_new) {
-                let causes = self.causes.iter().cloned().chain([cause]).collect();
-                all.push(Self { text, encoding, causes });
+                let causes = self.causes.iter().cloned().chain([cause.clone()]).collect();
+                let is_decoded = self.is_decoded && cause != Cause::SecretUndecoded;
+                all.push(Self { text, encoding, is_decoded, causes });
             }
         };
         if self.encoding == KeyEncoding::Text {
@@ -132,11 +126,13 @@ impl Spelling {
             add(Cause::SecretQuoted, unquoted.map(wiped), self.encoding);
         }
         let mut add = |cause, text| add(cause, text, KeyEncoding::Text);
-        let bare = secret.strip_prefix(b"whsec_").map(wiped);
         if self.encoding != KeyEncoding::Text {
             add(Cause::SecretUndecoded, Some(wiped(secret)));
             let key = self.encoding.decode(secret);
-            add(Cause::SecretDecodedTwice, key.as_deref().and_then(|key| base64_decoded(key)));
+            add(
+                Cause::SecretDecodedTwice,
+                key.as_deref().and_then(|key| base64_decoded(without_prefix(key))),
+            );
             add(Cause::SecretDecodedTwice, key.as_deref().and_then(|key| hex_decoded(key)));
             // One of the two is the key itself, which is left out.
             add(Cause::SecretHexDecoded, hex_decoded(secret));
@@ -146,20 +142,25 @@ impl Spelling {
         for quote in ["\"", "'"] {
             add(Cause::SecretSignedWithQuotes, Some(around(quote, secret, quote)));
         }
-        let is_prefixed = bare.is_some();
-        add(Cause::SecretPrefixDropped, bare);
-        if !is_prefixed {
-            add(Cause::SecretPrefixMissing, Some(around("whsec_", secret, "")));
+        match secret.strip_prefix(PREFIX.as_bytes()) {
+            Some(bare) => add(Cause::SecretPrefixDropped, Some(wiped(bare))),
+            None => add(Cause::SecretPrefixMissing, Some(around(PREFIX, secret, ""))),
         }
         add(Cause::SecretHexDecoded, hex_decoded(secret));
-        add(Cause::SecretHexEncoded, Some(wiped(hex::encode(secret))));
+        // The scheme would decode that text, too.
+        let encoded = |cause| if self.is_decoded { Cause::SecretUndecoded } else { cause };
+        add(encoded(Cause::SecretHexEncoded), Some(wiped(hex::encode(secret))));
         add(Cause::SecretBase64Decoded, base64_decoded(secret));
-        add(
-            Cause::SecretBase64Encoded,
-            Some(wiped(base64::engine::general_purpose::STANDARD.encode(secret))),
-        );
+        let base64 = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(secret));
+        for prefix in ["", PREFIX] {
+            add(encoded(Cause::SecretBase64Encoded), Some(around(prefix, base64.as_bytes(), "")));
+        }
         all
     }
+}
+
+fn without_prefix(secret: &[u8]) -> &[u8] {
+    secret.strip_prefix(PREFIX.as_bytes()).unwrap_or(secret)
 }
 
 fn around(before: &str, secret: &[u8], after: &str) -> Zeroizing<Vec<u8>> {

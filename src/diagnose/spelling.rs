@@ -1,33 +1,39 @@
 //! How a tag may be spelt in a header, in place of the scheme's way.
 
 use super::cause::Cause;
+use super::found::first;
 use super::lens::{Lens, algorithm_of};
 use super::secret::base64_decoded;
-use crate::mac::TagEncoding;
+use crate::mac::{Candidates, TagEncoding};
 
-/// The most items of a value that are read, and the most that a joined value is split into.
-const MAX_ITEMS: usize = 8;
+/// The most items of a value that are read, which are twice as many as a webhook compares, and the most that a joined
+/// value is split into.
+const MAX_ITEMS: usize = 2 * Candidates::MAX;
 const MAX_JOINED: usize = 4;
 
 /// Splits a value into its items, each with the accidents that this takes.
-pub(super) fn items(value: &[u8], separator: Option<u8>) -> Vec<(&[u8], Vec<Cause>)> {
+pub(super) fn items<'v>(
+    value: &'v [u8],
+    separator: Option<u8>,
+    is_cut: &mut bool,
+) -> Vec<(&'v [u8], Vec<Cause>)> {
     if let Some(separator) = separator {
         let mut causes = Vec::new();
         let value = bare(value, &mut causes);
-        let items = value.split(|byte| *byte == separator).take(MAX_ITEMS);
-        let items = items.map(|item| match item.strip_suffix(b",") {
+        let items = first(MAX_ITEMS, value.split(|byte| *byte == separator), is_cut);
+        let items = items.into_iter().map(|item| match item.strip_suffix(b",") {
             // A proxy joins the values of two headers with a comma.
             Some(item) => (item, [&*causes, &[Cause::SignatureJoined]].concat()),
             None => (item, causes.clone()),
         });
         return items.collect();
     }
-    let whole = (value, Vec::new());
-    let is_joined = value.contains(&b',');
-    let parts = value.split(|byte| *byte == b',').take(if is_joined { MAX_JOINED } else { 0 });
-    std::iter::once(whole)
-        .chain(parts.map(|part| (part.trim_ascii(), vec![Cause::SignatureJoined])))
-        .collect()
+    let mut items = vec![(value, Vec::new())];
+    if value.contains(&b',') {
+        let parts = first(MAX_JOINED, value.split(|byte| *byte == b','), is_cut);
+        items.extend(parts.into_iter().map(|part| (part.trim_ascii(), vec![Cause::SignatureJoined])));
+    }
+    items
 }
 
 /// Reads the tag of an item, and adds the accidents that this takes.

@@ -285,7 +285,7 @@ impl<P: Provider> Webhook<P> {
             .id
             .clone()
             .unwrap_or_else(|| format!("msg_{}", hex_digits(&sha256(&[body])).take(24).collect::<String>()));
-        let named = Contents::parse(body, &self.plan.members).ok().and_then(|contents| contents.event);
+        let named = self.contents(body).ok().and_then(|contents| contents.event);
         let is_unsigned = self.plan.is_name_unsigned();
         let event = options.event.as_deref().or(named.as_deref()).or(is_unsigned.then_some("test"));
         let mut values = [id.as_str(); MAX_HEADERS];
@@ -354,8 +354,13 @@ impl<P: Provider> Webhook<P> {
 
     /// Whether the time of a signature is within the maximum age, or else the scheme's tolerance.
     pub(crate) fn is_timely(&self, time: SystemTime) -> bool {
+        self.is_timely_within(time, self.plan.tolerance)
+    }
+
+    /// Like [`is_timely`](Webhook::is_timely), with the tolerance of another scheme.
+    pub(crate) fn is_timely_within(&self, time: SystemTime, tolerance: Option<Tolerance>) -> bool {
         let own = self.max_age.map(|max_age| Tolerance { past: max_age, future: max_age });
-        own.or(self.plan.tolerance).is_none_or(|limits| match self.now().duration_since(time) {
+        own.or(tolerance).is_none_or(|limits| match self.now().duration_since(time) {
             Ok(past) => past <= limits.past,
             Err(future) => future.duration() <= limits.future,
         })
@@ -379,6 +384,11 @@ impl<P: Provider> Webhook<P> {
         EventHeader::new(self.event_header().map(|name| occurrence(headers, name)))
     }
 
+    /// Reads a body as the provider's envelope.
+    pub(crate) fn contents<'a>(&self, body: &'a [u8]) -> Result<Contents<'a>, Error> {
+        Contents::parse(body, &self.plan.members)
+    }
+
     /// Makes the delivery, after every check. This is the only place that makes one. The proof is that of its
     /// signature.
     pub(super) fn read<'a>(
@@ -388,8 +398,8 @@ impl<P: Provider> Webhook<P> {
         body: Body<'a>,
     ) -> Result<Delivery<'a, P>, Error> {
         let mut contents = match &body {
-            Body::Borrowed(bytes) => Contents::parse(bytes, &self.plan.members)?,
-            Body::Shared(bytes) => Contents::parse(bytes, &self.plan.members)?.into_owned(),
+            Body::Borrowed(bytes) => self.contents(bytes)?,
+            Body::Shared(bytes) => self.contents(bytes)?.into_owned(),
         };
         proof.values.add_to(&mut contents).ok_or(Error::MalformedSignature)?;
         let source = if self.plan.is_name_unsigned() {

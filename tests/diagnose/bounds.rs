@@ -1,9 +1,11 @@
 //! A diagnosis has a bound, whatever it is given.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign::diagnose::{Cause, Diagnoser, Diagnosis, Hint};
-use countersign::provider::{StandardWebhooks, ThreeQpr};
+use countersign::provider::{StandardWebhooks, Stripe, ThreeQpr};
 use countersign::{Secret, Secrets, Webhook};
 
 use super::tools::Tool::Python;
@@ -110,8 +112,47 @@ fn the_number_of_hashes_is_bounded_with_any_number_of_secrets_and_headers() {
     let body = String::from_utf8(long_body(500)).unwrap().replace("item", "\\u00fc\\/<") + "\r\n";
     let diagnosis = diagnoser.diagnose(headers, body.as_bytes());
     assert_eq!(diagnosis.hashes(), Diagnosis::MAX_HASHES);
-    assert_eq!(diagnosis.hints().len(), 6, "{:?}", diagnosis.hints());
+    assert_eq!(diagnosis.hints().len(), 7, "{:?}", diagnosis.hints());
     assert!(diagnosis.hints().ends_with(&[Hint::TooManyOthers, Hint::Unfinished]));
+}
+
+/// What is not read is said not to have been tried. Without a secret, nothing else ends the search.
+#[test]
+fn headers_beyond_the_limits_are_said_not_to_be_tried() {
+    type Headers = Vec<(String, String)>;
+    let tag = |number: usize| hex::encode([number as u8; 32]);
+    let items = |numbers: Range<usize>, separator: &str, label: &str| {
+        numbers.map(|number| format!("{label}{}", tag(number))).collect::<Vec<_>>().join(separator)
+    };
+    let stripe =
+        |numbers| ("stripe-signature".to_owned(), format!("t=1614265330,{}", items(numbers, ",", "v1=")));
+    let each = |name: fn(usize) -> String, count: usize| -> Headers {
+        (0..count).map(|number| (name(number), format!("sha256={}", tag(number)))).collect()
+    };
+    let cases: [(&str, Headers, Headers); 6] = [
+        ("values", each(|_| HEADER.to_owned(), 4), each(|_| HEADER.to_owned(), 5)),
+        ("headers", each(|at| format!("x-signature-{at}"), 4), each(|at| format!("x-signature-{at}"), 5)),
+        ("bytes", vec![(HEADER.to_owned(), "a".repeat(8192))], vec![(HEADER.to_owned(), "a".repeat(8193))]),
+        (
+            "joined",
+            vec![(HEADER.to_owned(), items(0..4, ", ", "sha256="))],
+            vec![(HEADER.to_owned(), items(0..5, ", ", "sha256="))],
+        ),
+        ("items", vec![stripe(0..31)], vec![stripe(0..32)]),
+        // There are six readings of each.
+        ("readings", vec![stripe(0..21), stripe(21..42)], vec![stripe(0..21), stripe(21..43)]),
+    ];
+    for (what, within, beyond) in cases {
+        for (headers, is_cut) in [(within, false), (beyond, true)] {
+            let of_stripe = headers[0].0 == "stripe-signature";
+            let headers = headers.iter().map(|(name, value)| (name, value.as_bytes()));
+            let diagnosis = match of_stripe {
+                true => Diagnoser::<Stripe>::new(Secrets::reject_all()).unwrap().diagnose(headers, b"x"),
+                false => Diagnoser::<ThreeQpr>::new(Secrets::reject_all()).unwrap().diagnose(headers, b"x"),
+            };
+            assert_eq!(diagnosis.hints().contains(&Hint::Unfinished), is_cut, "{what} {diagnosis}");
+        }
+    }
 }
 
 #[test]

@@ -52,11 +52,12 @@ fn what_is_striking_without_proof_is_a_hint() {
     let wrong = (HEADER, wrong.as_bytes());
     let stripe =
         ("Stripe-Signature", &b"t=1,v1=abababababababababababababababababababababababababababababababab"[..]);
-    let cases: [(&[(&str, &[u8])], &[u8], Vec<&str>); 18] = [
+    let cases: [(&[(&str, &[u8])], &[u8], Vec<&str>); 19] = [
         (&[wrong], BODY, vec![]),
         (&[], BODY, vec!["signature_missing"]),
         (&[stripe], BODY, vec!["signature_missing", "other_signature_header: stripe-signature"]),
         (&[wrong, stripe], BODY, vec!["other_signature_header: stripe-signature"]),
+        (&[wrong, stripe, stripe], BODY, vec!["other_signature_header: stripe-signature"]),
         (&[(HEADER, b"")], BODY, vec!["signature_malformed"]),
         (&[(HEADER, b"sha256=undefined")], BODY, vec!["signature_malformed"]),
         (&[(HEADER, &[b'a'; 5000])], BODY, vec!["signature_malformed"]),

@@ -19,7 +19,7 @@ const HEX: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00
 pub(crate) const BODY: &str =
     r#"{"event":"a","type":"b","event_type":"c","id":"evt_1","event_id":"evt_1","data":{"price":12}}"#;
 
-type Headers = Vec<(String, String)>;
+pub(crate) type Headers = Vec<(String, String)>;
 
 /// A scheme as its provider documents it.
 pub(crate) struct Kind {
@@ -203,7 +203,7 @@ fn builtin<P: Provider + Default>(sent: &Sent, headers: &Headers) -> Diagnosis {
     diagnosed(P::default(), sent, headers)
 }
 
-fn declared(row: &str, sent: &Sent, headers: &Headers) -> Diagnosis {
+pub(crate) fn declared(row: &str, sent: &Sent, headers: &Headers) -> Diagnosis {
     diagnosed(serde_json::from_str::<DeclaredProvider>(row).unwrap(), sent, headers)
 }
 

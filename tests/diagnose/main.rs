@@ -2,9 +2,13 @@
 
 mod bodies;
 mod bounds;
+mod candidates;
 mod forgeries;
+mod headers;
 mod hints;
+mod keys;
 mod kinds;
+mod providers;
 mod random;
 mod schemes;
 mod server;

@@ -51,6 +51,8 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         SignatureQuoted,
         SignatureJoined,
         SignatureRepeated,
+        SignatureBesideMalformed,
+        TooManySignatures,
         SignatureOfStripe,
         SignatureOfStandardWebhooks,
         SignatureOfSlack,
@@ -97,8 +99,15 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         BodyNumbersRewritten,
     ];
     let causes: Vec<_> = named.iter().flat_map(Diagnosis::causes).chain(&causes).cloned().collect();
-    let tables =
-        [include_str!("bodies.rs"), include_str!("schemes.rs"), include_str!("signatures.rs")].concat();
+    let tables = [
+        include_str!("bodies.rs"),
+        include_str!("candidates.rs"),
+        include_str!("headers.rs"),
+        include_str!("providers.rs"),
+        include_str!("schemes.rs"),
+        include_str!("signatures.rs"),
+    ]
+    .concat();
     let mut codes = BTreeSet::new();
     let mut accounts = BTreeSet::new();
     for cause in &causes {
