@@ -56,8 +56,9 @@ Examples:
   countersign listen --json | jq 'select(.verdict == \"rejected\")'
 
 Deliveries go to /webhooks/NAME, such as /webhooks/stripe: countersign providers lists the names. The newest 1,000
-are kept in memory, 64 MiB at most. A provider whose secret is not set is shown, and answered 503. The reason for refusing
-a body of more than 64 KiB is found on request, at a button on the page.
+are kept in memory, 64 MiB at most; half of the room is for accepted ones, if there are so many. A provider whose
+secret is not set is shown, and answered 503. The reason for refusing a body of more than 64 KiB is found on request,
+at a button on the page.
 
 Exit codes: 0 ended by Ctrl-C, 2 wrong usage or a port that is not free.")]
 pub(crate) struct ListenArgs {
