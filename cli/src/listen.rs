@@ -116,12 +116,10 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
             Give --env-file FILE with a NAME=value line for each.";
         return Err(Failure::usage(message));
     }
-    let served = served(&arguments, &keyring)?;
-    let record = arguments
-        .journal
-        .as_deref()
-        .map(|path| Record::open(path, &arguments.settings.notification))
-        .transpose()?;
+    let settings = arguments.settings.with(None, &keyring);
+    let served = served(&arguments, &settings, &keyring)?;
+    let record =
+        arguments.journal.as_deref().map(|path| Record::open(path, &settings.notification)).transpose()?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!(
@@ -155,7 +153,7 @@ pub(crate) struct Served {
 }
 
 /// All providers that deliveries may come from. No two may have the same path.
-fn served(arguments: &ListenArgs, keyring: &Keyring) -> Result<Vec<Served>, Failure> {
+fn served(arguments: &ListenArgs, settings: &Settings, keyring: &Keyring) -> Result<Vec<Served>, Failure> {
     let mut providers = Provider::built_in();
     let mut declared = match &arguments.providers {
         Some(directory) => provider::in_directory(directory)?,
@@ -185,7 +183,7 @@ fn served(arguments: &ListenArgs, keyring: &Keyring) -> Result<Vec<Served>, Fail
             };
             let terms = Terms { max_age: None, others: keyring.others(&provider) };
             // One that lacks a setting does not keep the others from being served.
-            let judge = match provider.kind(&arguments.settings) {
+            let judge = match provider.kind(settings) {
                 Ok(kind) => {
                     Ok(kind.judge(secrets, terms).map_err(|error| Failure::usage(error.to_string()))?)
                 }

@@ -140,6 +140,48 @@ fn square_needs_its_notification_url() {
     ran(&[&["verify", "--lines"], &url[..]].concat(), without_url.as_bytes()).is(0);
 }
 
+/// Each command reads the URL where it reads the secret. An argument goes before the file, and the file before the
+/// environment.
+#[test]
+fn the_notification_url_is_read_from_the_env_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables =
+        format!("SQUARE_WEBHOOK_SECRET={KEY}\nSQUARE_NOTIFICATION_URL='https://example.org/file'\n");
+    let file = written(folder.path(), ".env", &variables);
+    let body = br#"{"type":"a","event_id":"e_1","data":{}}"#;
+    let given = ["--notification-url", "https://example.org/given"];
+    for (environment, arguments, url) in [
+        (None, &[][..], "https://example.org/file"),
+        (Some("https://example.org/environment"), &[], "https://example.org/file"),
+        (Some("https://example.org/environment"), &given, "https://example.org/given"),
+    ] {
+        let of_file = |command: &[&str], arguments: &[&str]| {
+            let mut command = bare(&[command, &["--env-file", &file], arguments].concat());
+            environment.map(|url| command.env("SQUARE_NOTIFICATION_URL", url));
+            command
+        };
+        let signed = run(&mut of_file(&["sign", "-p", "square", "--json"], arguments), body);
+        assert_eq!(signed.is(0).json()[0]["url"], url);
+        // Where the delivery does not bring its URL, it is that of the file as well.
+        let mut line = signed.json()[0].clone();
+        line.as_object_mut().unwrap().remove("url");
+        run(&mut of_file(&["verify", "--lines"], arguments), line.to_string().as_bytes()).is(0);
+
+        let journal = folder.path().join("journal.jsonl");
+        let journal = ["--journal", journal.to_str().unwrap()];
+        let listener =
+            Listener::of(of_file(&["listen", "--port", "0", "--json"], &[arguments, &journal].concat()));
+        let to = format!("{}/webhooks/square", listener.address);
+        run(&mut of_file(&["send", &to, "-p", "square"], arguments), b"").is(0);
+        listener.logged(1);
+        let kept = std::fs::read_to_string(journal[1]).unwrap();
+        assert!(kept.lines().last().unwrap().contains(&format!("\"url\":\"{url}\"")), "{kept}");
+    }
+    let empty = format!("SQUARE_WEBHOOK_SECRET={KEY}\nSQUARE_NOTIFICATION_URL=\n");
+    let empty = written(folder.path(), "empty", &empty);
+    run(&mut bare(&["sign", "-p", "square", "--env-file", &empty]), body).is(2).says("--notification-url");
+}
+
 const ACME: &str = r#"{
     "name": "acme",
     "secret": "base64",
