@@ -85,7 +85,8 @@ pub(crate) struct ListenArgs {
     /// Append each delivery to this file, for verify --lines, send --replay and types
     ///
     /// A line is a JSON object with the delivery's headers, but for those that carry a credential, and its body. A body
-    /// that is too long or incomplete is left out. A new file is only its user's to read, and grows without a limit.
+    /// that is too long or incomplete is left out. A new file is only its user's to read. It grows without a limit, by
+    /// forged deliveries as well; on a full disk, deliveries are still answered.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Print a JSON object for each delivery
