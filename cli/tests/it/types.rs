@@ -360,6 +360,8 @@ fn bodies_are_read_from_files_and_directories() {
     let directory = folder.path().to_str().unwrap();
     let written = run(&mut bare(&["types", "-p", "stripe", directory]), b"");
     written.is(0).says("pub struct AB {\n    pub amount: i64,").says("pub tip: Option<countersign::Number>,");
+    // The files are read by name, whatever the order of the directory.
+    assert!(written.out.find("pub note") < written.out.find("pub tip"), "{}", written.out);
     let written = run(&mut bare(&["types", "--events", "-p", "stripe", directory]), b"");
     written.is(0).says("AB(AB) = \"a.b\",").says("required {").says("amount: i64 = \"amount\",");
 
@@ -375,6 +377,13 @@ fn bodies_are_read_from_files_and_directories() {
     let both = format!("{}\n{}\n", line("stripe"), line("linear"));
     run(&mut bare(&["types"]), both.as_bytes()).is(2).says("line 2").says("Linear beside those of Stripe");
     run(&mut bare(&["types", "-p", "linear"]), both.as_bytes()).is(0).says("from 1 delivery");
+    let many: String = (0..=2_000)
+        .map(|number| {
+            let body = json!({ "type": format!("e{number}"), "data": {} }).to_string();
+            format!("{}\n", json!({ "provider": "stripe", "headers": [], "body": body }))
+        })
+        .collect();
+    run(&mut bare(&["types"]), many.as_bytes()).is(2).says("line 2001").says("more than 2000 events");
     let cut = format!("{}\n{}", line("stripe"), &line("stripe").to_string()[..40]);
     run(&mut bare(&["types"]), cut.as_bytes()).is(2).says("line 2");
 }
