@@ -23,7 +23,10 @@ fn journal(folder: &Path) -> PathBuf {
         ("slack", b"\xff".to_vec()),
     ] {
         let url = format!("{}/webhooks/{provider}?token=hidden", listener.address);
-        run(&mut with_all(&["send", &url, "-p", provider, "--data", "-"]), &body).is(0);
+        // An id that no body comes to.
+        let id = if provider == "standard-webhooks" { &["--id", "msg_of_the_tests"][..] } else { &[] };
+        let arguments = [&["send", &url, "-p", provider, "--data", "-"], id].concat();
+        run(&mut with_all(&arguments), &body).is(0);
     }
     let headers = [("Authorization", "Bearer hidden".to_owned()), ("X-Acme", "kept".to_owned())];
     listener.post("/webhooks/3qpr", &headers, b"{}");
@@ -272,6 +275,12 @@ fn a_replay_sends_each_delivery_to_its_path_as_it_came_or_signed_anew() {
     );
     assert_eq!(got[1].headers["x-github-event"], "push");
     assert_eq!(got[2].headers["webhook-id"], &*header(&kept[2], "webhook-id").unwrap());
+    // The new signature covers the id that stayed.
+    let of_signature = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let headers = of_signature.map(|name| (name, got[2].headers[name].to_str().unwrap()));
+    let body = std::str::from_utf8(&got[2].body).unwrap();
+    let line = json!({ "provider": "standard-webhooks", "headers": headers, "body": body });
+    run(&mut with_all(&["verify", "--lines"]), line.to_string().as_bytes()).is(0);
     assert_eq!(got[4].headers["x-3qpr-signature"], sign(THREEQPR, b"{}"));
 
     run(&mut bare(&["send", &noted.to_string(), "--replay", file.to_str().unwrap(), "--resign"]), b"")
