@@ -56,8 +56,9 @@ Examples:
   countersign listen --json | jq 'select(.verdict == \"rejected\")'
 
 Deliveries go to /webhooks/NAME, such as /webhooks/stripe: countersign providers lists the names. The newest 1,000
-are kept in memory, 64 MiB at most. A provider whose secret is not set is shown, and answered 503. The reason for refusing
-a body of more than 64 KiB is found on request, at a button on the page.
+are kept in memory, 64 MiB at most; half of the room is for accepted ones, if there are so many. A provider whose
+secret is not set is shown, and answered 503. The reason for refusing a body of more than 64 KiB is found on request,
+at a button on the page.
 
 Exit codes: 0 ended by Ctrl-C, 2 wrong usage or a port that is not free.")]
 pub(crate) struct ListenArgs {
@@ -84,7 +85,8 @@ pub(crate) struct ListenArgs {
     /// Append each delivery to this file, for verify --lines, send --replay and types
     ///
     /// A line is a JSON object with the delivery's headers, but for those that carry a credential, and its body. A body
-    /// that is too long or incomplete is left out. A new file is only its user's to read, and grows without a limit.
+    /// that is too long or incomplete is left out. A new file is only its user's to read. It grows without a limit, by
+    /// forged deliveries as well; on a full disk, deliveries are still answered.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Print a JSON object for each delivery
@@ -115,12 +117,10 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
             Give --env-file FILE with a NAME=value line for each.";
         return Err(Failure::usage(message));
     }
-    let served = served(&arguments, &keyring)?;
-    let record = arguments
-        .journal
-        .as_deref()
-        .map(|path| Record::open(path, &arguments.settings.notification))
-        .transpose()?;
+    let settings = arguments.settings.with(None, &keyring);
+    let served = served(&arguments, &settings, &keyring)?;
+    let record =
+        arguments.journal.as_deref().map(|path| Record::open(path, &settings.notification)).transpose()?;
     let address = SocketAddr::new(arguments.bind, arguments.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::usage(format!(
@@ -154,7 +154,7 @@ pub(crate) struct Served {
 }
 
 /// All providers that deliveries may come from. No two may have the same path.
-fn served(arguments: &ListenArgs, keyring: &Keyring) -> Result<Vec<Served>, Failure> {
+fn served(arguments: &ListenArgs, settings: &Settings, keyring: &Keyring) -> Result<Vec<Served>, Failure> {
     let mut providers = Provider::built_in();
     let mut declared = match &arguments.providers {
         Some(directory) => provider::in_directory(directory)?,
@@ -184,7 +184,7 @@ fn served(arguments: &ListenArgs, keyring: &Keyring) -> Result<Vec<Served>, Fail
             };
             let terms = Terms { max_age: None, others: keyring.others(&provider) };
             // One that lacks a setting does not keep the others from being served.
-            let judge = match provider.kind(&arguments.settings) {
+            let judge = match provider.kind(settings) {
                 Ok(kind) => {
                     Ok(kind.judge(secrets, terms).map_err(|error| Failure::usage(error.to_string()))?)
                 }

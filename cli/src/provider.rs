@@ -11,6 +11,7 @@ use clap::{Arg, Args, Command};
 use countersign::http::HeaderName;
 
 use crate::failure::Failure;
+use crate::secrets::Keyring;
 use crate::terminal;
 
 mod builtin;
@@ -49,6 +50,8 @@ struct Facts {
     before_tag: String,
     /// Whether a body must be JSON.
     is_json: bool,
+    /// Whether the notification URL is signed.
+    signs_url: bool,
     make: Box<Make>,
     /// The declaration, if a file has it.
     declaration: Option<serde_json::Value>,
@@ -108,26 +111,29 @@ pub(crate) struct Notification {
 }
 
 impl Settings {
-    /// Takes the notification URL that came with a delivery, if one did.
-    pub(crate) fn with_url(mut self, url: Option<String>) -> Self {
-        self.notification = self.notification.or_of(url.as_deref());
-        self
+    /// Adds what is known beside the arguments: see [`Notification::with`].
+    pub(crate) fn with(&self, captured: Option<&str>, keyring: &Keyring) -> Self {
+        Self {
+            signature_header: self.signature_header.clone(),
+            notification: self.notification.with(captured, keyring),
+        }
     }
 }
 
 impl Notification {
+    /// Takes the URL that came with a delivery, if one did, and otherwise the variable's if no argument has one.
+    pub(crate) fn with(&self, captured: Option<&str>, keyring: &Keyring) -> Self {
+        let url = captured.map(str::to_owned).or_else(|| self.notification_url.clone());
+        Self { notification_url: url.or_else(|| keyring.variable("SQUARE_NOTIFICATION_URL")) }
+    }
+
     /// The URL, if the provider signs one.
     pub(crate) fn url_of(&self, provider: &Provider) -> Option<String> {
-        self.url().filter(|_| provider.is_built_in() && provider.slug() == "square")
+        self.notification_url.clone().filter(|_| provider.0.signs_url)
     }
 
-    /// Takes the URL that came with a delivery, if one did.
-    pub(crate) fn or_of(&self, url: Option<&str>) -> Self {
-        Self { notification_url: url.map(str::to_owned).or_else(|| self.notification_url.clone()) }
-    }
-
-    fn url(&self) -> Option<String> {
-        self.notification_url.clone().or_else(|| std::env::var("SQUARE_NOTIFICATION_URL").ok())
+    fn url(&self) -> Option<&str> {
+        self.notification_url.as_deref()
     }
 }
 

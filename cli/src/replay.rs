@@ -1,6 +1,8 @@
-//! Deliveries of a journal, to be sent again.
+//! Deliveries of a journal, to be sent again. The journal is read twice, a line at a time: once to find what is wrong with
+//! it before anything is sent, and once to send it.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,69 +11,117 @@ use countersign::http::{HeaderMap, HeaderName, HeaderValue};
 use crate::capture::Capture;
 use crate::client;
 use crate::failure::Failure;
-use crate::forge::Forgery;
 use crate::provider::Provider;
 use crate::secrets::Keyring;
 use crate::signed::{Request, Signer, SigningArgs};
 use crate::terminal;
 
-/// What a journal holds.
-pub(crate) struct Replay {
-    /// Each with the path that it came to.
-    pub(crate) requests: Vec<(Option<Forgery>, Request, Option<String>)>,
-    /// How long the provider waits for an answer, if all deliveries are of one.
-    pub(crate) patience: Option<Duration>,
-    /// How many lines are no captured deliveries. The user was told of each.
-    pub(crate) unreadable: usize,
+/// How the deliveries of a journal are sent.
+pub(crate) struct Replay<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) keyring: &'a Keyring,
+    pub(crate) signing: &'a SigningArgs,
+    /// Whether each delivery is signed anew. Otherwise it keeps the signature that it came with.
+    pub(crate) resign: bool,
 }
 
-impl Replay {
-    /// Reads a journal. With `resign`, each delivery is signed anew, and otherwise keeps the signature that it came with.
-    pub(crate) fn read(
-        path: &Path,
-        keyring: &Keyring,
-        signing: &SigningArgs,
-        resign: bool,
-    ) -> Result<Self, Failure> {
-        let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let mut replay = Self { requests: Vec::new(), patience: None, unreadable: 0 };
+/// A delivery of a journal.
+pub(crate) struct Replayed {
+    pub(crate) request: Request,
+    /// The path that it came to.
+    pub(crate) path: Option<String>,
+    provider: Provider,
+}
+
+/// What a journal holds.
+pub(crate) struct Contents {
+    /// How many deliveries it has.
+    pub(crate) count: usize,
+    /// How many lines are no captured deliveries. The user was told of each.
+    pub(crate) unreadable: usize,
+    /// How long the provider waits for an answer, if all deliveries are of one.
+    pub(crate) patience: Option<Duration>,
+    file: File,
+    /// What is appended later, perhaps because of this replay, is not sent.
+    bytes: u64,
+}
+
+impl Replay<'_> {
+    /// Reads all of the journal, without keeping it.
+    pub(crate) fn contents(&self) -> Result<Contents, Failure> {
+        let mut file = File::open(self.path).map_err(|error| self.unreadable(&error))?;
+        let bytes = file.metadata().map_err(|error| self.unreadable(&error))?;
+        if !bytes.is_file() {
+            let message = "is not a regular file, and a journal is read twice\n  Write it to a file first.";
+            return Err(Failure::usage(format!("{} {message}", self.path.display())));
+        }
+        let bytes = bytes.len();
+        let (mut count, mut unreadable) = (0, 0);
         let mut providers: Vec<Provider> = Vec::new();
-        for (at, line) in BufReader::new(file).split(b'\n').enumerate() {
-            let line = line.map_err(unreadable)?;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            match Capture::read(&line).and_then(|capture| Ok((request(&capture)?, capture))) {
-                Ok((request, capture)) => {
-                    let request = match resign {
-                        true => {
-                            let url = capture.url.as_deref();
-                            Signer::new(&capture.provider, keyring, signing, None, url)?.resign(&request)
-                        }
-                        false => request,
-                    };
-                    if !providers.contains(&capture.provider) {
-                        providers.push(capture.provider);
+        for (at, line) in self.lines(&mut file, bytes) {
+            match self.replayed(&line?)? {
+                Ok(replayed) => {
+                    count += 1;
+                    if !providers.contains(&replayed.provider) {
+                        providers.push(replayed.provider);
                     }
-                    replay.requests.push((None, request, capture.path));
                 }
                 Err(error) => {
-                    replay.unreadable += 1;
-                    let place = format!("{}, line {}", path.display(), at + 1);
+                    unreadable += 1;
+                    let place = format!("{}, line {at}", self.path.display());
                     terminal::note(&terminal::visible(&format!(
                         "{place} is not a captured delivery: {error}"
                     )));
                 }
             }
         }
-        if replay.requests.is_empty() {
-            return Err(Failure::usage(format!("{} holds no captured delivery", path.display())));
+        if count == 0 {
+            return Err(Failure::usage(format!("{} holds no captured delivery", self.path.display())));
         }
-        if let [provider] = &providers[..] {
-            replay.patience = provider.patience();
-        }
-        Ok(replay)
+        let patience = if let [provider] = &providers[..] { provider.patience() } else { None };
+        file.rewind().map_err(|error| self.unreadable(&error))?;
+        Ok(Contents { count, unreadable, patience, file, bytes })
+    }
+
+    /// The deliveries, each of which is read when it is asked for.
+    pub(crate) fn deliveries(
+        &self,
+        contents: Contents,
+    ) -> impl Iterator<Item = Result<Replayed, Failure>> + '_ {
+        let lines = self.lines(contents.file, contents.bytes);
+        lines.filter_map(|(_, line)| match line.and_then(|line| self.replayed(&line)) {
+            Ok(replayed) => replayed.ok().map(Ok),
+            Err(failure) => Some(Err(failure)),
+        })
+    }
+
+    /// The lines up to this length that are not empty, with their numbers.
+    fn lines<R: Read>(&self, file: R, bytes: u64) -> impl Iterator<Item = (usize, Result<Vec<u8>, Failure>)> {
+        let lines = BufReader::new(file.take(bytes)).split(b'\n').enumerate();
+        lines
+            .map(|(at, line)| (at + 1, line.map_err(|error| self.unreadable(&error))))
+            .filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim_ascii().is_empty()))
+    }
+
+    /// The delivery of a line, or what is wrong with the line.
+    fn replayed(&self, line: &[u8]) -> Result<Result<Replayed, String>, Failure> {
+        let read = Capture::read(line).and_then(|capture| Ok((request(&capture)?, capture)));
+        let (request, capture) = match read {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
+        };
+        let request = match self.resign {
+            true => {
+                let url = capture.url.as_deref();
+                Signer::new(&capture.provider, self.keyring, self.signing, None, url)?.resign(&request)
+            }
+            false => request,
+        };
+        Ok(Ok(Replayed { request, path: capture.path, provider: capture.provider }))
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Failure {
+        Failure::usage(format!("{} cannot be read: {error}", self.path.display()))
     }
 }
 

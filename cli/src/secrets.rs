@@ -20,7 +20,7 @@ pub(crate) struct SecretArgs {
     /// Read the secret from this environment variable instead of the provider's own
     #[arg(long, value_name = "NAME", conflicts_with = "secret_file")]
     secret_env: Option<String>,
-    /// Read NAME=value lines from this file; they override the environment
+    /// Read NAME=value lines from this file, with secrets and SQUARE_NOTIFICATION_URL; they override the environment
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
@@ -110,6 +110,12 @@ impl Keyring {
                 "{variable} is not set\n  Set it to the secret that is being rotated out."
             ))
         })
+    }
+
+    /// The text of a variable that holds no secret, if it is set and not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        let of_file = self.variables.get(name).map(|value| value.to_string());
+        of_file.or_else(|| std::env::var(name).ok()).filter(|value| !value.is_empty())
     }
 
     /// The secret in a variable, if that is set and not empty.

@@ -14,7 +14,7 @@ use crate::json;
 use crate::payload::{self, Payload};
 use crate::progress::Progress;
 use crate::provider::{Provider, ProviderParser};
-use crate::replay::Replay;
+use crate::replay::{Replay, Replayed};
 use crate::secrets::{Keyring, SecretArgs};
 use crate::sign;
 use crate::signed::{Request, Signer, SigningArgs, event_of};
@@ -98,6 +98,7 @@ fn factor(text: &str) -> Result<f64, String> {
 }
 
 /// A delivery to send.
+#[derive(Clone)]
 struct Planned {
     number: usize,
     forgery: Option<Forgery>,
@@ -106,32 +107,58 @@ struct Planned {
     path: Option<String>,
 }
 
+/// What is sent, and when.
+struct Plan<'a> {
+    /// A delivery of a journal is read when its turn comes.
+    deliveries: Box<dyn Iterator<Item = Result<Planned, Failure>> + 'a>,
+    count: usize,
+    retries: Vec<Duration>,
+    /// How long the provider waits.
+    patience: Option<Duration>,
+}
+
 pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
     let target = Target::parse(&arguments.url)?;
     let keyring = Keyring::open(&arguments.secrets)?;
-    let (plan, retries, patience, unreadable) = match (&arguments.replay, &arguments.provider) {
-        (Some(file), _) => {
-            let replay = Replay::read(file, &keyring, &arguments.signing, arguments.resign)?;
-            (repeated(&arguments, replay.requests), Vec::new(), replay.patience, replay.unreadable)
+    let replay = arguments.replay.as_deref().map(|path| Replay {
+        path,
+        keyring: &keyring,
+        signing: &arguments.signing,
+        resign: arguments.resign,
+    });
+    let mut unreadable = 0;
+    let plan = match (&replay, &arguments.provider) {
+        (Some(replay), _) => {
+            let contents = replay.contents()?;
+            unreadable = contents.unreadable;
+            let (count, patience) = (contents.count, contents.patience);
+            let deliveries = replay.deliveries(contents).map(|replayed| {
+                let Replayed { request, path, .. } = replayed?;
+                Ok(Planned { number: 0, forgery: None, request, path })
+            });
+            repeated(&arguments, deliveries, count, Vec::new(), patience)
         }
         (None, Some(provider)) => {
             let retries = retries(&arguments, provider)?;
-            (of_provider(&arguments, provider, &keyring)?, retries, provider.patience(), 0)
+            let deliveries = of_provider(&arguments, provider, &keyring)?;
+            let count = deliveries.len();
+            repeated(&arguments, deliveries.into_iter().map(Ok), count, retries, provider.patience())
         }
         (None, None) => return Err(Failure::usage("--provider is needed")),
     };
+    let (patience, has_retries) = (plan.patience, !plan.retries.is_empty());
     let sending = Sending {
         target,
         timeout: arguments.timeout.map_or(patience.unwrap_or(Duration::from_secs(30)), Duration::from_secs),
         json: arguments.json,
         time_scale: arguments.time_scale,
-        brief: plan.len() > 50,
+        brief: plan.count > 50,
     };
     let mut summary = Summary::new(patience, arguments.provider.as_ref().map(Provider::slug));
     let interrupted = tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => true,
-        result = sending.all(plan, &retries, &arguments, &mut summary) => {
+        result = sending.all(plan, &arguments, &mut summary) => {
             result?;
             false
         }
@@ -140,7 +167,7 @@ pub(crate) async fn run(arguments: SendArgs) -> Result<u8, Failure> {
     if interrupted {
         return Ok(INTERRUPTED);
     }
-    let code = summary.exit_code(arguments.forge.is_some(), !retries.is_empty());
+    let code = summary.exit_code(arguments.forge.is_some(), has_retries);
     Ok(if unreadable > 0 { USAGE } else { code })
 }
 
@@ -178,19 +205,35 @@ fn of_provider(
             forged.collect::<Result<Vec<_>, Failure>>()?
         }
     };
-    let requests = requests.into_iter().map(|(forgery, request)| (forgery, request, None));
-    Ok(repeated(arguments, requests.collect()))
+    let planned = |(forgery, request)| Planned { number: 0, forgery, request, path: None };
+    Ok(requests.into_iter().map(planned).collect())
 }
 
-/// Each request as often as the user asked for it.
-fn repeated(arguments: &SendArgs, requests: Vec<(Option<Forgery>, Request, Option<String>)>) -> Vec<Planned> {
+/// A plan with each delivery as often as the user asked for it, numbered from 1.
+fn repeated<'a>(
+    arguments: &SendArgs,
+    deliveries: impl Iterator<Item = Result<Planned, Failure>> + 'a,
+    count: usize,
+    retries: Vec<Duration>,
+    patience: Option<Duration>,
+) -> Plan<'a> {
     let times =
-        arguments.duplicate.or(arguments.concurrent.filter(|_| arguments.replay.is_none())).unwrap_or(1);
-    let each = requests.into_iter().flat_map(|request| std::iter::repeat_n(request, times as usize));
+        arguments.duplicate.or(arguments.concurrent.filter(|_| arguments.replay.is_none())).unwrap_or(1)
+            as usize;
+    let each = deliveries.flat_map(move |delivery| {
+        let (delivery, failure) = match delivery {
+            Ok(delivery) => (Some(delivery), None),
+            Err(failure) => (None, Some(Err(failure))),
+        };
+        delivery
+            .into_iter()
+            .flat_map(move |delivery| std::iter::repeat_n(delivery, times))
+            .map(Ok)
+            .chain(failure)
+    });
     let numbered = each.enumerate();
-    numbered
-        .map(|(at, (forgery, request, path))| Planned { number: at + 1, forgery, request, path })
-        .collect()
+    let numbered = numbered.map(|(at, delivery)| Ok(Planned { number: at + 1, ..delivery? }));
+    Plan { deliveries: Box::new(numbered), count: count * times, retries, patience }
 }
 
 /// The times of the retries, counted from the first try.
@@ -227,25 +270,30 @@ struct Sending {
 impl Sending {
     async fn all(
         &self,
-        plan: Vec<Planned>,
-        retries: &[Duration],
+        mut plan: Plan<'_>,
         arguments: &SendArgs,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
-        if !retries.is_empty() {
-            return self.with_retries(&plan[0], retries, summary).await;
+        if !plan.retries.is_empty() {
+            let Some(only) = plan.deliveries.next() else { return Ok(()) };
+            return self.with_retries(&only?, &plan.retries, summary).await;
         }
-        let progress = Progress::of_many(plan.len(), self.json);
+        let progress = Progress::of_many(plan.count, self.json);
         let at_once = arguments.concurrent.unwrap_or(1) as usize;
-        let mut answers = stream::iter(&plan)
-            .map(async |planned| (planned, self.one(planned).await))
+        let mut answers = stream::iter(plan.deliveries)
+            .map(async |planned| {
+                let planned = planned?;
+                let result = self.one(&planned).await;
+                Ok::<_, Failure>((planned.number, planned.forgery, result))
+            })
             .buffer_unordered(at_once);
-        while let Some((planned, result)) = answers.next().await {
+        while let Some(answer) = answers.next().await {
+            let (number, forgery, result) = answer?;
             let outcome = Outcome::of(&result);
             summary.count(outcome, &result);
-            let odd = outcome != Outcome::Accepted && planned.forgery.is_none();
+            let odd = outcome != Outcome::Accepted && forgery.is_none();
             if self.json || !self.brief || odd {
-                progress.around(|| self.show(planned.number, planned.forgery, &result))?;
+                progress.around(|| self.show(number, forgery, &result))?;
             }
             progress.advance();
         }

@@ -75,7 +75,8 @@ impl Signer {
         event: Option<&str>,
         url: Option<&str>,
     ) -> Result<Self, Failure> {
-        let settings = Settings { signature_header: None, notification: arguments.notification.or_of(url) };
+        let settings =
+            Settings { signature_header: None, notification: arguments.notification.with(url, keyring) };
         let kind = provider.kind(&settings)?;
         let secret =
             if arguments.previous_secret { keyring.previous(provider)? } else { keyring.newest(provider)? };

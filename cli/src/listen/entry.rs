@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::provider::Provider;
 use crate::terminal;
-use crate::verdict::Verdict;
+use crate::verdict::{Reasons, Verdict};
 
 /// The longest part of a name in the list and the log, in characters. A name may be as long as the body.
 pub(super) const LONGEST_NAME: usize = 200;
@@ -91,13 +91,19 @@ impl Entry {
         self.body.len() + headers + answer + names + self.path_and_query.len()
     }
 
-    /// The facts that the list shows.
+    /// The path without the query, which may contain a credential.
+    pub(super) fn path(&self) -> &str {
+        self.path_and_query.split('?').next().unwrap_or_default()
+    }
+
+    /// The facts that the list shows, and all of the verdict.
     pub(super) fn summary(&self) -> Value {
         let at = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut summary = json!({
             "number": self.number,
             "at": u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
             "provider": self.provider.slug(),
+            "path": terminal::cut(self.path(), LONGEST_NAME),
             "bytes": self.body.len(),
             "duplicate_of": self.duplicate_of,
             "resend_of": self.resend_of,
@@ -116,12 +122,14 @@ impl Entry {
                 summary["verdict"] = "rejected".into();
                 summary["claimed"] = self.claimed.clone().into();
                 summary["error"] = rejected.error.into();
+                summary["status"] = rejected.status.into();
                 summary["message"] = rejected.message.clone().into();
                 summary["in_diagnosis"] = (self.reason == Reason::InDiagnosis).into();
                 summary["can_be_diagnosed"] = (self.reason == Reason::OnRequest).into();
-                let causes = rejected.reasons.causes.iter();
-                summary["causes"] =
-                    causes.map(|cause| json!({ "code": cause.code, "message": cause.message })).collect();
+                let Reasons { finding, causes, hints, .. } = &rejected.reasons;
+                summary["finding"] = finding.clone().into();
+                summary["causes"] = json!(causes);
+                summary["hints"] = json!(hints);
             }
             Verdict::Unreadable { message } => {
                 summary["verdict"] = "unreadable".into();

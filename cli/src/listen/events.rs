@@ -43,10 +43,11 @@ async fn next(app: &App, seen: Option<u64>) -> Option<(Event, u64)> {
         }
         tokio::time::sleep(TOGETHER).await;
     }
-    let (changed, oldest, revision) = app.intake.journal.since(seen.unwrap_or(0));
-    let deliveries: Vec<_> = changed.iter().map(|entry| entry.summary()).collect();
+    let changes = app.intake.journal.since(seen.unwrap_or(0));
+    let revision = changes.revision;
+    let deliveries: Vec<_> = changes.entries.iter().map(|entry| entry.summary()).collect();
     let data = serde_json::json!({
-        "oldest": oldest,
+        "oldest": { "accepted": changes.oldest_accepted, "refused": changes.oldest_refused },
         "deliveries": deliveries,
     });
     let event = Event::default()

@@ -1,6 +1,6 @@
 //! Keeps the newest deliveries, up to a number and a size.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -21,13 +21,31 @@ pub(super) struct Journal {
 
 #[derive(Default)]
 struct Kept {
-    /// Their numbers are consecutive.
-    entries: VecDeque<Arc<Entry>>,
+    /// By number.
+    entries: BTreeMap<u64, Arc<Entry>>,
     /// The first kept delivery of each event.
     firsts: HashMap<String, u64>,
-    bytes: usize,
+    accepted: Share,
+    refused: Share,
     count: u64,
     revision: u64,
+}
+
+/// What the deliveries of one kind take of the room.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    count: usize,
+    bytes: usize,
+}
+
+/// What has changed after a revision.
+pub(super) struct Changes {
+    pub(super) entries: Vec<Arc<Entry>>,
+    /// The oldest number that is kept of the accepted deliveries, and of the others.
+    pub(super) oldest_accepted: u64,
+    pub(super) oldest_refused: u64,
+    /// The present revision.
+    pub(super) revision: u64,
 }
 
 impl Journal {
@@ -42,9 +60,8 @@ impl Journal {
             let first = *kept.firsts.entry(accepted.idempotency_key.clone()).or_insert(entry.number);
             entry.duplicate_of = Some(first).filter(|first| *first != entry.number);
         }
-        kept.bytes += entry.bytes();
         let entry = Arc::new(entry);
-        kept.entries.push_back(Arc::clone(&entry));
+        kept.put(Arc::clone(&entry));
         kept.forget();
         self.tell(&kept);
         entry
@@ -55,30 +72,29 @@ impl Journal {
         let mut kept = self.kept();
         kept.revision += 1;
         let revision = kept.revision;
-        let at = kept.place(number)?;
-        let mut entry = Entry::clone(kept.entries.get(at)?);
-        kept.bytes -= entry.bytes();
+        let mut entry = Entry::clone(&*kept.remove(number)?);
         change(&mut entry);
         entry.revision = revision;
-        kept.bytes += entry.bytes();
         let entry = Arc::new(entry);
-        kept.entries[at] = Arc::clone(&entry);
+        kept.put(Arc::clone(&entry));
         kept.forget();
         self.tell(&kept);
         Some(entry)
     }
 
     pub(super) fn get(&self, number: u64) -> Option<Arc<Entry>> {
-        let kept = self.kept();
-        kept.place(number).and_then(|at| kept.entries.get(at).cloned())
+        self.kept().entries.get(&number).cloned()
     }
 
-    /// The entries that changed after a revision, the number of the oldest entry, and the present revision.
-    pub(super) fn since(&self, revision: u64) -> (Vec<Arc<Entry>>, u64, u64) {
+    pub(super) fn since(&self, revision: u64) -> Changes {
         let kept = self.kept();
-        let changed = kept.entries.iter().filter(|entry| entry.revision > revision).cloned().collect();
-        let oldest = kept.entries.front().map_or(kept.count + 1, |entry| entry.number);
-        (changed, oldest, kept.revision)
+        let oldest = |is_accepted| kept.oldest(is_accepted).unwrap_or(kept.count + 1);
+        Changes {
+            entries: kept.entries.values().filter(|entry| entry.revision > revision).cloned().collect(),
+            oldest_accepted: oldest(true),
+            oldest_refused: oldest(false),
+            revision: kept.revision,
+        }
     }
 
     /// Watches the revision.
@@ -97,18 +113,47 @@ impl Journal {
 }
 
 impl Kept {
-    fn place(&self, number: u64) -> Option<usize> {
-        let oldest = self.entries.front()?.number;
-        usize::try_from(number.checked_sub(oldest)?).ok()
+    fn share(&mut self, entry: &Entry) -> &mut Share {
+        if entry.verdict.is_accepted() { &mut self.accepted } else { &mut self.refused }
     }
 
-    /// Drops the oldest entries beyond the limits. The newest stays, whatever its size.
+    fn put(&mut self, entry: Arc<Entry>) {
+        let share = self.share(&entry);
+        share.count += 1;
+        share.bytes += entry.bytes();
+        self.entries.insert(entry.number, entry);
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Arc<Entry>> {
+        let entry = self.entries.remove(&number)?;
+        let share = self.share(&entry);
+        share.count -= 1;
+        share.bytes -= entry.bytes();
+        Some(entry)
+    }
+
+    /// The number of the oldest delivery of a kind.
+    fn oldest(&self, is_accepted: bool) -> Option<u64> {
+        let mut of_kind = self.entries.iter().filter(|(_, entry)| entry.verdict.is_accepted() == is_accepted);
+        of_kind.next().map(|(number, _)| *number)
+    }
+
+    /// Drops the oldest entries beyond the limits, of the kind that takes more: forged deliveries leave half of the room
+    /// to genuine ones. The newest stays, whatever its size.
     fn forget(&mut self) {
-        while self.entries.len() > 1 && (self.entries.len() > MOST || self.bytes > MOST_BYTES) {
-            let Some(entry) = self.entries.pop_front() else { return };
-            self.bytes -= entry.bytes();
-            if let Verdict::Accepted(accepted) = &entry.verdict
-                && self.firsts.get(&accepted.idempotency_key) == Some(&entry.number)
+        loop {
+            let (accepted, refused) = (self.accepted, self.refused);
+            let is_accepted = if accepted.count + refused.count > MOST {
+                accepted.count > refused.count
+            } else if accepted.bytes + refused.bytes > MOST_BYTES {
+                accepted.bytes > refused.bytes
+            } else {
+                return;
+            };
+            let Some(number) = self.oldest(is_accepted).filter(|oldest| *oldest < self.count) else { return };
+            if let Some(entry) = self.remove(number)
+                && let Verdict::Accepted(accepted) = &entry.verdict
+                && self.firsts.get(&accepted.idempotency_key) == Some(&number)
             {
                 self.firsts.remove(&accepted.idempotency_key);
             }
@@ -153,10 +198,11 @@ mod tests {
         for _ in 0..MOST + 10 {
             journal.add(entry(1));
         }
-        let (entries, oldest, _) = journal.since(0);
-        assert_eq!((entries.len(), oldest), (MOST, 11));
+        let changes = journal.since(0);
+        assert_eq!((changes.entries.len(), changes.oldest_refused), (MOST, 11));
+        assert_eq!(changes.oldest_accepted, 1_011);
         assert!(journal.get(10).is_none() && journal.get(11).is_some());
-        assert_eq!(journal.kept().bytes, MOST);
+        assert_eq!(journal.kept().refused.bytes, MOST);
     }
 
     #[test]
@@ -165,12 +211,58 @@ mod tests {
         for _ in 0..80 {
             journal.add(entry(1 << 20));
         }
-        assert_eq!(journal.since(0).0.len(), 64);
+        assert_eq!(journal.since(0).entries.len(), 64);
         let answer =
             Endpoint::Answered { status: 200, ms: 1.0, cut: false, body: Bytes::from(vec![0; 1 << 20]) };
         journal.update(80, |entry| entry.endpoint = answer);
-        assert_eq!(journal.since(0).0.len(), 63);
+        assert_eq!(journal.since(0).entries.len(), 63);
         assert!(journal.update(1, |_| ()).is_none());
+    }
+
+    fn accepted(body: usize, key: u64, name: &str) -> Entry {
+        let verdict = Verdict::Accepted(Accepted {
+            event: Some(name.to_owned()),
+            variant: "Unknown",
+            id: Some(name.to_owned()),
+            idempotency_key: key.to_string(),
+            secret: 0,
+            secret_label: None,
+            timestamp: Some(name.to_owned()),
+            challenge_response: None,
+            data: serde_json::from_str("null").unwrap(),
+        });
+        Entry { verdict, ..entry(body) }
+    }
+
+    /// Each kind takes what the other leaves, and has its half whatever the other does.
+    #[test]
+    fn forged_deliveries_leave_half_of_the_room_to_genuine_ones() {
+        for (body, most) in [(1, 1_000), (1 << 20, 64)] {
+            let journal = Journal::default();
+            let kept = || {
+                let Changes { entries, oldest_accepted, oldest_refused, .. } = journal.since(0);
+                let accepted: Vec<_> = entries.iter().map(|entry| entry.verdict.is_accepted()).collect();
+                let count = accepted.iter().filter(|is_accepted| **is_accepted).count();
+                (count, accepted.len() - count, oldest_accepted, oldest_refused)
+            };
+            // A key counts for two bytes: the room is that much smaller.
+            let room = most as usize - usize::from(body > 1);
+            (1..=most).for_each(|key| drop(journal.add(accepted(body, key, ""))));
+            let (count, others, oldest, _) = kept();
+            assert_eq!((count, others, oldest), (room, 0, most - room as u64 + 1));
+            (0..10 * most).for_each(|_| drop(journal.add(entry(body))));
+            let (count, others, oldest, oldest_refused) = kept();
+            assert!(count.abs_diff(room / 2) <= 1 && others.abs_diff(room / 2) <= 1, "{count} {others}");
+            assert_eq!((oldest, oldest_refused), (most - count as u64 + 1, 11 * most - others as u64 + 1));
+            assert!(journal.get(oldest - 1).is_none() && journal.get(oldest).is_some());
+            assert!(journal.get(most + 1).is_none() && journal.get(11 * most).is_some());
+            // The first of a duplicate is one that is kept.
+            let is_duplicate = |key| journal.add(accepted(0, key, "")).duplicate_of;
+            assert_eq!((is_duplicate(1), is_duplicate(most)), (None, Some(most)));
+            (1..=10 * most).for_each(|key| drop(journal.add(accepted(body, key + most, ""))));
+            let (count, others, ..) = kept();
+            assert!(count.abs_diff(room / 2) <= 1 && others.abs_diff(room / 2) <= 1, "{count} {others}");
+        }
     }
 
     /// Of a body that is a name alone, all is kept several times over.
@@ -179,21 +271,9 @@ mod tests {
         let journal = Journal::default();
         let long = "x".repeat(1 << 20);
         for number in 0..80 {
-            let mut entry = entry(0);
-            entry.verdict = Verdict::Accepted(Accepted {
-                event: Some(long.clone()),
-                variant: "Unknown",
-                id: Some(long.clone()),
-                idempotency_key: format!("{number}"),
-                secret: 0,
-                secret_label: None,
-                timestamp: Some(long.clone()),
-                challenge_response: None,
-                data: serde_json::from_str("null").unwrap(),
-            });
-            journal.add(entry);
+            journal.add(accepted(0, number, &long));
         }
-        assert_eq!(journal.since(0).0.len(), 21);
+        assert_eq!(journal.since(0).entries.len(), 21);
     }
 
     #[test]
@@ -201,10 +281,10 @@ mod tests {
         let journal = Journal::default();
         journal.add(entry(1));
         journal.add(entry(1));
-        let (_, _, revision) = journal.since(0);
-        assert!(journal.since(revision).0.is_empty());
+        let revision = journal.since(0).revision;
+        assert!(journal.since(revision).entries.is_empty());
         journal.update(1, |entry| entry.answered = Some(200));
-        let (changed, _, _) = journal.since(revision);
+        let changed = journal.since(revision).entries;
         assert_eq!(changed.iter().map(|entry| entry.number).collect::<Vec<_>>(), [1]);
     }
 }

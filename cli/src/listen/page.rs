@@ -85,7 +85,7 @@ pub(super) async fn detail(State(app): State<Arc<App>>, Path(number): Path<u64>)
         .collect();
     let mut detail = entry.summary();
     detail["headers"] = headers.into();
-    detail["path"] = entry.path_and_query.split('?').next().into();
+    detail["path"] = entry.path().into();
     detail["body"] = text_of(&entry.body);
     detail["signed"] = signed_body(&app, &entry).await.into();
     detail["judgement"] = serde_json::to_value(&entry.verdict).unwrap_or_default();
@@ -136,9 +136,7 @@ pub(super) async fn curl(State(app): State<Arc<App>>, Path(number): Path<u64>) -
         [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT];
     let headers =
         entry.headers.iter().filter(|(name, _)| !own.contains(name) && !is_credential(name.as_str()));
-    // A query may contain a credential. The detail does not show it either.
-    let path = entry.path_and_query.split('?').next().unwrap_or_default();
-    let url = format!("http://{}{path}", super::near(app.address));
+    let url = format!("http://{}{}", super::near(app.address), entry.path());
     curl::command(&url, headers, &entry.body).into_response()
 }
 

@@ -71,7 +71,7 @@ impl Record {
         Capture {
             provider: provider.clone(),
             url: self.notification.url_of(provider),
-            path: entry.path_and_query.split('?').next().map(str::to_owned),
+            path: Some(entry.path().to_owned()),
             headers: headers.collect(),
             body: entry.body.to_vec(),
             now: Some(entry.at),

@@ -25,6 +25,10 @@ struct Row {
     events: &'static [&'static str],
     retries: (Option<&'static [u64]>, &'static str),
     patience: Option<u64>,
+    /// How old a signed time may be, in seconds.
+    tolerance: Option<u64>,
+    is_json: bool,
+    signs_url: bool,
     make: Make,
 }
 
@@ -57,6 +61,9 @@ fn rows() -> [Row; 12] {
             events: quote3d::Event::NAMES,
             retries: (None, "\"may retry\", and documents no schedule"),
             patience: None,
+            tolerance: None,
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(Quote3d::default())),
         },
         Row {
@@ -68,6 +75,9 @@ fn rows() -> [Row; 12] {
             events: nowtoprint::Event::NAMES,
             retries: (None, "retries on a timeout or any status but 2xx, and documents no schedule"),
             patience: None,
+            tolerance: None,
+            is_json: true,
+            signs_url: false,
             make: |settings| {
                 Ok(match settings.signature_header.clone() {
                     Some(header) => Box::new(NowToPrint::with_signature_header(header)),
@@ -87,6 +97,9 @@ fn rows() -> [Row; 12] {
                 "retries any status but 2xx after 5, 35, 155, 755 and 4355 s",
             ),
             patience: Some(5),
+            tolerance: None,
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(ThreeQpr::default())),
         },
         Row {
@@ -98,6 +111,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (None, "leaves the schedule of retries to each sender"),
             patience: None,
+            tolerance: Some(300),
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(<StandardWebhooks>::default())),
         },
         Row {
@@ -114,6 +130,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (None, "retries for up to three days with growing intervals, and documents no schedule"),
             patience: None,
+            tolerance: Some(300),
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(<Stripe>::default())),
         },
         Row {
@@ -125,6 +144,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (None, "does not retry by itself"),
             patience: Some(10),
+            tolerance: None,
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(<GitHub>::default())),
         },
         Row {
@@ -136,6 +158,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (None, "retries 8 times in 4 hours, and documents no schedule"),
             patience: Some(5),
+            tolerance: None,
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(<Shopify>::default())),
         },
         Row {
@@ -147,6 +172,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (Some(&[0, 60, 300]), "retries at once, after a minute and after five"),
             patience: Some(3),
+            tolerance: Some(300),
+            is_json: false,
+            signs_url: false,
             make: |_| Ok(Box::new(<Slack>::default())),
         },
         Row {
@@ -163,6 +191,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (None, NO_SCHEDULE),
             patience: Some(3),
+            tolerance: None,
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(<Zoom>::default())),
         },
         Row {
@@ -179,6 +210,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (None, "retries 60 times in 3 days, and documents no schedule"),
             patience: Some(5),
+            tolerance: Some(300),
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(<Paddle>::default())),
         },
         Row {
@@ -195,6 +229,9 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (Some(&[60, 3_660, 25_260]), "retries after a minute, an hour and six hours"),
             patience: Some(5),
+            tolerance: None,
+            is_json: true,
+            signs_url: false,
             make: |_| Ok(Box::new(<Linear>::default())),
         },
         Row {
@@ -211,13 +248,16 @@ fn rows() -> [Row; 12] {
             events: &[],
             retries: (None, "retries for up to 24 hours, and documents no schedule"),
             patience: None,
+            tolerance: None,
+            is_json: true,
+            signs_url: true,
             make: |settings| {
                 let url = settings.notification.url().ok_or_else(|| {
                     Failure::usage(
                         "Square signs its notification URL\n  Give --notification-url URL, or set SQUARE_NOTIFICATION_URL.",
                     )
                 })?;
-                Ok(Box::new(<Square>::new(&url)))
+                Ok(Box::new(<Square>::new(url)))
             },
         },
     ]
@@ -244,10 +284,10 @@ impl From<Row> for Provider {
             events: row.events,
             retries: Retries { after: row.retries.0, about: format!("{} {}", row.title, row.retries.1) },
             patience: row.patience.map(Duration::from_secs),
-            tolerance: matches!(row.slug, "standard-webhooks" | "stripe" | "slack" | "paddle")
-                .then_some(Duration::from_secs(300)),
+            tolerance: row.tolerance.map(Duration::from_secs),
             before_tag: String::new(),
-            is_json: row.slug != "slack",
+            is_json: row.is_json,
+            signs_url: row.signs_url,
             make: Box::new(make),
             declaration: None,
         }))

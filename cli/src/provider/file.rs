@@ -96,6 +96,7 @@ pub(crate) fn of_json(text: &str) -> Result<Provider, String> {
             .unwrap_or_default()
             .to_owned(),
         is_json: declaration.get("event") != Some(&Value::Null),
+        signs_url: false,
         make: Box::new(move |_| Ok(Box::new(declared.clone()))),
         declaration: Some(declaration),
         slug: name,

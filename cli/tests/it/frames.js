@@ -12,7 +12,8 @@ const timed = (name, call) => (...given) => {
 };
 take = timed('take', take);
 renderList = timed('renderList', renderList);
-showDelivery = timed('showDelivery', showDelivery);
+showVerdict = timed('showVerdict', showVerdict);
+showRest = timed('showRest', showRest);
 const gaps = [];
 const long = [];
 new PerformanceObserver((list) => long.push(...list.getEntries().map((entry) => Math.round(entry.duration)))).observe({ type: 'longtask' });

@@ -17,9 +17,7 @@ fn some_long_ones(listener: &Listener) {
 }
 
 fn is_shown(page: &mut Page, number: usize) {
-    page.wait(&format!(
-        "!dirty.list && document.getElementById('kicker').textContent.startsWith('#{number} ')"
-    ));
+    page.wait(&format!("!dirty.list && loaded === {number}"));
 }
 
 #[test]

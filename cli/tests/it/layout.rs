@@ -154,7 +154,7 @@ fn the_padding_is_the_same_on_both_sides() {
         const box = part.getBoundingClientRect(), whole = $('detail').getBoundingClientRect(); \
         return [box.left - whole.left, whole.right - box.right].map(Math.round); })";
     deliver(&listener, "quote.completed", COMPLETED);
-    page.wait("!document.getElementById('shown').hidden");
+    page.wait("!document.getElementById('rest').hidden");
     for width in WIDTHS {
         page.size(width, 860);
         let padding: Vec<[i64; 2]> = serde_json::from_value(page.eval(padding)).unwrap();
@@ -237,7 +237,7 @@ fn a_duplicate_is_not_cut_off_and_each_time_is_in_milliseconds() {
     let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
     let Some(mut page) = open(&listener.url("/")) else { return };
     deliver(&listener, "quote.completed", COMPLETED);
-    page.wait("!document.getElementById('shown').hidden");
+    page.wait("!document.getElementById('rest').hidden");
     page.eval("$('resend').click()");
     page.wait("deliveries.get(2)?.endpoint.state === 'answered'");
     deliver(&listener, "quote.completed", COMPLETED);

@@ -13,9 +13,7 @@ pub(crate) const CHOSEN: &str = "document.querySelector('[aria-selected=true]')?
 #[track_caller]
 pub(crate) fn choose(page: &mut Page, number: usize) {
     page.eval(&format!("following = false; choose({number}, true)"));
-    page.wait(&format!(
-        "!dirty.list && !loading && document.getElementById('kicker').textContent.startsWith('#{number} ')"
-    ));
+    page.wait(&format!("!dirty.list && !loading && loaded === {number}"));
 }
 
 pub(crate) fn deliver(listener: &Listener, event: &str, body: &str) -> Answer {
@@ -72,7 +70,7 @@ fn pictures() {
     page.prefer(&[("prefers-color-scheme", "dark")]);
     page.screenshot(&picture("refused-dark.png"));
     page.eval("document.getElementById('row-5').click()");
-    page.wait("document.getElementById('title').textContent === 'quote.completed'");
+    page.wait("loaded === 5");
     page.screenshot(&picture("accepted-dark.png"));
     page.prefer(&[("prefers-color-scheme", "light")]);
     page.screenshot(&picture("accepted.png"));
@@ -94,7 +92,7 @@ fn a_delivery_appears_without_a_reload_and_a_forged_one_with_its_reason() {
     page.eval("window.loadedOnce = true");
 
     assert_eq!(deliver(&listener, "quote.completed", COMPLETED).status, 200);
-    page.wait("document.getElementById('title').textContent === 'quote.completed'");
+    page.wait("loaded === 1");
     let detail = page.text("document.getElementById('detail').innerText");
     for text in [
         "Accepted",
@@ -160,14 +158,14 @@ fn a_button_sends_it_again_and_another_copies_a_command_that_does_the_same() {
     let mut headers = of_quote3d("no", body.as_bytes());
     headers.push(("Authorization", "Bearer of-nobodys-business".to_owned()));
     listener.post("/webhooks/quote3d?tenant=acme", &headers, body.as_bytes());
-    page.wait(&format!("{CHOSEN} === 'row-1' && !document.getElementById('shown').hidden"));
+    page.wait(&format!("{CHOSEN} === 'row-1' && loaded === 1"));
 
     page.eval("document.getElementById('resend').click()");
     page.wait("document.getElementById('said').textContent === 'Sent again as #2, and answered 200.'");
     page.wait("deliveries.get(2)?.resend_of === 1");
 
     page.eval("following = false; choose(1)");
-    page.wait("document.getElementById('kicker').textContent.startsWith('#1 ')");
+    page.wait("loaded === 1");
     page.eval("document.getElementById('curl').click()");
     page.wait("document.getElementById('said').textContent === 'Copied as a curl command.'");
     let command = page.text("navigator.clipboard.readText()");
@@ -189,7 +187,7 @@ fn a_button_sends_it_again_and_another_copies_a_command_that_does_the_same() {
     // Sent again it is as it came; what is copied has no credential.
     assert!(part(1, "authorization").is_some() && part(2, "authorization").is_none());
     page.eval("following = false; choose(2)");
-    page.wait("document.getElementById('kicker').textContent.startsWith('#2 ')");
+    page.wait("loaded === 2");
     let shown = page.text("document.getElementById('headers').innerText");
     assert!(shown.contains("it carries a credential") && !shown.contains("nobodys-business"), "{shown}");
     shows_no_secret(&page.text("document.documentElement.outerHTML"));
@@ -218,7 +216,7 @@ fn whatever_comes_is_shown_as_text() {
     page.wait("deliveries.size === 5 && deliveries.get(5).causes?.length");
     for number in 1..=5 {
         page.eval(&format!("following = false; choose({number})"));
-        page.wait(&format!("document.getElementById('kicker').textContent.startsWith('#{number} ')"));
+        page.wait(&format!("loaded === {number}"));
         page.wait("document.getElementById('answer').textContent.includes('onerror=alert(1)')");
         page.eval("for (const id of ['raw', 'white', 'laid-out', 'white', 'compared']) $(id).click()");
     }
@@ -289,7 +287,7 @@ fn the_buttons_act_on_what_is_shown_and_once_at_a_time() {
     let Some(mut page) = open(&listener.url("/")) else { return };
     deliver(&listener, "quote.completed", COMPLETED);
     deliver(&listener, "quote.completed", COMPLETED);
-    page.wait("document.getElementById('kicker').textContent.startsWith('#2 ')");
+    page.wait("loaded === 2");
     // The first is chosen, and has not arrived.
     page.eval("following = false; chosen = 1; const resend = $('resend'); resend.click(); resend.click()");
     page.wait("document.getElementById('said').textContent === 'Sent again as #3, and answered 200.'");
@@ -313,14 +311,39 @@ fn a_string_that_is_cut_off_is_one_part() {
     }
 }
 
+/// The list knows the verdict, so a key shows it at once. Nothing of another delivery stands below it meanwhile.
 #[test]
-fn no_button_is_there_before_the_delivery_that_it_acts_on() {
-    let listener = Listener::start(&[]);
+fn a_verdict_is_shown_before_the_rest_is_loaded() {
+    let (_, endpoint) = Notes::answering(404);
+    let listener = Listener::start(&["--forward-to", &endpoint.to_string()]);
     let Some(mut page) = open(&listener.url("/")) else { return };
-    page.eval("window.fetch = () => new Promise(() => {})");
-    deliver(&listener, "quote.completed", COMPLETED);
-    page.wait("deliveries.size === 1 && !dirty.list");
-    assert_eq!(page.eval("document.getElementById('shown').hidden"), true);
+    assert_eq!(page.eval("$('shown').hidden"), true);
+    let headers = of_quote3d("quote.completed", COMPLETED.trim_end().as_bytes());
+    listener.post("/webhooks/quote3d", &headers, written_again().as_bytes());
+    deliver(&listener, "file.deleted", r#"{"event":"file.deleted","data":{}}"#);
+    page.wait("deliveries.get(1)?.causes?.length && deliveries.get(2)?.endpoint.status && loaded === 2");
+    let all =
+        "[$('kicker').textContent, $('title').textContent, $('verdicts').innerText, $('claimed').hidden]";
+    let mut loaded = Vec::new();
+    for number in [1, 2] {
+        choose(&mut page, number);
+        loaded.push(page.eval(all));
+    }
+    page.eval("$('payload').focus(); const really = fetch; window.fetch = () => new Promise(() => {})");
+    for (number, key) in [(1, "j"), (2, "k")] {
+        page.press(key);
+        assert_eq!(
+            page.eval("[displayed, loaded, $('rest').hidden]"),
+            serde_json::json!([number, null, true])
+        );
+        assert_eq!(page.eval(all), loaded[number - 1]);
+        // The buttons act on it, and the keyboard is still at work.
+        assert_eq!(page.eval("$('resend').checkVisibility() && document.activeElement.id"), "title");
+    }
+    let said = loaded[0].to_string();
+    for part in ["#1 ", "Refused with 401", "parsed and written again", "raw bytes", "nothing at /webhooks"] {
+        assert!(said.contains(part) || loaded[1].to_string().contains(part), "{part} is not in {loaded:?}");
+    }
 }
 
 #[test]

@@ -134,10 +134,54 @@ fn square_needs_its_notification_url() {
     let url = ["--notification-url", "https://example.org/hooks"];
     let line = ran(&[&["sign", "-p", "square", "--json"], &url[..]].concat(), body).out;
     ran(&["verify", "--lines"], line.as_bytes()).is(0);
+    // The URL that a delivery brings goes before the argument.
+    ran(&["verify", "--lines", "--notification-url", "https://example.org/other"], line.as_bytes()).is(0);
     let without_url = line.replace(r#""url":"https://example.org/hooks""#, r#""path":"/""#);
     assert_ne!(without_url, line);
     ran(&["verify", "--lines"], without_url.as_bytes()).is(1);
     ran(&[&["verify", "--lines"], &url[..]].concat(), without_url.as_bytes()).is(0);
+}
+
+/// Each command reads the URL where it reads the secret. An argument goes before the file, and the file before the
+/// environment.
+#[test]
+fn the_notification_url_is_read_from_the_env_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables =
+        format!("SQUARE_WEBHOOK_SECRET={KEY}\nSQUARE_NOTIFICATION_URL='https://example.org/file'\n");
+    let file = written(folder.path(), ".env", &variables);
+    let body = br#"{"type":"a","event_id":"e_1","data":{}}"#;
+    let given = ["--notification-url", "https://example.org/given"];
+    for (environment, arguments, url) in [
+        (None, &[][..], "https://example.org/file"),
+        (Some("https://example.org/environment"), &[], "https://example.org/file"),
+        (Some("https://example.org/environment"), &given, "https://example.org/given"),
+    ] {
+        let of_file = |command: &[&str], arguments: &[&str]| {
+            let mut command = bare(&[command, &["--env-file", &file], arguments].concat());
+            environment.map(|url| command.env("SQUARE_NOTIFICATION_URL", url));
+            command
+        };
+        let signed = run(&mut of_file(&["sign", "-p", "square", "--json"], arguments), body);
+        assert_eq!(signed.is(0).json()[0]["url"], url);
+        // Where the delivery does not bring its URL, it is that of the file as well.
+        let mut line = signed.json()[0].clone();
+        line.as_object_mut().unwrap().remove("url");
+        run(&mut of_file(&["verify", "--lines"], arguments), line.to_string().as_bytes()).is(0);
+
+        let journal = folder.path().join("journal.jsonl");
+        let journal = ["--journal", journal.to_str().unwrap()];
+        let listener =
+            Listener::of(of_file(&["listen", "--port", "0", "--json"], &[arguments, &journal].concat()));
+        let to = format!("{}/webhooks/square", listener.address);
+        run(&mut of_file(&["send", &to, "-p", "square"], arguments), b"").is(0);
+        listener.logged(1);
+        let kept = std::fs::read_to_string(journal[1]).unwrap();
+        assert!(kept.lines().last().unwrap().contains(&format!("\"url\":\"{url}\"")), "{kept}");
+    }
+    let empty = format!("SQUARE_WEBHOOK_SECRET={KEY}\nSQUARE_NOTIFICATION_URL=\n");
+    let empty = written(folder.path(), "empty", &empty);
+    run(&mut bare(&["sign", "-p", "square", "--env-file", &empty]), body).is(2).says("--notification-url");
 }
 
 const ACME: &str = r#"{
@@ -170,6 +214,8 @@ fn a_provider_that_a_file_declares_is_used_like_a_built_in_one() {
     let verified = run(&mut acme(&["verify", "--lines", "--json"]), signed.is(0).out.as_bytes());
     assert_eq!(verified.is(0).json()[0]["idempotency_key"], "acme:e_1");
 
+    // Of a directory, only the .json files declare providers.
+    written(folder.path(), "README.txt", "not a provider");
     for serving in [&["--provider", &*file][..], &["--providers", folder.path().to_str().unwrap()]] {
         let arguments = [&["listen", "--port", "0", "--json"], serving].concat();
         let listener = Listener::of(acme(&arguments));
@@ -254,15 +300,26 @@ fn a_forgery_that_would_be_genuine_is_not_sent() {
     let folder = tempfile::tempdir().unwrap();
     let patient = ACME.replace("300", "86400").replace("\"secret\": \"base64\",", "");
     let odd = r#"{"name":"odd","signature":{"header":"x-s","prefix":"f"}}"#;
-    let (patient, odd) =
-        (written(folder.path(), "acme.json", &patient), written(folder.path(), "odd.json", odd));
-    let mut command =
-        with_all(&["listen", "--port", "0", "--json", "--providers", folder.path().to_str().unwrap()]);
-    command.env("ACME_WEBHOOK_SECRET", KEY).env("ODD_WEBHOOK_SECRET", KEY);
-    let listener = Listener::of(command);
+    let plain = r#"{"name":"plain","signature":{"header":"x-s"},"event":null}"#;
+    let (patient, odd, plain) = (
+        written(folder.path(), "acme.json", &patient),
+        written(folder.path(), "odd.json", odd),
+        written(folder.path(), "plain.json", plain),
+    );
+    let with_secrets = |arguments: &[&str]| {
+        let mut command = with_all(arguments);
+        for name in ["ACME", "ODD", "PLAIN"] {
+            command.env(format!("{name}_WEBHOOK_SECRET"), KEY);
+        }
+        command
+    };
+    let providers = folder.path().to_str().unwrap();
+    let listener = Listener::of(with_secrets(&["listen", "--port", "0", "--json", "--providers", providers]));
     for (provider, path, body) in [
         (&*patient, "acme", &b""[..]),
         (&odd, "odd", b""),
+        // This one's bodies need not be JSON.
+        (&plain, "plain", b"text"),
         ("slack", "slack", b"token=a&text=b"),
         ("slack", "slack", b"\n"),
     ] {
@@ -271,9 +328,7 @@ fn a_forgery_that_would_be_genuine_is_not_sent() {
         if !body.is_empty() {
             arguments.extend(["--data", "-"]);
         }
-        let mut command = with_all(&arguments);
-        command.env("ACME_WEBHOOK_SECRET", KEY).env("ODD_WEBHOOK_SECRET", KEY);
-        let ended = run(&mut command, body);
+        let ended = run(&mut with_secrets(&arguments), body);
         for line in ended.is(0).json().iter().filter(|line| line["forge"].is_string()) {
             assert_eq!(line["status"], line["expected"]["status"], "{path}: {line}");
         }

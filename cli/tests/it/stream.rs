@@ -4,7 +4,6 @@ use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::browser::{Page, open};
 use super::page::deliver;
@@ -98,7 +97,7 @@ fn a_page_whose_listener_was_started_again_begins_anew() {
     page.go(&listener.url("/"));
     page.wait("window.loadedOnce === undefined && document.getElementById('state')?.dataset.live === 'yes'");
     deliver(&listener, "quote.completed", COMPLETED);
-    page.wait("deliveries.size === 1 && document.getElementById('kicker').textContent.startsWith('#1 ')");
+    page.wait("deliveries.size === 1 && loaded === 1");
     page.eval("document.getElementById('resend').click()");
     page.wait("document.getElementById('said').textContent === 'Sent again as #2, and answered 200.'");
 }
@@ -112,9 +111,7 @@ fn a_thousand_deliveries_cost_no_more_elements_than_are_in_sight() {
     for number in 0..40 {
         deliver(&listener, "file.deleted", &format!(r#"{{"event":"file.deleted","data":{{"n":{number}}}}}"#));
     }
-    let shows = |number| {
-        format!("document.getElementById('kicker').textContent.startsWith('#{number} ') && !dirty.list")
-    };
+    let shows = |number| format!("loaded === {number} && !dirty.list");
     page.wait(&shows(40));
     let few = page.eval(count()).as_u64().unwrap();
     let drawn = page.eval("drawn.rows").as_u64().unwrap();
@@ -148,47 +145,69 @@ fn a_thousand_deliveries_cost_no_more_elements_than_are_in_sight() {
     );
 }
 
-/// What a key costs is counted, because a test's machine may be slow: rows, elements, requests and memory.
+/// What a key costs is counted, because a test's machine may be slow. The times are printed.
 #[test]
 fn a_key_costs_as_little_among_a_thousand_long_deliveries_and_many_forged_ones() {
     let listener = Listener::start(&[]);
     let Some(mut page) = open(&listener.url("/")) else { return };
-    page.eval(include_str!("frames.js"));
-    page.eval("window.asked = 0; const really = fetch; window.fetch = (...given) => { asked += 1; return really(...given); }; 1");
+    page.eval(include_str!("pace.js"));
     let long = "x".repeat((64 << 10) - 60);
     for number in 0..1_000 {
         let body = format!(r#"{{"event":"file.uploaded","data":{{"n":{number},"text":"{long}"}}}}"#);
         assert_eq!(deliver(&listener, "file.uploaded", &body).status, 200);
     }
-    let cost = |page: &mut Page, newest: usize| {
-        page.wait(&format!("deliveries.has({newest})"));
-        page.eval("following = true; $('newer').hidden || $('newer').click()");
-        page.wait(&format!("!dirty.list && !loading && displayed === {newest}"));
-        let before: [u64; 2] = serde_json::from_value(page.eval("[drawn.rows, asked]")).unwrap();
-        let mut took: Vec<Duration> = Vec::new();
-        for step in 1..=20 {
-            let began = Instant::now();
-            page.press("j");
-            page.wait(&format!("!dirty.list && !loading && displayed === {newest} - {step}"));
-            took.push(began.elapsed());
-        }
-        took.sort_unstable();
-        let after: [u64; 2] = serde_json::from_value(page.eval("[drawn.rows, asked]")).unwrap();
-        let elements = page.eval("document.getElementsByTagName('*').length").as_u64().unwrap();
-        page.call("HeapProfiler.collectGarbage", serde_json::json!({}));
-        let memory = page.call("Runtime.getHeapUsage", serde_json::json!({}))["usedSize"].as_f64().unwrap();
-        println!("20 keys: {before:?} -> {after:?}, {elements} elements, {memory} bytes");
-        println!("from a key to what it shows: median {:?}, worst {:?}", took[10], took[19]);
-        assert_eq!(page.eval("[deliveries.size, view.length]"), serde_json::json!([1_000, 1_000]));
-        assert!(after[0] - before[0] <= 40, "{} rows were filled for 20 keys", after[0] - before[0]);
-        assert_eq!(after[1] - before[1], 20);
-        assert!(elements < 600, "{elements} elements");
-        assert!(memory < f64::from(16 << 20), "the page holds {memory} bytes");
-    };
-    cost(&mut page, 1_000);
-    for _ in 0..2_000 {
+    page.wait("deliveries.has(1_000)");
+    costs_little(&twenty_keys(&mut page, "1_000", "1,000 deliveries of 64 KiB"));
+    let forge = || {
         let forged = [("X-3QPR-Signature", sign(QUOTE3D, b"another body"))];
         assert_eq!(listener.post("/webhooks/3qpr", &forged, SCANNED.as_bytes()).status, 401);
+    };
+    thread::scope(|scope| {
+        let forging = scope.spawn(|| (0..2_000).for_each(|_| forge()));
+        twenty_keys(&mut page, "1_000", "the same while forged ones arrive");
+        forging.join().unwrap();
+    });
+    page.wait("deliveries.has(3_000)");
+    // The forged ones push out each other, and half of the genuine ones stay.
+    let numbers = page.eval(
+        "[true, false].map((is) => { const of = [...deliveries.values()].filter(({ verdict }) => (verdict === 'accepted') === is);          return [of.length, of[0].number, of.at(-1).number]; })",
+    );
+    assert_eq!(numbers, serde_json::json!([[500, 501, 1_000], [500, 2_501, 3_000]]));
+    costs_little(&twenty_keys(&mut page, "1_000", "genuine ones below 2,000 forged ones"));
+    costs_little(&twenty_keys(&mut page, "3_000", "forged ones"));
+}
+
+/// Whatever is kept, a key adds the same few nodes, and the verdict's at once.
+#[track_caller]
+fn costs_little(cost: &serde_json::Value) {
+    let count = |name: &str| cost[name].as_u64().unwrap();
+    assert!(count("rows") <= 2 * 20, "{cost}");
+    assert!((1..=40 * 20).contains(&count("nodes_at_once")), "{cost}");
+    assert!(count("nodes_later") <= 80 * 20, "{cost}");
+}
+
+/// Goes down 20 deliveries from one.
+fn twenty_keys(page: &mut Page, from: &str, among: &str) -> serde_json::Value {
+    page.eval(&format!("following = false; choose({from}, true)"));
+    page.wait("!dirty.list && !loading && loaded === chosen");
+    page.eval("costs()");
+    let mut read = Vec::new();
+    for _ in 0..20 {
+        page.press("j");
+        page.wait("!dirty.list && !loading && loaded === chosen");
+        read.push(page.eval("loaded").as_u64().unwrap());
     }
-    cost(&mut page, 3_000);
+    let cost = page.eval("costs()");
+    let kept = page.eval("[deliveries.size, view.length, $('payload').textContent.length]");
+    let elements = page.eval("document.getElementsByTagName('*').length").as_u64().unwrap();
+    page.call("HeapProfiler.collectGarbage", serde_json::json!({}));
+    let memory = page.call("Runtime.getHeapUsage", serde_json::json!({}))["usedSize"].as_f64().unwrap();
+    println!("{among}: {elements} elements, {memory} bytes, {cost}");
+    assert!(read.is_sorted_by(|one, next| one > next), "{read:?}");
+    assert_eq!((&kept[0], &kept[1]), (&1_000.into(), &1_000.into()));
+    assert!(kept[2].as_u64().unwrap() < 8_100, "{kept}");
+    assert_eq!((&cost["keys"], &cost["requests"]), (&20.into(), &20.into()));
+    assert!(elements < 600, "{elements} elements");
+    assert!(memory < f64::from(16 << 20), "the page holds {memory} bytes");
+    cost
 }

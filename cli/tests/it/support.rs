@@ -261,6 +261,13 @@ impl Listener {
         self.child.signal(signal);
     }
 
+    /// Lifts a limit of the process, of those that `prlimit` knows.
+    pub(crate) fn raise_limit(&self, name: &str) {
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &self.child.0.id().to_string(), &format!("--{name}=unlimited")]);
+        assert!(command.status().unwrap().success());
+    }
+
     /// Its exit code, when it has ended of itself, and all that it ever printed: no secret is in it.
     pub(crate) fn ended(self) -> i32 {
         self.ended_saying().0

@@ -132,7 +132,47 @@ fn types_in(written: &str) -> Vec<(String, String)> {
     of_event.collect()
 }
 
-/// The documented payloads of the built-in providers: those of the library's vectors, and of the three.
+/// Bodies whose provider's vectors have none with an event: the provider, the event, the member of the data, the body, and
+/// the page that documents it.
+const DOCUMENTED: [(&str, &str, Option<&str>, &str, &str); 5] = [
+    (
+        "standard-webhooks",
+        "example.event",
+        Some("data"),
+        r#"{"type":"example.event","timestamp":"2022-11-03T20:26:10.344522Z","data":{"foo":"bar","fizzbuzz":2}}"#,
+        "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure",
+    ),
+    (
+        "standard-webhooks",
+        "contact.created",
+        Some("data"),
+        r#"{"type":"contact.created","timestamp":"2022-11-03T20:26:10.344522Z","data":{"id":"1f81eb52-5198-4599-803e-771906343485","type":"contact","fullName":"John Smith","address":"800 W NASA Pkwy, Webster, TX 77598, USA","phoneNumber":"(281) 332-2575","birthday":"1980-04-19","occupation":"Engineer, ACME"}}"#,
+        "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#thin-vs-full-payloads",
+    ),
+    (
+        "standard-webhooks",
+        "contact.created",
+        Some("data"),
+        r#"{"type":"contact.created","timestamp":"2022-11-03T20:26:10.344522Z","data":{"id":"1f81eb52-5198-4599-803e-771906343485"}}"#,
+        "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#thin-vs-full-payloads",
+    ),
+    (
+        "slack",
+        "",
+        None,
+        r#"{"token":"XXYYZZ","team_id":"TXXXXXXXX","api_app_id":"AXXXXXXXXX","event":{"type":"name_of_event","event_ts":"1234567890.123456","user":"UXXXXXXX1"},"type":"event_callback","authed_users":["UXXXXXXX1","UXXXXXXX2"],"event_id":"Ev08MFMKH6","event_time":1234567890}"#,
+        "https://docs.slack.dev/reference/objects/event-object",
+    ),
+    (
+        "slack",
+        "",
+        None,
+        r#"{"token":"Jhj5dZrVaK7ZwHHjRyZWjbDl","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#,
+        "https://api.slack.com/events/url_verification",
+    ),
+];
+
+/// The documented payloads of the built-in providers: those of the library's vectors, those above, and of the three.
 #[test]
 fn what_the_providers_document_is_read_without_loss() {
     let data = |body: &str, member: Option<&str>| {
@@ -171,6 +211,12 @@ fn what_the_providers_document_is_read_without_loss() {
         assert!(!deliveries.is_empty(), "{provider}");
         all.push(Captured { provider: provider.to_owned(), deliveries });
     }
+    for provider in ["standard-webhooks", "slack"] {
+        let of_provider = DOCUMENTED.iter().filter(|documented| documented.0 == provider);
+        let deliveries = of_provider
+            .map(|(_, event, member, body, _)| (event.to_string(), body.to_string(), data(body, *member)));
+        all.push(Captured { provider: provider.to_owned(), deliveries: deliveries.collect() });
+    }
     for (provider, event, body) in [
         ("quote3d", "quote.completed", COMPLETED),
         ("nowtoprint", "quote.received", RECEIVED),
@@ -179,6 +225,8 @@ fn what_the_providers_document_is_read_without_loss() {
         let deliveries = vec![(event.to_owned(), body.to_owned(), data(body, Some("data")))];
         all.push(Captured { provider: provider.to_owned(), deliveries });
     }
+    // Every built-in provider is among them.
+    assert_eq!(all.len(), run(&mut bare(&["providers", "--json"]), b"").is(0).json().len());
     rounds("types_of_documented", &all);
 }
 
@@ -312,6 +360,8 @@ fn bodies_are_read_from_files_and_directories() {
     let directory = folder.path().to_str().unwrap();
     let written = run(&mut bare(&["types", "-p", "stripe", directory]), b"");
     written.is(0).says("pub struct AB {\n    pub amount: i64,").says("pub tip: Option<countersign::Number>,");
+    // The files are read by name, whatever the order of the directory.
+    assert!(written.out.find("pub note") < written.out.find("pub tip"), "{}", written.out);
     let written = run(&mut bare(&["types", "--events", "-p", "stripe", directory]), b"");
     written.is(0).says("AB(AB) = \"a.b\",").says("required {").says("amount: i64 = \"amount\",");
 
@@ -327,6 +377,13 @@ fn bodies_are_read_from_files_and_directories() {
     let both = format!("{}\n{}\n", line("stripe"), line("linear"));
     run(&mut bare(&["types"]), both.as_bytes()).is(2).says("line 2").says("Linear beside those of Stripe");
     run(&mut bare(&["types", "-p", "linear"]), both.as_bytes()).is(0).says("from 1 delivery");
+    let many: String = (0..=2_000)
+        .map(|number| {
+            let body = json!({ "type": format!("e{number}"), "data": {} }).to_string();
+            format!("{}\n", json!({ "provider": "stripe", "headers": [], "body": body }))
+        })
+        .collect();
+    run(&mut bare(&["types"]), many.as_bytes()).is(2).says("line 2001").says("more than 2000 events");
     let cut = format!("{}\n{}", line("stripe"), &line("stripe").to_string()[..40]);
     run(&mut bare(&["types"]), cut.as_bytes()).is(2).says("line 2");
 }

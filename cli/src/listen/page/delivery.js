@@ -1,15 +1,21 @@
 // ---- One delivery.
 
+/** The number of the delivery whose verdict is shown. The buttons act on it. */
+let displayed = null;
+/** The number of the delivery whose other parts are shown. */
+let loaded = null;
+
 let loading = null;
 let again = false;
-/** Loads the chosen delivery. One load runs at a time, and the last choice counts. */
+/** Loads what the list does not have of the chosen delivery. One load runs at a time, and the last choice counts. */
 async function load() {
   if (loading) { again = true; return; }
   const number = chosen;
   loading = number;
   try {
     const response = await ask(`/api/deliveries/${number}`);
-    if (response.ok && number === chosen) showDelivery(await response.json());
+    const delivery = response.ok ? await response.json() : null;
+    if (delivery && number === displayed) showRest(delivery);
   } catch { /* the stream reports a lost connection */ }
   // In a burst, not every delivery is loaded.
   await new Promise((resolve) => setTimeout(resolve, 60));
@@ -18,7 +24,7 @@ async function load() {
 }
 
 function verdictOf(delivery) {
-  const { verdict, error, status, message, finding, causes = [], hints = [] } = delivery.judgement;
+  const { verdict, error, status, message, finding, causes = [], hints = [] } = delivery;
   if (verdict === 'accepted') {
     return element('div', { class: 'verdict' }, icon('good'), element('div', {}, element('strong', { class: 'good' }, 'Accepted'),
       element('p', {}, delivery.duplicate_of ? `The signature is right. The event came before, as #${delivery.duplicate_of}: a receiver handles it once.` : 'The signature is right.')));
@@ -33,24 +39,37 @@ function verdictOf(delivery) {
   return element('div', { class: 'verdict is-bad' }, icon('bad'), body);
 }
 
-function showDelivery(delivery) {
-  const { number, judgement, endpoint } = delivery;
+/** Shows what the list knows of a delivery: its title and its verdict. The rest is hidden until it is loaded. */
+function showVerdict(delivery) {
+  const { number, verdict } = delivery;
   const isOther = displayed !== number;
   displayed = number;
   $('shown').hidden = false;
-  const good = judgement.verdict === 'accepted';
+  if (loaded !== number) {
+    if ($('rest').contains(document.activeElement)) $('title').focus({ preventScroll: true });
+    $('rest').hidden = true;
+    loaded = null;
+  }
   $('kicker').textContent = `#${number} · ${nameOf(delivery.provider)} · ${clock.format(delivery.at)} · ${bytes(delivery.bytes)}`;
   $('title').textContent = titleOf(delivery);
-  $('claimed').hidden = good || !delivery.claimed;
+  $('claimed').hidden = verdict === 'accepted' || !delivery.claimed;
   const { sign, box } = outcomeOf(delivery);
   $('verdicts').replaceChildren(verdictOf(delivery));
   if (box) {
     const [kind, title, text] = box;
     $('verdicts').append(element('div', { class: `verdict ${kind}` }, icon(sign), element('div', {}, element('strong', { class: kind.slice(3) }, title), element('p', {}, text))));
   }
+  if (isOther) toTop();
+}
+
+/** Shows the other parts of the delivery. */
+function showRest(delivery) {
+  const { number, judgement, endpoint } = delivery;
+  const isOther = loaded !== number;
+  loaded = number;
   const link = (other) => deliveries.has(other) ? element('button', { type: 'button', class: 'link', onclick: () => { following = false; choose(other, true); } }, `#${other}`) : `#${other}`;
   const facts = [];
-  if (good) {
+  if (judgement.verdict === 'accepted') {
     const known = judgement.variant !== 'Unknown';
     facts.push(['Typed as', known ? element('span', { class: 'mono' }, `${delivery.provider.replace('3qpr', 'threeqpr')}::Event::${judgement.variant}`) : 'Unknown: this version has no type for it, and keeps it unchanged']);
     facts.push(['Idempotency key', element('span', { class: 'mono' }, visible(judgement.idempotency_key))]);
@@ -70,7 +89,8 @@ function showDelivery(delivery) {
   show($('answer'), said, { form: answer?.form, after: answer?.cut || answer?.laid_out_cut ? '… cut here' : '' });
   showPayload(delivery);
   $('headers').replaceChildren(...delivery.headers.map(headerRow));
-  if (isOther) toTop();
+  $('rest').hidden = false;
+  if (isOther) for (const part of $('rest').querySelectorAll('pre')) part.scrollTo(0, 0);
 }
 
 /** The longest value of a header that is shown without a scroll bar of its own, in characters. */
@@ -85,13 +105,11 @@ function headerRow({ name, value, redacted }) {
 /** Begins a delivery at its verdict, wherever the last one was read to. */
 function toTop() {
   const detail = $('detail');
-  for (const part of [detail, ...detail.querySelectorAll('pre')]) part.scrollTo(0, 0);
+  detail.scrollTo(0, 0);
   // In one column, the page itself scrolls.
   if (detail.getBoundingClientRect().top < 0) detail.scrollIntoView();
 }
 
-/** The number of the shown delivery. The buttons act on it. */
-let displayed = null;
 function say(text) { $('said').textContent = text; }
 
 /** Begins a diagnosis. It may take a while, and the stream reports its end. */

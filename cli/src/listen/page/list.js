@@ -26,17 +26,18 @@ function take({ oldest, deliveries: changed }) {
     if (!deliveries.has(delivery.number)) fresh.push(delivery);
     deliveries.set(delivery.number, delivery);
   }
-  for (const number of deliveries.keys()) {
-    if (number >= oldest) break;
-    deliveries.delete(number);
+  for (const [number, { verdict }] of deliveries) {
+    if (number < (verdict === 'accepted' ? oldest.accepted : oldest.refused)) deliveries.delete(number);
   }
-  const before = view.length ? view[0] : 0;
+  const top = Math.floor(scroller.scrollTop / ROW);
+  const before = view[top];
   arrange();
   // The rows in sight stay in place.
-  const above = view.findIndex((number) => number <= before);
-  if (scroller.scrollTop > 0 && above > 0) scroller.scrollTop += above * ROW;
+  const there = view.findIndex((number) => number <= before);
+  if (scroller.scrollTop > 0 && there >= 0) scroller.scrollTop += (there - top) * ROW;
   follow();
-  if (changed.some(({ number }) => number === chosen)) load();
+  const now = changed.find(({ number }) => number === chosen);
+  if (now) { showVerdict(now); load(); }
   announce(fresh);
 }
 
@@ -112,7 +113,8 @@ function renderList() {
   }
 }
 
-const began = Date.now();
+/** How long after its arrival a row may be marked as new, in milliseconds. */
+const NEW = 1_500;
 function fill(row, delivery) {
   const { sign, words: outcome } = outcomeOf(delivery);
   const about = [nameOf(delivery.provider)];
@@ -121,7 +123,7 @@ function fill(row, delivery) {
   const again = delivery.duplicate_of ? [element('span', { class: 'again' }, `duplicate of #${delivery.duplicate_of}`)] : [];
   const mark = icon(sign, 18);
   mark.classList.add('mark');
-  row.classList.toggle('is-new', !row.delivery && delivery.at > began);
+  row.classList.toggle('is-new', !row.delivery && Date.now() - delivery.at < NEW);
   row.replaceChildren(
     mark,
     element('div', { class: 'line first' }, element('span', {}, element('span', { class: 'unseen' }, `${outcome}: `), titleOf(delivery)), element('time', {}, clock.format(delivery.at))),
@@ -151,6 +153,7 @@ function choose(number, focus = false) {
   }
   // A message stays when the next delivery is chosen automatically.
   if (focus) say('');
+  showVerdict(deliveries.get(number));
   load();
   const newer = view.indexOf(chosen);
   $('newer').hidden = newer <= 0;
