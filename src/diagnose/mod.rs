@@ -222,7 +222,7 @@ impl<P: Provider> Diagnoser<P> {
         let hashes = proof.secret.position() as u64 + 1;
         let secret_label = proof.secret.label().map(Into::into);
         let signed_at = proof.signed_at;
-        let verdict = self.webhook.judge(proof).and_then(|proof| self.webhook.accept(proof, headers, body));
+        let verdict = self.webhook.judge(signed_at).and_then(|()| self.webhook.accept(proof, headers, body));
         let mut hints = Vec::new();
         if let Err(error) = &verdict {
             hints.push(Hint::RefusedAfterwards { code: error.code() });

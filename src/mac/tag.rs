@@ -23,6 +23,7 @@ impl Tag {
     }
 
     /// Compares tags in constant time.
+    #[inline]
     pub(crate) fn ct_eq(&self, other: &Self) -> Choice {
         // Comparing words, and all differences at the end, is a tenth of the work. Shorter tags have zeros in both.
         let words = self.0.as_chunks().0.iter().zip(other.0.as_chunks().0);
@@ -59,6 +60,7 @@ impl Candidates {
     }
 
     /// Adds a candidate. Returns false if there are too many.
+    #[inline]
     pub(crate) fn push(&mut self, tag: Tag) -> bool {
         if self.len == Self::MAX {
             return false;
@@ -76,6 +78,7 @@ impl Candidates {
     }
 
     /// The candidates, in two slices.
+    #[inline]
     pub(crate) fn as_slices(&self) -> [&[Tag]; 2] {
         let others = self.others.as_ref().map_or(&[][..], |others| &others[..self.len.saturating_sub(1)]);
         [self.first.as_slice(), others]

@@ -20,7 +20,8 @@ struct KeyedSecret {
 impl KeyedSecret {
     /// Compares the tag that the key made of a message with every candidate. This is the only place that reads a
     /// computed tag. It does not stop at a match: which candidate is right stays unknown.
-    fn matched(&self, position: usize, tag: &Tag, candidates: [&[Tag]; 2]) -> Option<MatchedSecret> {
+    #[inline]
+    fn is_matched(&self, tag: &Tag, candidates: [&[Tag]; 2]) -> bool {
         let mut matches = subtle::Choice::from(0);
         for slice in candidates {
             for candidate in slice {
@@ -30,7 +31,7 @@ impl KeyedSecret {
         let matches = matches.into();
         #[cfg(countersign_memcheck)]
         let matches = crate::mac::memcheck::made_public(matches);
-        (matches && !self.refuses).then(|| MatchedSecret { position, label: self.label.clone() })
+        matches && !self.refuses
     }
 }
 
@@ -74,11 +75,11 @@ impl Keys {
         pieces: &[&[u8]],
         candidates: [&[Tag]; 2],
     ) -> Result<MatchedSecret, SignatureMismatch> {
-        let mut keys = self.0.iter().enumerate();
-        on_wiped_stack_of(&self.0[0].mac, || {
-            keys.find_map(|(position, key)| key.matched(position, &key.mac.tag_with(pieces), candidates))
-        })
-        .ok_or(SignatureMismatch)
+        let mut keys = self.0.iter();
+        let position = on_wiped_stack_of(&self.0[0].mac, || {
+            keys.position(|key| key.is_matched(&key.mac.tag_with(pieces), candidates))
+        });
+        MatchedSecret::at(position, &self.0)
     }
 
     /// Begins a message that arrives in pieces.
@@ -132,13 +133,11 @@ impl Streamed {
         candidates: &[Tag],
     ) -> Result<MatchedSecret, SignatureMismatch> {
         // Borrowed: moving out of a box frees its memory without overwriting it.
-        let mut keyed = self.keys.iter().zip(&self.macs).enumerate();
-        let matched = on_wiped_stack(|_| {
-            keyed.find_map(|(position, (key, mac))| {
-                key.matched(position, &mac.tag_with(last), [candidates, &[]])
-            })
+        let mut keyed = self.keys.iter().zip(&self.macs);
+        let position = on_wiped_stack(|_| {
+            keyed.position(|(key, mac)| key.is_matched(&mac.tag_with(last), [candidates, &[]]))
         });
-        matched.ok_or(SignatureMismatch)
+        MatchedSecret::at(position, &self.keys)
     }
 }
 
@@ -268,6 +267,12 @@ pub struct MatchedSecret {
 }
 
 impl MatchedSecret {
+    #[inline]
+    fn at(position: Option<usize>, keys: &[KeyedSecret]) -> Result<Self, SignatureMismatch> {
+        let (position, key) = position.and_then(|at| Some((at, keys.get(at)?))).ok_or(SignatureMismatch)?;
+        Ok(Self { position, label: key.label.clone() })
+    }
+
     /// The secret's position among the webhook's secrets. The newest is 0.
     #[must_use]
     pub fn position(&self) -> usize {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use crate::event::check_object;
-use crate::scheme::reader::{Head, Reader};
+use crate::scheme::reader::{Head, Pieces, Reader};
 use crate::scheme::{MAX_HEADERS, Scheme, TimeUnit};
 
 /// Few and short, and made of the separators and of what stands beside them, so that they collide if they can.
@@ -59,7 +59,7 @@ fn collision(scheme: &Scheme<'_>) -> Option<[String; 2]> {
                         continue;
                     }
                     let message = format!("{time:?} {x:?} {y:?} {body:?}");
-                    let bytes = reader.pieces(&head, body.as_bytes()).as_slice().concat();
+                    let bytes = reader.pieces(&head, body.as_bytes(), &mut Pieces::new()).concat();
                     if let Some(other) = seen.insert(bytes, message.clone()) {
                         return Some([other, message]);
                     }

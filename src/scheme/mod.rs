@@ -15,7 +15,7 @@ pub use error::SchemeError;
 pub use headers::Headers;
 pub(crate) use headers::{Occurrence, occurrence};
 pub(crate) use names::is_header_name;
-pub(crate) use reader::{Head, Reader, Sent};
+pub(crate) use reader::{Head, Pieces, Reader, Sent};
 pub use scheme::Scheme;
 pub(crate) use scheme::{Form, TimeSource, Tolerance};
 pub(crate) use template::{MAX_HEADERS, has_header, is_equal};

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memchr;
 
 use crate::error::Error;
 use crate::mac::{Algorithm, Candidates, Tag, TagEncoding};
@@ -17,14 +18,24 @@ pub(crate) struct Reader {
     form: OwnedForm,
     pub(crate) families: Vec<Family>,
     parts: Vec<Part>,
+    /// The unit, and the key with its `=` if the time is a field of the signature header.
     time: Option<(Option<Box<[u8]>>, TimeUnit)>,
     summary: Summary,
 }
 
 enum OwnedForm {
-    One { prefix: Box<[u8]> },
-    Each { separator: u8, version: Box<[u8]> },
-    Fields { separator: u8, key: Box<[u8]> },
+    One {
+        prefix: Box<[u8]>,
+    },
+    Each {
+        separator: u8,
+        version: Box<[u8]>,
+    },
+    /// The key with its `=`.
+    Fields {
+        separator: u8,
+        key: Box<[u8]>,
+    },
 }
 
 /// The names of one family's headers.
@@ -76,36 +87,33 @@ impl<'h> Head<'h> {
 }
 
 /// The signed bytes, in pieces.
-#[allow(clippy::large_enum_variant, reason = "a box would be an allocation for each delivery")]
-pub(crate) enum Pieces<'p> {
-    /// The body alone, as with most providers.
-    Body([&'p [u8]; 1]),
-    Several {
-        pieces: [&'p [u8]; MAX_PARTS],
-        len: usize,
-    },
+pub(crate) struct Pieces<'p> {
+    pieces: [&'p [u8]; MAX_PARTS],
+    len: usize,
 }
 
 impl<'p> Pieces<'p> {
-    fn new() -> Self {
-        Self::Several { pieces: [&[]; MAX_PARTS], len: 0 }
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { pieces: [&[]; MAX_PARTS], len: 0 }
     }
 
-    fn push(&mut self, piece: &'p [u8]) {
-        // The check of a template limits its parts.
-        if let Self::Several { pieces, len } = self
-            && let Some(place) = pieces.get_mut(*len)
-        {
-            *place = piece;
-            *len += 1;
+    /// Adds what these parts of a template stand for. The check of a template limits their number.
+    fn add(&mut self, parts: &'p [Part], head: &Head<'p>, body: &'p [u8]) {
+        for (piece, part) in self.pieces[self.len..].iter_mut().zip(parts) {
+            *piece = match part {
+                Part::Literal(literal) => literal,
+                Part::Time => head.time.map_or(&[], |(text, _)| text),
+                Part::Header(place) => head.values[*place],
+                Part::Body => body,
+            };
+            self.len += 1;
         }
     }
 
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[&'p [u8]] {
-        match self {
-            Self::Body(body) => body,
-            Self::Several { pieces, len } => &pieces[..*len],
-        }
+        &self.pieces[..self.len]
     }
 }
 
@@ -152,6 +160,7 @@ impl Reader {
             families.push(family(&|name| format!("{other}{}", &name[beginning.len()..]))?);
         }
         let bytes = |text: &str| Box::from(text.as_bytes());
+        let field = |key: &str| bytes(&format!("{key}="));
         Ok(Self {
             algorithm: scheme.algorithm,
             encoding: scheme.encoding,
@@ -162,14 +171,14 @@ impl Reader {
                     OwnedForm::Each { separator: separator as u8, version: bytes(version) }
                 }
                 Form::Fields { separator, key } => {
-                    OwnedForm::Fields { separator: separator as u8, key: bytes(key) }
+                    OwnedForm::Fields { separator: separator as u8, key: field(key) }
                 }
             },
             families,
             parts,
             time: scheme.time.map(|(source, unit)| match source {
                 TimeSource::Header(_) => (None, unit),
-                TimeSource::Field(key) => (Some(bytes(key)), unit),
+                TimeSource::Field(key) => (Some(field(key)), unit),
             }),
             summary,
         })
@@ -255,20 +264,25 @@ impl Reader {
         };
         match &self.form {
             OwnedForm::One { prefix } => {
-                value.strip_prefix(&**prefix).map_or(Ok(()), add)?;
+                if let Some(tag) = value.strip_prefix(&**prefix) {
+                    add(tag)?;
+                }
             }
             OwnedForm::Each { separator, version } => {
-                for item in value.split(|byte| byte == separator) {
-                    item.strip_prefix(&**version).map_or(Ok(()), &mut add)?;
+                for item in items(value, *separator) {
+                    if let Some(tag) = item.strip_prefix(&**version) {
+                        add(tag)?;
+                    }
                 }
             }
             OwnedForm::Fields { separator, key } => {
-                let of = |item: &'h [u8], key: &[u8]| item.strip_prefix(key)?.strip_prefix(b"=");
                 let mut time = None;
-                for item in value.split(|byte| byte == separator) {
-                    of(item, key).map_or(Ok(()), &mut add)?;
+                for item in items(value, *separator) {
+                    if let Some(tag) = item.strip_prefix(&**key) {
+                        add(tag)?;
+                    }
                     let Some((Some(time_key), unit)) = &self.time else { continue };
-                    if let Some(text) = of(item, time_key) {
+                    if let Some(text) = item.strip_prefix(&**time_key) {
                         // One that is repeated is ambiguous.
                         let read = unit.read(text).filter(|_| time.is_none());
                         time = Some((text, read.ok_or(Error::MalformedSignature)?));
@@ -304,34 +318,30 @@ impl Reader {
         })
     }
 
-    /// The signed bytes.
-    pub(crate) fn pieces<'p>(&'p self, head: &Head<'p>, body: &'p [u8]) -> Pieces<'p> {
-        if let [Part::Body] = &*self.parts {
-            return Pieces::Body([body]);
-        }
-        let mut pieces = Pieces::new();
-        self.push(&self.parts, head, body, &mut pieces);
-        pieces
+    /// Whether the signed bytes are the body alone, as with most providers.
+    #[inline]
+    pub(crate) fn signs_body_alone(&self) -> bool {
+        matches!(&*self.parts, [Part::Body])
+    }
+
+    /// The signed bytes, in this place.
+    pub(crate) fn pieces<'b, 'p>(
+        &'p self,
+        head: &Head<'p>,
+        body: &'p [u8],
+        place: &'b mut Pieces<'p>,
+    ) -> &'b [&'p [u8]] {
+        place.add(&self.parts, head, body);
+        place.as_slice()
     }
 
     /// The signed bytes before the body, and those after it.
     pub(crate) fn around<'p>(&'p self, head: &Head<'p>) -> (Pieces<'p>, Pieces<'p>) {
         let body = self.parts.iter().position(|part| matches!(part, Part::Body)).unwrap_or_default();
         let (mut before, mut after) = (Pieces::new(), Pieces::new());
-        self.push(&self.parts[..body], head, &[], &mut before);
-        self.push(&self.parts[body + 1..], head, &[], &mut after);
+        before.add(&self.parts[..body], head, &[]);
+        after.add(&self.parts[body + 1..], head, &[]);
         (before, after)
-    }
-
-    fn push<'p>(&'p self, parts: &'p [Part], head: &Head<'p>, body: &'p [u8], pieces: &mut Pieces<'p>) {
-        for part in parts {
-            pieces.push(match part {
-                Part::Literal(literal) => literal,
-                Part::Time => head.time.map_or(&[], |(text, _)| text),
-                Part::Header(place) => head.values[*place],
-                Part::Body => body,
-            });
-        }
     }
 
     /// Writes the headers of a delivery, for testing a receiver. `sign` returns the tag of the signed bytes.
@@ -345,7 +355,7 @@ impl Reader {
         let time = self.time.as_ref().map(|(_, unit)| unit.write(sent.time));
         let time = time.as_deref().unwrap_or_default();
         let head = Head::of(time.as_bytes(), sent.time, sent.values.map(str::as_bytes));
-        let tag = sign(self.pieces(&head, body).as_slice());
+        let tag = sign(self.pieces(&head, body, &mut Pieces::new()));
         let tag = self.encoding.encode(tag.bytes(self.algorithm.tag_len()));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let signature = match (&self.form, &self.time) {
@@ -353,9 +363,9 @@ impl Reader {
                 text(before) + &tag
             }
             (OwnedForm::Fields { separator, key }, Some((Some(time_key), _))) => {
-                format!("{}={time}{}{}={tag}", text(time_key), char::from(*separator), text(key))
+                format!("{}{time}{}{}{tag}", text(time_key), char::from(*separator), text(key))
             }
-            (OwnedForm::Fields { key, .. }, _) => format!("{}={tag}", text(key)),
+            (OwnedForm::Fields { key, .. }, _) => text(key) + &tag,
         };
         let mut headers = HeaderMap::new();
         let mut add = |name: &HeaderName, value: &str| {
@@ -368,6 +378,17 @@ impl Reader {
         family.signed.iter().zip(sent.values).for_each(|(name, value)| add(name, value));
         headers
     }
+}
+
+/// What the separators of a header's value separate. (`slice::split` would look at each byte.)
+fn items(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr(separator, text);
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
 }
 
 /// Splits a template that has passed its check. Runs of literals become one.
@@ -396,7 +417,7 @@ fn parts(template: &str) -> Result<(Vec<Part>, Vec<&str>), SchemeError> {
 /// Whether the literal first ends what `value` begins: it occurs in the two together only at the end.
 fn ends_once(value: &[u8], literal: &[u8]) -> bool {
     if let [separator] = literal {
-        return !value.contains(separator);
+        return memchr(*separator, value).is_none();
     }
     (0..value.len()).all(|at| !starts_with(&value[at..], literal, literal))
 }

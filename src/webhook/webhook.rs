@@ -11,7 +11,7 @@ use crate::error::{Error, SetupError};
 use crate::event::{Contents, check_object};
 use crate::mac::{Keys, MatchedSecret, Secrets, hex_digits, sha256};
 use crate::provider::{Provider, check};
-use crate::scheme::{Head, Headers, MAX_HEADERS, Sent, Tolerance, occurrence};
+use crate::scheme::{Head, Headers, MAX_HEADERS, Pieces, Sent, Tolerance, occurrence};
 use crate::trace;
 use crate::webhook::SigningOptions;
 use crate::webhook::delivery::{Body, Delivery, EventNameSource};
@@ -221,9 +221,16 @@ impl<P: Provider> Webhook<P> {
         headers: &(impl Headers + ?Sized),
         body: &[u8],
     ) -> Result<MatchedSecret, Error> {
-        let is_object = || if self.plan.reader.needs_object() { check_object(body) } else { Ok(()) };
-        let matched = self.matched(headers, body).and_then(|proof| is_object().map(|()| proof.secret));
-        matched.inspect_err(|error| self.refused(error))
+        let verdict = || {
+            let mut head = Head::new();
+            let secret = self.prove(headers, body, &mut head)?;
+            self.judge(head.time())?;
+            if self.plan.reader.needs_object() {
+                check_object(body)?;
+            }
+            Ok(secret)
+        };
+        verdict().inspect_err(|error| self.refused(error))
     }
 
     /// Signs a body with the newest secret, as the provider would, and returns the value of the
@@ -325,16 +332,33 @@ impl<P: Provider> Webhook<P> {
         Error::BodyTooLarge { limit: self.body_limit }
     }
 
-    /// Proves that a whole body is signed, whenever that was. It writes nothing to the log.
+    /// Reads the head, and proves that a whole body is signed, whenever that was. It writes nothing to the log.
+    fn prove<'h>(
+        &self,
+        headers: &'h (impl Headers + ?Sized),
+        body: &[u8],
+        head: &mut Head<'h>,
+    ) -> Result<MatchedSecret, Error> {
+        self.plan.reader.read(headers, head)?;
+        let (alone, mut several);
+        let pieces = if self.plan.reader.signs_body_alone() {
+            alone = [body];
+            &alone[..]
+        } else {
+            several = Pieces::new();
+            self.plan.reader.pieces(head, body, &mut several)
+        };
+        Ok(self.keys.verify(pieces, head.candidates.as_slices())?)
+    }
+
+    /// Like [`prove`](Webhook::prove), and keeps what the head says of the event.
     pub(crate) fn proven<'h>(
         &self,
         headers: &'h (impl Headers + ?Sized),
         body: &[u8],
     ) -> Result<Proof<&'h [u8]>, Error> {
         let mut head = Head::new();
-        self.plan.reader.read(headers, &mut head)?;
-        let pieces = self.plan.reader.pieces(&head, body);
-        let secret = self.keys.verify(pieces.as_slice(), head.candidates.as_slices())?;
+        let secret = self.prove(headers, body, &mut head)?;
         Ok(Proof { secret, signed_at: head.time(), values: self.plan.signed_values(&head) })
     }
 
@@ -344,12 +368,14 @@ impl<P: Provider> Webhook<P> {
         headers: &'h (impl Headers + ?Sized),
         body: &[u8],
     ) -> Result<Proof<&'h [u8]>, Error> {
-        self.proven(headers, body).and_then(|proof| self.judge(proof))
+        let proof = self.proven(headers, body)?;
+        self.judge(proof.signed_at)?;
+        Ok(proof)
     }
 
     /// Judges the age of a signature that has matched.
-    pub(crate) fn judge<T>(&self, proof: Proof<T>) -> Result<Proof<T>, Error> {
-        if proof.signed_at.is_none_or(|time| self.is_timely(time)) { Ok(proof) } else { Err(Error::Stale) }
+    pub(crate) fn judge(&self, signed_at: Option<SystemTime>) -> Result<(), Error> {
+        if signed_at.is_none_or(|time| self.is_timely(time)) { Ok(()) } else { Err(Error::Stale) }
     }
 
     /// Whether the time of a signature is within the maximum age, or else the scheme's tolerance.

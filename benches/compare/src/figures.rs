@@ -2,6 +2,7 @@
 
 use crate::candidates::{BARE, BARE_AWS_LC, EVENT, SIGNATURE, VERIFIER, WEBHOOK_VERIFY_VALUE};
 use crate::case::DOCUMENTED;
+use crate::forms::{ASYNC_STRIPE, FORGED, GITHUB, STANDARD_WEBHOOKS, STANDARDWEBHOOKS, STRIPE, SVIX};
 use crate::process::NODE;
 use crate::record::Record;
 
@@ -44,7 +45,7 @@ const AWS: [&str; 2] = [AWS_PORTABLE, AWS_ACCELERATED];
 /// All figures, of what was measured.
 pub fn all(record: &Record) -> Vec<Figure> {
     let figures = Figures { record, all: Vec::new() };
-    figures.of_verifying().of_memory().of_growth().of_the_machine().all
+    figures.of_verifying().of_forms().of_memory().of_growth().of_the_machine().all
 }
 
 struct Figures<'a> {
@@ -83,6 +84,12 @@ impl Figures<'_> {
         self.ratio(&time(one), &time(other))
     }
 
+    /// How many instructions more one takes than another.
+    fn instructions_more(&self, one: &str, other: &str) -> Option<f64> {
+        let instructions = |name: &str| self.record.get(&format!("instructions/{name}"));
+        Some(instructions(one)? - instructions(other)?)
+    }
+
     fn of_verifying(mut self) -> Self {
         let documented = DOCUMENTED.len();
         for (what, name) in [("verify", SIGNATURE), ("verify, without headers", VERIFIER)] {
@@ -90,9 +97,8 @@ impl Figures<'_> {
                 all.of_times(build, documented, name, BARE)
             });
         }
-        let instructions = |name: &str| self.record.get(&format!("instructions/{name}"));
-        let more = instructions(SIGNATURE).zip(instructions(BARE)).map(|(ours, bare)| ours - bare);
-        self.push("verify, instructions more than bare hmac", Some(Target::AtMost(1_000.0)), more);
+        let more = self.instructions_more(SIGNATURE, BARE);
+        self.push("verify, instructions more than bare hmac", Some(Target::AtMost(600.0)), more);
         for (name, most_allocations) in [(BARE, None), (SIGNATURE, Some(Target::AtMost(0.0))), (EVENT, None)]
         {
             for (what, target) in [("instructions", None), ("allocations", most_allocations)] {
@@ -128,6 +134,33 @@ impl Figures<'_> {
                 all.ratio(&time("pieces"), &time("whole")).map(apart)
             },
         );
+        self
+    }
+
+    /// Verifying alone, in the forms of GitHub, Stripe and Standard Webhooks.
+    fn of_forms(mut self) -> Self {
+        for (form, most) in [(GITHUB, Some(Target::AtMost(600.0))), (STRIPE, None), (STANDARD_WEBHOOKS, None)]
+        {
+            let of = |name: &str| format!("forms/{form}/{name}");
+            let more = self.instructions_more(&of(SIGNATURE), &of(BARE));
+            self.push(format!("{form}: verify, instructions more than bare hmac"), most, more);
+            let allocations = self.record.get(&format!("allocations/{}", of(SIGNATURE)));
+            self.push(format!("{form}: verify, allocations"), Some(Target::AtMost(0.0)), allocations);
+        }
+        for (form, ours, other, most) in [
+            (GITHUB, SIGNATURE, BARE, 1.05),
+            (STRIPE, SIGNATURE, BARE, 1.1),
+            (STANDARD_WEBHOOKS, SIGNATURE, BARE, 1.1),
+            (STRIPE, FORGED, ASYNC_STRIPE, 0.5),
+            (STANDARD_WEBHOOKS, SIGNATURE, STANDARDWEBHOOKS, 0.5),
+            (STANDARD_WEBHOOKS, SIGNATURE, SVIX, 0.5),
+        ] {
+            let name = format!("{form}: verify / {other}");
+            self.push_builds(name, Target::AtMost(most), SHA2, |all, build| {
+                let time = |name: &str| format!("time/{build}/forms/{form}/{name}");
+                all.ratio(&time(ours), &time(other))
+            });
+        }
         self
     }
 
@@ -207,6 +240,10 @@ impl Figures<'_> {
                 all.record.get(&format!("spread/{build}"))
             });
         }
+        let name = "control: a time's median / its least, the forms";
+        self.push_builds(name, Target::AtMost(1.25), SHA2, |all, build| {
+            all.record.get(&format!("spread/{build}, forms"))
+        });
         let name = "control: a time's median / its least, MemoryStore";
         self.push(name, Some(Target::AtMost(1.25)), self.record.get("spread/memory"));
         self

@@ -5,6 +5,7 @@ pub mod candidates;
 pub mod case;
 pub mod claims;
 pub mod figures;
+pub mod forms;
 pub mod keys;
 pub mod plots;
 pub mod process;

@@ -13,7 +13,7 @@
 //! be some, or the check itself is broken.
 //!
 //! `Secret` looks at what it is made of, once and at start-up: it is marked afterwards.
-//! The verdict is the sender's to know: `KeyedSecret::matched`, where it falls, hands it to [`make_public`].
+//! The verdict is the sender's to know: `KeyedSecret::is_matched`, where it falls, hands it to [`make_public`].
 //!
 //! Valgrind has no SHA instructions, so what runs here is `sha2`'s portable code, or AWS-LC's assembly for
 //! other extensions, and not the one for processors that have them, whose time does not depend on data.

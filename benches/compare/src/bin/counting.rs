@@ -1,5 +1,7 @@
 //! What is exact: instructions, by valgrind's callgrind, and allocations, of one delivery of the
 //! documented payload. callgrind knows no SHA extensions, so that it counts the portable code.
+//!
+//! `counting --forms` counts for the forms of GitHub, Stripe and Standard Webhooks alone.
 
 use std::ops::Range;
 use std::process::Command;
@@ -8,13 +10,15 @@ use allocation_counter::measure;
 use compare::candidates;
 use compare::case::{Case, DOCUMENTED};
 use compare::claims::claim_and_complete_at_once;
+use compare::forms;
 use compare::keys::{keys, short_keys};
 use compare::record::put;
+use compare::rounds::Candidate;
 use countersign::{IdempotencyKey, MemoryStore};
 
-/// The instructions of `times` times, of the program beside this one.
-fn instructions(what: &str, times: u32) -> f64 {
-    let program = std::env::current_exe().unwrap().with_file_name("verifying");
+/// The instructions of `times` times, of a program beside this one.
+fn instructions(program: &str, what: &str, times: u32) -> f64 {
+    let program = std::env::current_exe().unwrap().with_file_name(program);
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
@@ -27,22 +31,32 @@ fn instructions(what: &str, times: u32) -> f64 {
     collected.expect("callgrind says what it counted").1.trim().parse().unwrap()
 }
 
-fn main() {
-    let case = Case::new(DOCUMENTED.len(), 1, true);
+/// Counts for candidates that this program has under these names.
+fn count(program: &str, group: &str, candidates: &mut [Candidate<'_>]) {
     let has_valgrind = Command::new("valgrind").arg("--version").output().is_ok();
     if !has_valgrind {
         eprintln!("valgrind is not installed: no instructions are counted");
     }
-    for candidate in &mut candidates::all(&case) {
+    for candidate in candidates {
         let allocations = measure(|| {
             candidate.run(1);
         });
-        put(format_args!("allocations/{}", candidate.name), allocations.count_total as f64);
+        let name = &candidate.name;
+        put(format_args!("allocations/{group}{name}"), allocations.count_total as f64);
         if has_valgrind {
-            let more = instructions(&candidate.name, 1_200) - instructions(&candidate.name, 200);
-            put(format_args!("instructions/{}", candidate.name), more / 1_000.0);
+            let more = instructions(program, name, 1_200) - instructions(program, name, 200);
+            put(format_args!("instructions/{group}{name}"), more / 1_000.0);
         }
     }
+}
+
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some("--forms") {
+        return count("forms", "forms/", &mut forms::all());
+    }
+    let case = Case::new(DOCUMENTED.len(), 1, true);
+    count("verifying", "", &mut candidates::all(&case));
+    count("forms", "forms/", &mut forms::all());
     let bytes_a_key = |number: u64, keys: fn(Range<u64>) -> Vec<IdempotencyKey>| {
         let store = MemoryStore::new();
         // The keys are made in here too: the store keeps what they are made of.

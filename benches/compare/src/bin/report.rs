@@ -1,8 +1,8 @@
 //! The figures of a record with their targets, as a table. Fails if a target is missed or, without
 //! `--quick`, something was not measured.
 //!
-//! `report RECORD --quick`, or `report RECORD MACHINE DIRECTORY` with a file that says in words what it was
-//! measured on, and where the plots go.
+//! `report RECORD --quick`, or `--forms` for what was measured and nothing else, or `report RECORD MACHINE DIRECTORY`
+//! with a file that says in words what it was measured on, and where the plots go.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,9 +14,9 @@ use compare::record::Record;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let (record, plots) = match &arguments[..] {
-        [record, quick] if quick == "--quick" => (record, None),
+        [record, part] if part == "--quick" || part == "--forms" => (record, None),
         [record, machine, directory] => (record, Some((machine, directory))),
-        _ => panic!("report RECORD --quick, or report RECORD MACHINE DIRECTORY"),
+        _ => panic!("report RECORD --quick or --forms, or report RECORD MACHINE DIRECTORY"),
     };
     let record = Record::read(Path::new(record)).expect("the record is readable");
     let (mut missed, mut absent) = (Vec::new(), Vec::new());
@@ -30,7 +30,11 @@ fn main() -> ExitCode {
     }
 
     println!("{:<64} {:>7}   {:<20} with SHA extensions", "", "target", "figure");
+    let is_part = arguments[1] == "--forms";
     for figure in figures::all(&record) {
+        if is_part && figure.values.iter().all(Option::is_none) {
+            continue;
+        }
         let target = match figure.target {
             None => String::new(),
             Some(Target::AtMost(most)) => format!("≤ {most}"),
