@@ -115,7 +115,8 @@ impl Keyring {
     /// The text of a variable that holds no secret, if it is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         let of_file = self.variables.get(name).map(|value| value.to_string());
-        of_file.or_else(|| std::env::var(name).ok()).filter(|value| !value.is_empty())
+        let of_file = of_file.filter(|value| !value.is_empty());
+        of_file.or_else(|| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
     /// The secret in a variable, if that is set and not empty.

@@ -139,7 +139,7 @@ causes! {
         => ONE_HEADER;
     SignatureBesideMalformed, "signature_beside_malformed":
         "another signature header holds no signature in the scheme's form"
-        => "have the sender, or the proxy in between, leave the header out that holds none";
+        => "have the sender, or the proxy in between, leave out the header that holds no signature";
     TooManySignatures, "too_many_signatures":
         "there are more than 16 signatures, and one of them is right"
         => "have the sender sign with fewer secrets: remove those that it no longer needs";

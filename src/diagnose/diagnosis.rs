@@ -23,8 +23,7 @@ pub enum Hint {
     NoSecret,
     /// There is no signature header.
     SignatureMissing,
-    /// A signature header holds no signature in the scheme's form, and no other form is known with what is signed beside
-    /// the body.
+    /// A signature header holds no signature in the scheme's form, nor in a form that is known.
     SignatureMalformed,
     /// The time of the signature is missing, or is not a time.
     TimeMalformed,

@@ -191,7 +191,8 @@ impl<P: Provider> Diagnoser<P> {
         let known = lens::known();
         let found = Found::new(headers);
         let (mut readings, is_cut) = readings(&own, &known, &found);
-        let malformed = malformed(&own, &readings, &found);
+        // If the webhook compared a signature, its form was right.
+        let malformed = if was_compared { None } else { malformed(&own, &readings, &found) };
         // If the webhook read no signature, an accident elsewhere does not explain it.
         readings.retain(|reading| was_compared || !reading.causes.is_empty());
         let keys = self.keys(own.scheme.key, &readings);

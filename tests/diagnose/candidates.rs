@@ -1,5 +1,9 @@
 //! A delivery with more signatures than a webhook compares is refused for that, and as many as it compares are read.
 
+use countersign::Secret;
+use countersign::diagnose::Diagnoser;
+use countersign::provider::Stripe;
+
 use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, declared, kinds};
 use super::{caused, hinted};
 
@@ -110,5 +114,17 @@ fn the_signatures_of_several_headers_are_counted_together() {
         // Also where none of them is right.
         let other = Sent { secret: "whsec_of-another-endpoint".to_owned(), ..sent.clone() };
         assert_eq!(hinted(&declared(row, &other, &headers)), causes);
+    }
+}
+
+#[test]
+fn a_signature_that_the_webhook_compared_is_not_malformed_where_the_diagnosis_reads_less() {
+    let wrong = "0".repeat(64);
+    for foreign in [",v9=AAAA".repeat(40), format!(",v9={}", "A".repeat(9_000))] {
+        let value = format!("t={SECONDS}{foreign},v1={wrong}");
+        let diagnoser = Diagnoser::<Stripe>::new(Secret::new("whsec_of-another-endpoint").unwrap()).unwrap();
+        let clock = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(SECONDS);
+        let diagnosis = diagnoser.with_clock(clock).diagnose([("stripe-signature", value.as_bytes())], b"{}");
+        assert_eq!(hinted(&diagnosis), ["unfinished"]);
     }
 }

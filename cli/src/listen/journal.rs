@@ -265,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Of a body that is a name alone, all is kept several times over.
+    /// A body that is nothing but a name is kept several times.
     #[test]
     fn names_count_as_well() {
         let journal = Journal::default();

@@ -182,6 +182,9 @@ fn the_notification_url_is_read_from_the_env_file() {
     let empty = format!("SQUARE_WEBHOOK_SECRET={KEY}\nSQUARE_NOTIFICATION_URL=\n");
     let empty = written(folder.path(), "empty", &empty);
     run(&mut bare(&["sign", "-p", "square", "--env-file", &empty]), body).is(2).says("--notification-url");
+    // An empty value hides no other.
+    let mut of_both = bare(&["sign", "-p", "square", "--env-file", &empty]);
+    run(of_both.env("SQUARE_NOTIFICATION_URL", "https://example.com/square"), body).is(0);
 }
 
 const ACME: &str = r#"{

@@ -256,8 +256,9 @@ impl PostgresStore {
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
     /// then they can be completed), a thousand at a time, and returns how many. It reads the tables once, 1,024 pages
-    /// (8 MB) a statement. Before PostgreSQL 14, each of these statements reads the whole table. Call it about every hour, as [`purge_every`](PostgresStore::purge_every) does. Any number of instances
-    /// may call it at the same time: each skips the keys that another is deleting.
+    /// (8 MB) a statement. Before PostgreSQL 14, each of these statements reads the whole table. Call it about every hour, as
+    /// [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the same time: each skips the
+    /// keys that another is deleting.
     ///
     /// # Errors
     /// [`SqlStoreError::Database`].
@@ -268,14 +269,18 @@ impl PostgresStore {
             let (mut page, mut end) = (0, None);
             while end.is_none_or(|end| page < end) {
                 let part = [page, page + Self::PURGE_PAGES].map(|page| format!("({page},0)"));
-                let mut rows = self.ask_for_rows(None, search, &[&part[0], &part[1]]).await?.into_iter();
-                let size = rows.next().ok_or(sqlx::Error::RowNotFound)?.try_get::<i64, _>("pages")?;
-                let keys: Vec<String> = rows.map(|row| row.try_get("key")).collect::<Result<_, _>>()?;
+                let (mut size, mut keys) = (None, Vec::<String>::new());
+                for row in self.ask_for_rows(None, search, &[&part[0], &part[1]]).await? {
+                    match row.try_get::<Option<i64>, _>("pages")? {
+                        Some(pages) => size = Some(pages),
+                        None => keys.push(row.try_get("key")?),
+                    }
+                }
                 for keys in keys.chunks(Self::PURGE_BATCH) {
                     let row = self.ask(None, delete, &[&keys]).await?.ok_or(sqlx::Error::RowNotFound)?;
                     purged += row.try_get::<i64, _>(1)?.unsigned_abs();
                 }
-                end.get_or_insert(size);
+                end = end.or(size);
                 page += Self::PURGE_PAGES;
             }
         }

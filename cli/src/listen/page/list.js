@@ -142,6 +142,12 @@ function answerTag({ endpoint, answered }, sign) {
 }
 
 function choose(number, focus = false) {
+  const delivery = deliveries.get(number);
+  if (!delivery) {
+    // It has made room for others since it was drawn.
+    if (focus) say('That delivery is no longer kept.');
+    return;
+  }
   chosen = number;
   if (focus) renderList();
   else later();
@@ -153,7 +159,7 @@ function choose(number, focus = false) {
   }
   // A message stays when the next delivery is chosen automatically.
   if (focus) say('');
-  showVerdict(deliveries.get(number));
+  showVerdict(delivery);
   load();
   const newer = view.indexOf(chosen);
   $('newer').hidden = newer <= 0;

@@ -124,7 +124,7 @@ pub(crate) fn statements(table: &TableName) -> Statements {
             ("object", "countersign_keys_versions", "interval '0'", [10, 12]),
         ]
         .map(|(key, name, after, [search, delete])| {
-            // The time as a subquery, which is computed once. The first row says how many pages the table has.
+            // The time as a subquery, which is computed once. One row says how many pages the table has.
             let expired = format!("expires_at <= (SELECT clock_timestamp()) - {after}");
             let search = statement(
                 "search",
