@@ -22,7 +22,8 @@ use crate::version::{Advance, Version, check_object};
 /// one for a statement that may fail.)
 ///
 /// The isolation level is `READ COMMITTED`, and `lock_timeout` is the [store's](PostgresStore::with_lock_timeout) until
-/// the handler sets another (`SET LOCAL`).
+/// the handler sets another (`SET LOCAL`). The cursor `countersign` is the store's: if the handler closes it (`CLOSE ALL`),
+/// nothing is committed.
 ///
 /// ```
 /// use countersign::{Delivery, provider::Quote3d};
