@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use countersign::IdempotencyKey;
 use countersign::store::{Begun, Claim, Lease, TransactionalStore, check_retention};
-use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, Row, Transaction};
+use sqlx::{Executor, PgConnection, Postgres, Row, Transaction};
 
 use crate::claim::random_token;
 use crate::error::SqlStoreError;
@@ -22,7 +22,8 @@ use crate::version::{Advance, Version, check_object};
 /// one for a statement that may fail.)
 ///
 /// The isolation level is `READ COMMITTED`, and `lock_timeout` is the [store's](PostgresStore::with_lock_timeout) until
-/// the handler sets another (`SET LOCAL`).
+/// the handler sets another (`SET LOCAL`). The cursor `countersign` is the store's: if the handler closes it (`CLOSE ALL`),
+/// nothing is committed.
 ///
 /// ```
 /// use countersign::{Delivery, provider::Quote3d};
@@ -44,8 +45,6 @@ pub struct PostgresTransaction {
     store: PostgresStore,
     key: IdempotencyKey,
     retention: Duration,
-    /// The value of a setting that lasts as long as this transaction.
-    mark: String,
 }
 
 impl PostgresTransaction {
@@ -111,10 +110,9 @@ impl PostgresTransaction {
         retention: Duration,
     ) -> Result<Begun<Self>, SqlStoreError> {
         let token = random_token()?;
-        let mark = u128::from_ne_bytes(token).to_string();
-        let mut transaction = store.pool().begin_with(PostgresStore::BEGIN).await?;
-        let (micros, lock_timeout) = (PostgresStore::micros(retention), store.lock_timeout());
-        let arguments: [Argument<'_>; 5] = [&key.as_str(), &&token[..], &micros, &&*mark, &&*lock_timeout];
+        let mut transaction = store.begin_at_once().await?;
+        let micros = PostgresStore::micros(retention);
+        let arguments: [Argument<'_>; 3] = [&key.as_str(), &&token[..], &micros];
         let is_new = store.ask(Some(&mut transaction), &store.sql.record, &arguments).await?.is_some();
         if !is_new {
             let record = Lease::new(key.clone(), token);
@@ -123,28 +121,21 @@ impl PostgresTransaction {
                 Claim::InFlight { retry_after } => return Ok(Begun::InFlight { retry_after }),
                 Claim::Done => return Ok(Begun::Done),
             }
-            let settings =
-                format!("SET LOCAL countersign.mark = '{mark}'; SET LOCAL lock_timeout = '{lock_timeout}'");
-            transaction.execute(sqlx::raw_sql(AssertSqlSafe(settings))).await?;
         }
         let (store, key) = (store.clone(), key.clone());
-        Ok(Begun::New(Self { transaction, store, key, retention, mark }))
+        Ok(Begun::New(Self { transaction, store, key, retention }))
     }
 
     /// Commits, if this is still the transaction that recorded the key and no statement has aborted it.
     ///
     /// PostgreSQL answers the `COMMIT` of an aborted transaction with `ROLLBACK` and without an error, and sqlx does not
-    /// look. A query before it, in the same message, fails in such a transaction (25P02); if the transaction is
-    /// another one, the query divides by zero (22012). The server then skips the commit. `AND CHAIN` leaves an
+    /// look. Closing a cursor before it, in the same message, fails in such a transaction (25P02), and in any but the
+    /// one that [opened](PostgresStore::begin_at_once) it (34000). The server then skips the commit. `AND CHAIN` leaves an
     /// empty transaction, which sqlx rolls back when the connection returns to the pool.
     async fn commit(&mut self) -> Result<(), SqlStoreError> {
-        let commit = format!(
-            "SELECT 1 / (coalesce(current_setting('countersign.mark', true), '') = '{}')::int; COMMIT AND CHAIN",
-            self.mark
-        );
-        match self.transaction.execute(sqlx::raw_sql(AssertSqlSafe(commit))).await {
+        match self.transaction.execute("CLOSE countersign; COMMIT AND CHAIN").await {
             Ok(_) => Ok(()),
-            Err(error) if matches!(sqlstate(&error).as_deref(), Some("25P02" | "22012")) => {
+            Err(error) if matches!(sqlstate(&error).as_deref(), Some("25P02" | "34000")) => {
                 Err(SqlStoreError::NotCommitted)
             }
             Err(error) => Err(error.into()),

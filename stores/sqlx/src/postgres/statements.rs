@@ -149,14 +149,13 @@ pub(crate) fn statements(table: &TableName) -> Statements {
             );
             [search, delete].map(|statement| Statement { is_persistent: false, ..statement })
         }),
-        // A row if the key is new, and then the transaction has its settings. It waits for nobody, and is simpler than
-        // `claim`, which must read every other state.
+        // A row if the key is new. It waits for nobody, and is simpler than `claim`, which
+        // must read every other state.
         record: statement(
             "record",
             11,
             r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
              SELECT $1, $2, true, clock_timestamp() + $3 * interval '1 microsecond'
-             FROM (SELECT set_config('countersign.mark', $4, true), set_config('lock_timeout', $5, true)) AS settings
              WHERE [is own] AND NOT EXISTS (SELECT FROM "countersign_keys" WHERE key = $1)
                AND pg_try_advisory_xact_lock(hashtextextended('countersign_keys ' || $1, 7205759403792793601))
              ON CONFLICT (key) DO NOTHING

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use countersign::Outcome;
-use countersign_sqlx::{PostgresStore, SqliteStore};
+use countersign_sqlx::{PostgresStore, SqliteStore, sqlx};
 
 use crate::backend::{Backend, BoxError, Scan, Service, delivery, with_effect};
 
@@ -120,4 +120,27 @@ async fn on_postgres() {
     let Some(service) = Service::with_pools(pool).await else { return };
     let dropped = a_hang_up_at_any_point_loses_nothing_and_doubles_nothing(service).await;
     assert!(dropped > 20, "{dropped}");
+}
+
+/// Whatever an earlier user left on the only connection, the next delivery is handled, and commits nothing of it.
+#[tokio::test]
+async fn what_was_left_on_a_connection_of_postgres_is_neither_committed_nor_in_the_way() {
+    let pool = PostgresStore::pool_options().max_connections(1);
+    let Some(service) = Service::with_pools(pool).await else { return };
+    let [this, other] = [0, 1].map(|n| service.receivers[n].store().pool().clone());
+    let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    let leftovers = [
+        (&this, "BEGIN"),
+        (&this, "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM effects"),
+        (&this, "BEGIN; DECLARE countersign CURSOR FOR SELECT 1"),
+        (&this, "BEGIN; INSERT INTO effects VALUES (99)"),
+        (&this, "BEGIN; INSERT INTO effects VALUES (99); SELECT 1 / 0"),
+        (&other, ends),
+    ];
+    for (id, (pool, left)) in (1..).zip(leftovers) {
+        let _error = sqlx::raw_sql(left).execute(pool).await;
+        assert_eq!(service.deliver(id).await.code(), "handled", "{left}");
+        assert_eq!([service.effects(id).await, service.effects(99).await], [1, 0], "{left}");
+    }
 }

@@ -165,6 +165,7 @@ async fn an_error_that_the_handler_ignored_is_not_committed_by_postgres() {
         ("ROLLBACK", "store_not_committed", 0, "handled"),
         ("ROLLBACK; BEGIN", "store_not_committed", 0, "handled"),
         ("ROLLBACK AND CHAIN", "store_not_committed", 0, "handled"),
+        ("CLOSE ALL", "store_not_committed", 0, "handled"),
         // Then key and effect are committed, and only the answer is wrong.
         ("COMMIT", "store_not_committed", 1, "duplicate"),
         ("COMMIT; BEGIN", "store_not_committed", 1, "duplicate"),
