@@ -23,8 +23,10 @@ use crate::table::TableName;
 
 mod batch;
 mod commit_guard;
+mod group;
 
 pub(crate) use commit_guard::{CommitGuard, Hooks};
+pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
@@ -88,6 +90,8 @@ pub struct SqliteStore {
     pub(crate) hooks: Option<Hooks>,
     /// The calls that share a flush, unless they do not.
     flush: Option<Arc<Flush>>,
+    /// The handlers that share a commit, unless they do not.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 /// The store's statements, for its table.
@@ -95,6 +99,11 @@ pub(crate) struct Statements {
     migrate: SqlStr,
     live: SqlStr,
     claim: SqlStr,
+    /// Reads a live key, or inserts the key: then it is new. Either returns one row.
+    pub(crate) record: SqlStr,
+    /// The same in a savepoint, and after the release of one.
+    pub(crate) record_in_savepoint: [SqlStr; 2],
+    pub(crate) undo_savepoint: SqlStr,
     complete: SqlStr,
     release: SqlStr,
     renew: SqlStr,
@@ -132,7 +141,18 @@ fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
     let sql = |text: &str| table.in_sql(text);
+    let savepoint = "SAVEPOINT countersign_delivery";
+    let record = r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3;
+             INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, 1, ?4)
+             ON CONFLICT (key) DO UPDATE SET
+                 token = excluded.token, done = excluded.done, expires_at = excluded.expires_at
+             WHERE expires_at <= ?3
+             RETURNING token = ?2, done, expires_at"#;
     Statements {
+        record: sql(record),
+        record_in_savepoint: ["", "RELEASE countersign_delivery;"]
+            .map(|release| sql(&format!("{release} {savepoint}; {record}"))),
+        undo_savepoint: sql("ROLLBACK TO countersign_delivery"),
         migrate: sql(include_str!("sqlite.sql")),
         live: sql(
             r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3"#,
@@ -280,6 +300,7 @@ impl SqliteStore {
             sql: Arc::new(statements(&TableName::default())),
             hooks: None,
             flush: Some(Arc::default()),
+            group: Some(Arc::default()),
         }
     }
 
@@ -288,6 +309,7 @@ impl SqliteStore {
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
         self.flush = self.flush.map(|_| Arc::default());
+        self.group = self.group.map(|_| Arc::default());
         self
     }
 
@@ -295,6 +317,7 @@ impl SqliteStore {
     #[must_use]
     pub fn without_shared_flush(mut self) -> Self {
         self.flush = None;
+        self.group = None;
         self
     }
 
@@ -305,6 +328,7 @@ impl SqliteStore {
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
         self.flush = self.flush.map(|_| Arc::default());
+        self.group = self.group.map(|_| Arc::default());
         self
     }
 
@@ -474,7 +498,7 @@ impl SqliteStore {
         Ok(self.claimed(lease, row))
     }
 
-    fn claimed(&self, lease: &Lease, (is_ours, done, expires_at): Row) -> Claim {
+    pub(crate) fn claimed(&self, lease: &Lease, (is_ours, done, expires_at): Row) -> Claim {
         claimed(lease.clone(), is_ours, done, self.left_until(expires_at))
     }
 
@@ -504,7 +528,7 @@ impl SqliteStore {
 }
 
 /// Whether the token is the call's own, whether the key is done, and when that ends.
-type Row = (bool, bool, i64);
+pub(crate) type Row = (bool, bool, i64);
 
 /// The error of a call that got no connection, or none that could begin. A wait for the connection is always a wait for
 /// another transaction.
@@ -515,7 +539,7 @@ pub(crate) fn in_the_way(error: sqlx::Error) -> SqlStoreError {
     }
 }
 
-fn millis(time: Duration) -> i64 {
+pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
