@@ -284,14 +284,18 @@ impl Task {
             let _hung_up = caller.send(Ok(Begun::New(lent)));
             let Ok(returned) = returned.await else { return Err(Failure::NotCommitted) };
             open = returned.open;
+            let has_failed = returned.handed_in.is_none();
             match returned.handed_in {
                 Some(caller) => members.push(Member { record, caller }),
                 None if members.is_empty() => return Ok(()),
-                None => self.store.undo_savepoint(&mut open.transaction).await?,
+                None => {}
             }
             // SQLite or a handler has ended the transaction, for all.
             if !open.guard.is_open() {
                 return Err(Failure::NotCommitted);
+            }
+            if has_failed {
+                self.store.undo_savepoint(&mut open.transaction).await?;
             }
             if returned.took > QUICK {
                 self.unshare(ALONE_AFTER_SLOW);
@@ -352,9 +356,7 @@ impl Task {
                 Ok(Claim::InFlight { retry_after }) => (Ok(Begun::InFlight { retry_after }), None),
                 Ok(Claim::Done) => (Ok(Begun::Done), None),
                 // If it is this key's error alone, the savepoint is there to be undone.
-                Err(error) => {
-                    (Err(error), self.store.undo_savepoint(&mut open.transaction).await.err())
-                }
+                Err(error) => (Err(error), self.store.undo_savepoint(&mut open.transaction).await.err()),
             };
             let _hung_up = waiting.caller.send(answer);
             match failure {

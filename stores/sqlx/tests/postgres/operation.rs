@@ -155,7 +155,8 @@ async fn a_completion_changes_no_index() {
 async fn a_purge_reads_a_large_table_in_parts_and_to_its_end() {
     let Some((_server, store)) = store().await else { return };
     let one = store.pool().options().clone().max_connections(1);
-    let store = PostgresStore::connect_with(one, store.pool().connect_options().as_ref().clone()).await.unwrap();
+    let store =
+        PostgresStore::connect_with(one, store.pool().connect_options().as_ref().clone()).await.unwrap();
     let fill = "INSERT INTO countersign_keys
          SELECT 'k' || n || repeat('-', 240), '\\x00', true, clock_timestamp() + interval '1 day'
          FROM generate_series(1, 45000) AS n";
