@@ -280,8 +280,8 @@ impl Task {
             let (back, returned) = oneshot::channel();
             let Waiting { record, retention, caller, .. } = waiting;
             let lent = SqliteTransaction::lent(open, back, &self.store, &record, retention);
-            // If the caller has hung up, it comes back at once.
-            let _hung_up = caller.send(Ok(Begun::New(lent)));
+            // If the caller has hung up, it is dropped here, and so comes back at once.
+            drop(caller.send(Ok(Begun::New(lent))));
             let Ok(returned) = returned.await else { return Err(Failure::NotCommitted) };
             open = returned.open;
             let has_failed = returned.handed_in.is_none();

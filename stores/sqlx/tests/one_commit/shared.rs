@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use countersign::store::{Begun, TransactionalStore, conformance};
 use countersign::{Receiver, provider::ThreeQpr};
+use countersign_sqlx::sqlx::Connection;
 use countersign_sqlx::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use countersign_sqlx::sqlx::{self, Connection};
 use countersign_sqlx::{SqlStoreError, SqliteStore, SqliteTransaction};
 use tokio::sync::Notify;
 
@@ -131,7 +131,7 @@ async fn handlers_that_wait_share_a_commit_unless_that_is_off_or_they_are_slow()
         // One that was slow commits at once, and others do not wait for the next, which may be slow too.
         (true, &[Sleep, Nothing, Nothing, Nothing], 4),
         (true, &[Nothing, Nothing, Sleep, Nothing, Nothing], 3),
-        (true, &[Nothing, RunAndFail("SELECT 1"), Nothing, Panic, HangUp, Nothing], 1),
+        (true, &[Nothing, RunAndFail("SELECT 1"), Nothing, HangUp, Nothing], 1),
     ];
     for (shares, deeds, expected) in cases {
         let counted = Counted::new(shares).await;
@@ -385,7 +385,7 @@ async fn neither_claims_nor_deliveries_starve_the_others() {
                         assert_eq!(deliver(receiver.clone(), worker * 100_000 + count, Nothing).await, H);
                     } else {
                         let key = conformance::fresh_key();
-                        receiver.store().claim(&key, Duration::from_secs(60)).await.unwrap();
+                        let _claim = receiver.store().claim(&key, Duration::from_secs(60)).await.unwrap();
                     }
                     count += 1;
                 }
