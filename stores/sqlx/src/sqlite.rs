@@ -57,8 +57,13 @@ pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 /// is being written, its claim stands until its lease ends, and its completion stays. The task needs a runtime that
 /// keeps running: a current-thread runtime stops it between two calls of `block_on`.
 ///
-/// Transactions of handlers share no flush: SQLite would have to run one handler in the open transaction of another,
-/// whose error, such as a full disk, would then undo both.
+/// Handlers that wait for [a transaction](crate::SqliteTransaction) at the same moment share a commit: the task begins one,
+/// hands it to one handler after another, each in a savepoint, and commits for up to 128 of them. Each delivery is
+/// acknowledged after that. A handler that fails, or whose caller hangs up, is undone alone. But what ends the
+/// transaction (a full disk, `ON CONFLICT ROLLBACK`, a `COMMIT` that fails) ends it for all, and none is acknowledged; each
+/// of the next 128 transactions then has one handler, so that only the event at fault fails again. A handler that takes longer
+/// than 5 milliseconds commits at once, and so do the next 32, so that no delivery waits for another's slow handler. A
+/// caller that hangs up after its handler has ended does not undo it.
 ///
 /// # Transactions
 ///
@@ -313,7 +318,7 @@ impl SqliteStore {
         self
     }
 
-    /// Lets every claim and completion wait for a flush of its own: see [many at once](SqliteStore#many-at-once).
+    /// Lets every claim and completion, and every handler's transaction, wait for a flush of its own: see [many at once](SqliteStore#many-at-once).
     #[must_use]
     pub fn without_shared_flush(mut self) -> Self {
         self.flush = None;

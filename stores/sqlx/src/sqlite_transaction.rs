@@ -26,7 +26,9 @@ use crate::version::{Advance, Version, check_object};
 /// For this, the store sets the connection's commit and rollback hooks (`set_commit_hook` of sqlx), and replaces yours. Set
 /// none on the store's own pool: they would replace the store's.
 ///
-/// SQLite has one writer at a time, so deliveries run one after the other. Do not use the store's pool in the
+/// SQLite has one writer at a time, so deliveries run one after the other. Those that wait at the same moment share one
+/// commit: see [many at once](SqliteStore#many-at-once). Then yours is a savepoint, `countersign_delivery`, which your SQL must not
+/// name. Do not use the store's pool in the
 /// handler: its one connection is this transaction's.
 ///
 /// ```
