@@ -62,8 +62,9 @@ pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 /// acknowledged after that. A handler that fails, or whose caller hangs up, is undone alone. But what ends the
 /// transaction (a full disk, `ON CONFLICT ROLLBACK`, a `COMMIT` that fails) ends it for all, and none is acknowledged; each
 /// of the next 128 transactions then has one handler, so that only the event at fault fails again. A handler that takes longer
-/// than 5 milliseconds commits at once, and so do the next 32, so that no delivery waits for another's slow handler. A
-/// caller that hangs up after its handler has ended does not undo it.
+/// than 5 milliseconds commits at once, and each of the next 32 transactions has one handler. So a delivery waits for a slow
+/// handler with which it shares the commit only where slow ones are rare. A caller that hangs up after its handler
+/// has ended does not undo it.
 ///
 /// # Transactions
 ///

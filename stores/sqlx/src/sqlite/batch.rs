@@ -181,13 +181,13 @@ impl SqliteStore {
     pub(super) async fn all_are_recorded(
         &self,
         transaction: &mut SqliteConnection,
-        records: impl ExactSizeIterator<Item = &Lease>,
+        records: &[Lease],
     ) -> Result<bool, Failure> {
         let count = records.len();
         // The first parameter is not used.
         let mut query = sqlx::query_scalar(self.batch(count).recorded.clone()).bind(0);
         for record in records {
-            query = query.bind(record.key().as_str().to_owned()).bind(record.token().to_vec());
+            query = query.bind(record.key().as_str()).bind(&record.token()[..]);
         }
         let found: i64 =
             query.fetch_one(transaction).await.map_err(|error| Failure::Database(Shared::new(error)))?;

@@ -201,10 +201,29 @@ struct Task {
     has_ended: bool,
 }
 
-/// A delivery that waits for the commit.
-struct Member {
-    record: Lease,
-    caller: oneshot::Sender<Result<(), Failure>>,
+/// Who waits for a commit.
+#[derive(Default)]
+struct Members {
+    /// The deliveries whose handlers have succeeded, and their keys.
+    records: Vec<Lease>,
+    callers: Vec<oneshot::Sender<Result<(), Failure>>>,
+    /// Further deliveries of the same events. They are done only once that is committed.
+    duplicates: Vec<oneshot::Sender<Answer>>,
+}
+
+impl Members {
+    fn has(&self, waiting: &Waiting) -> bool {
+        self.records.iter().any(|record| record.key() == waiting.record.key())
+    }
+
+    fn tell(self, ended: &Result<(), Failure>) {
+        for caller in self.callers {
+            let _hung_up = caller.send(ended.clone());
+        }
+        for caller in self.duplicates {
+            let _hung_up = caller.send(ended.clone().map(|()| Begun::Done).map_err(Into::into));
+        }
+    }
 }
 
 impl Task {
@@ -212,14 +231,12 @@ impl Task {
         while self.goes_on() {
             match self.store.begin_transaction().await {
                 Ok(transaction) => {
-                    let mut members = Vec::new();
+                    let mut members = Members::default();
                     let ended = self.share(transaction, &mut members).await;
                     if ended.is_err() {
                         self.unshare(ALONE_AFTER_FAILURE);
                     }
-                    for member in members {
-                        let _hung_up = member.caller.send(ended.clone());
-                    }
+                    members.tell(&ended);
                 }
                 // The deliveries watch their time themselves.
                 Err(sqlx::Error::PoolTimedOut) => {}
@@ -262,7 +279,7 @@ impl Task {
     async fn share(
         &self,
         mut transaction: Transaction<'static, Sqlite>,
-        members: &mut Vec<Member>,
+        members: &mut Members,
     ) -> Result<(), Failure> {
         let start = Instant::now();
         // The first one has no savepoint: if it fails, nobody else is in the transaction.
@@ -284,11 +301,16 @@ impl Task {
             drop(caller.send(Ok(Begun::New(lent))));
             let Ok(returned) = returned.await else { return Err(Failure::NotCommitted) };
             open = returned.open;
+            let is_slow = returned.took > QUICK;
+            if is_slow {
+                self.unshare(ALONE_AFTER_SLOW);
+            }
             let has_failed = returned.handed_in.is_none();
-            match returned.handed_in {
-                Some(caller) => members.push(Member { record, caller }),
-                None if members.is_empty() => return Ok(()),
-                None => {}
+            if let Some(caller) = returned.handed_in {
+                members.records.push(record);
+                members.callers.push(caller);
+            } else if members.records.is_empty() {
+                return Ok(());
             }
             // SQLite or a handler has ended the transaction, for all.
             if !open.guard.is_open() {
@@ -297,21 +319,16 @@ impl Task {
             if has_failed {
                 self.store.undo_savepoint(&mut open.transaction).await?;
             }
-            if returned.took > QUICK {
-                self.unshare(ALONE_AFTER_SLOW);
+            if is_slow || !is_shared || members.records.len() == MAX_BATCH {
                 break;
             }
-            if !is_shared || members.len() == MAX_BATCH {
-                break;
-            }
-            match self.further(&mut open, &mut has_savepoint, start).await? {
+            match self.further(&mut open, members, &mut has_savepoint, start).await? {
                 Some(next) => waiting = next,
                 None => break,
             }
         }
         if has_savepoint {
-            let records = members.iter().map(|member| &member.record);
-            if !self.store.all_are_recorded(&mut open.transaction, records).await? {
+            if !self.store.all_are_recorded(&mut open.transaction, &members.records).await? {
                 return Err(Failure::NotCommitted);
             }
         }
@@ -340,6 +357,7 @@ impl Task {
     async fn further(
         &self,
         open: &mut Open,
+        members: &mut Members,
         has_savepoint: &mut bool,
         start: Instant,
     ) -> Result<Option<Waiting>, Failure> {
@@ -353,6 +371,10 @@ impl Task {
             );
             let (answer, failure) = match recorded.await {
                 Ok(Claim::Acquired(_)) => return Ok(Some(waiting)),
+                Ok(Claim::Done) if members.has(&waiting) => {
+                    members.duplicates.push(waiting.caller);
+                    continue;
+                }
                 Ok(Claim::InFlight { retry_after }) => (Ok(Begun::InFlight { retry_after }), None),
                 Ok(Claim::Done) => (Ok(Begun::Done), None),
                 // If it is this key's error alone, the savepoint is there to be undone.

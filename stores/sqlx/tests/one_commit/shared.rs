@@ -76,12 +76,14 @@ async fn deliver(receiver: Receiver<ThreeQpr, SqliteStore>, id: u32, deed: Deed)
 /// Begins a delivery that holds the connection, starts one for each of these deeds, with the ids from `first`, and then
 /// commits. On a runtime with one thread, the others wait in their order.
 async fn together(service: &Service<SqliteStore>, first: u32, deeds: &[Deed]) -> Vec<&'static str> {
+    all(service, (first..).zip(deeds.iter().copied())).await
+}
+
+async fn all(service: &Service<SqliteStore>, deeds: impl Iterator<Item = (u32, Deed)>) -> Vec<&'static str> {
     let (store, key) = (service.store(), conformance::fresh_key());
     let Begun::New(held) = store.begin(&key, Duration::from_secs(60)).await.unwrap() else { panic!() };
-    let deliveries: Vec<_> = (first..)
-        .zip(deeds)
-        .map(|(id, &deed)| tokio::spawn(deliver(service.receiver().clone(), id, deed)))
-        .collect();
+    let deliveries: Vec<_> =
+        deeds.map(|(id, deed)| tokio::spawn(deliver(service.receiver().clone(), id, deed))).collect();
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -218,6 +220,25 @@ async fn what_handlers_do_in_one_transaction_is_committed_or_acknowledged_for_no
             assert_eq!(code, if before == H { "duplicate" } else { now }, "{deed:?}: {id}");
             assert_eq!(service.effects(id).await, i64::from(now == H), "{deed:?}: {id}");
         }
+    }
+}
+
+/// A second delivery of an event whose commit is yet to come is acknowledged after it, or not at all.
+#[tokio::test]
+async fn a_duplicate_is_told_no_sooner_than_the_first_that_the_event_is_done() {
+    let deeds = [(1, Nothing), (1, Panic), (2, Nothing), (1, Panic)];
+    for (last, expected, effects) in [
+        (Nothing, [H, "duplicate", H, "duplicate", H], [1, 1, 1]),
+        (Run(ORPHAN), [F; 5], [0; 3]),
+        (Run("ROLLBACK"), [N; 5], [0; 3]),
+    ] {
+        let service = Service::<SqliteStore>::new().await.unwrap();
+        let tables = "CREATE TABLE parents (id BIGINT PRIMARY KEY);
+             CREATE TABLE children (parent BIGINT REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED)";
+        service.store().run_alone(tables).await;
+        assert_eq!(all(&service, deeds.into_iter().chain([(3, last)])).await, expected);
+        let found = [service.effects(1).await, service.effects(2).await, service.effects(3).await];
+        assert_eq!(found, effects, "{last:?}");
     }
 }
 
