@@ -294,9 +294,9 @@ impl SqliteStore {
     }
 }
 
-/// Only `commit` and `drop` take it, and both end the value.
 const IS_OPEN: &str = "a transaction in a handler's hands is open";
 
+#[allow(clippy::expect_used, reason = "only `commit` and `drop` take it")]
 impl Deref for SqliteTransaction {
     type Target = SqliteConnection;
 
@@ -305,6 +305,7 @@ impl Deref for SqliteTransaction {
     }
 }
 
+#[allow(clippy::expect_used, reason = "only `commit` and `drop` take it")]
 impl DerefMut for SqliteTransaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.open.as_mut().expect(IS_OPEN).transaction

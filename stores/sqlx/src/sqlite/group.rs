@@ -327,10 +327,8 @@ impl Task {
                 None => break,
             }
         }
-        if has_savepoint {
-            if !self.store.all_are_recorded(&mut open.transaction, &members.records).await? {
-                return Err(Failure::NotCommitted);
-            }
+        if has_savepoint && !self.store.all_are_recorded(&mut open.transaction, &members.records).await? {
+            return Err(Failure::NotCommitted);
         }
         open.commit().await
     }
