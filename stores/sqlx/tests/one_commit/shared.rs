@@ -51,7 +51,7 @@ async fn perform(
         Panic => panic!("a panic of a handler, which is expected here"),
         HangUp => {
             hung_up.notify_one();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Forget => std::mem::forget(transaction.begin().await?),
         Sleep => tokio::time::sleep(SLOW).await,
