@@ -38,7 +38,8 @@ pub enum SqlStoreError {
     )]
     NotAFile,
     /// The handler's transaction had ended before its commit, or was another delivery's, so nothing was committed: the
-    /// handler ignored the error of a statement, or ended the transaction with SQL of its own.
+    /// handler ignored the error of a statement, or ended the transaction with SQL of its own. In SQLite, it may
+    /// have been another handler, with which this one shared the commit.
     #[error("the handler's transaction had ended before its commit: an error of a statement was ignored")]
     NotCommitted,
     /// The name of an object is empty, longer than 1,024 bytes, or contains NUL.
@@ -81,9 +82,13 @@ pub(crate) struct Shared(Arc<sqlx::Error>);
 
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL uses its part"))]
 impl Shared {
+    pub(crate) fn new(error: sqlx::Error) -> Self {
+        Self(Arc::new(error))
+    }
+
     /// Shares an error if another transaction is in the way, for which each call would wait in vain.
     pub(crate) fn if_locked(error: sqlx::Error) -> Option<Self> {
-        is_locked(&error).then(|| Self(Arc::new(error)))
+        is_locked(&error).then(|| Self::new(error))
     }
 }
 
@@ -101,7 +106,11 @@ impl std::error::Error for Shared {
 
 impl From<Shared> for SqlStoreError {
     fn from(error: Shared) -> Self {
-        Self::Locked { source: error.into() }
+        if is_locked(&error.0) {
+            Self::Locked { source: error.into() }
+        } else {
+            Self::Database { source: error.into() }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) const MAX_BATCH: usize = 128;
 
 /// How many calls wait in the queue. The next claim fails at once, as if it had waited for its time. A completion does
 /// not: there are no more of them than claims that were given out.
-const MAX_WAITING: usize = 16_384;
+pub(crate) const MAX_WAITING: usize = 16_384;
 
 /// How long a batch may take: far longer than a flush and the waits for locks.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

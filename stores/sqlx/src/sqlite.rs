@@ -23,8 +23,10 @@ use crate::table::TableName;
 
 mod batch;
 mod commit_guard;
+mod group;
 
 pub(crate) use commit_guard::{CommitGuard, Hooks};
+pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
@@ -55,8 +57,14 @@ pub(crate) use commit_guard::{CommitGuard, Hooks};
 /// is being written, its claim stands until its lease ends, and its completion stays. The task needs a runtime that
 /// keeps running: a current-thread runtime stops it between two calls of `block_on`.
 ///
-/// Transactions of handlers share no flush: SQLite would have to run one handler in the open transaction of another,
-/// whose error, such as a full disk, would then undo both.
+/// Handlers that wait for [a transaction](crate::SqliteTransaction) at the same moment share a commit: the task begins one,
+/// hands it to one handler after another, each in a savepoint, and commits for up to 128 of them. Each delivery is
+/// acknowledged after that. A handler that fails, or whose caller hangs up, is undone alone. But what ends the
+/// transaction (a full disk, `ON CONFLICT ROLLBACK`, a `COMMIT` that fails) ends it for all, and none is acknowledged; each
+/// of the next 128 transactions then has one handler, so that only the event at fault fails again. A handler that takes longer
+/// than 5 milliseconds commits at once, and each of the next 32 transactions has one handler. So a delivery waits for a slow
+/// handler with which it shares the commit only where slow ones are rare. A caller that hangs up after its handler
+/// has ended does not undo it.
 ///
 /// # Transactions
 ///
@@ -88,6 +96,8 @@ pub struct SqliteStore {
     pub(crate) hooks: Option<Hooks>,
     /// The calls that share a flush, unless they do not.
     flush: Option<Arc<Flush>>,
+    /// The handlers that share a commit, unless they do not.
+    pub(crate) group: Option<Arc<Group>>,
 }
 
 /// The store's statements, for its table.
@@ -95,6 +105,11 @@ pub(crate) struct Statements {
     migrate: SqlStr,
     live: SqlStr,
     claim: SqlStr,
+    /// Reads a live key, or inserts the key: then it is new. Either returns one row.
+    pub(crate) record: SqlStr,
+    /// The same in a savepoint, and after the release of one.
+    pub(crate) record_in_savepoint: [SqlStr; 2],
+    pub(crate) undo_savepoint: SqlStr,
     complete: SqlStr,
     release: SqlStr,
     renew: SqlStr,
@@ -132,7 +147,18 @@ fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
     let sql = |text: &str| table.in_sql(text);
+    let savepoint = "SAVEPOINT countersign_delivery";
+    let record = r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3;
+             INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, 1, ?4)
+             ON CONFLICT (key) DO UPDATE SET
+                 token = excluded.token, done = excluded.done, expires_at = excluded.expires_at
+             WHERE expires_at <= ?3
+             RETURNING token = ?2, done, expires_at"#;
     Statements {
+        record: sql(record),
+        record_in_savepoint: ["", "RELEASE countersign_delivery;"]
+            .map(|release| sql(&format!("{release} {savepoint}; {record}"))),
+        undo_savepoint: sql("ROLLBACK TO countersign_delivery"),
         migrate: sql(include_str!("sqlite.sql")),
         live: sql(
             r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3"#,
@@ -280,6 +306,7 @@ impl SqliteStore {
             sql: Arc::new(statements(&TableName::default())),
             hooks: None,
             flush: Some(Arc::default()),
+            group: Some(Arc::default()),
         }
     }
 
@@ -288,13 +315,15 @@ impl SqliteStore {
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
         self.flush = self.flush.map(|_| Arc::default());
+        self.group = self.group.map(|_| Arc::default());
         self
     }
 
-    /// Lets every claim and completion wait for a flush of its own: see [many at once](SqliteStore#many-at-once).
+    /// Lets every claim and completion, and every handler's transaction, wait for a flush of its own: see [many at once](SqliteStore#many-at-once).
     #[must_use]
     pub fn without_shared_flush(mut self) -> Self {
         self.flush = None;
+        self.group = None;
         self
     }
 
@@ -305,6 +334,7 @@ impl SqliteStore {
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
         self.flush = self.flush.map(|_| Arc::default());
+        self.group = self.group.map(|_| Arc::default());
         self
     }
 
@@ -474,7 +504,7 @@ impl SqliteStore {
         Ok(self.claimed(lease, row))
     }
 
-    fn claimed(&self, lease: &Lease, (is_ours, done, expires_at): Row) -> Claim {
+    pub(crate) fn claimed(&self, lease: &Lease, (is_ours, done, expires_at): Row) -> Claim {
         claimed(lease.clone(), is_ours, done, self.left_until(expires_at))
     }
 
@@ -504,7 +534,7 @@ impl SqliteStore {
 }
 
 /// Whether the token is the call's own, whether the key is done, and when that ends.
-type Row = (bool, bool, i64);
+pub(crate) type Row = (bool, bool, i64);
 
 /// The error of a call that got no connection, or none that could begin. A wait for the connection is always a wait for
 /// another transaction.
@@ -515,7 +545,7 @@ pub(crate) fn in_the_way(error: sqlx::Error) -> SqlStoreError {
     }
 }
 
-fn millis(time: Duration) -> i64 {
+pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign::IdempotencyKey;
 use countersign::store::{Begun, Claim, Lease, TransactionalStore, check_retention};
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::oneshot;
 
 use crate::claim::random_token;
-use crate::error::SqlStoreError;
-use crate::sqlite::{CommitGuard, Hooks, SqliteStore, in_the_way};
+use crate::error::{Shared, SqlStoreError};
+use crate::sqlite::{Alone, Failure, Hooks, Open, Place, Returned, Row, SqliteStore, in_the_way};
 use crate::version::{Advance, Version, check_object};
 
 /// An open transaction of a [`SqliteStore`], which has recorded the delivery's key. The handler of
@@ -25,7 +26,9 @@ use crate::version::{Advance, Version, check_object};
 /// For this, the store sets the connection's commit and rollback hooks (`set_commit_hook` of sqlx), and replaces yours. Set
 /// none on the store's own pool: they would replace the store's.
 ///
-/// SQLite has one writer at a time, so deliveries run one after the other. Do not use the store's pool in the
+/// SQLite has one writer at a time, so deliveries run one after the other. Those that wait at the same moment share one
+/// commit: see [many at once](SqliteStore#many-at-once). Then yours is a savepoint, `countersign_delivery`, which your SQL must not
+/// name. Do not use the store's pool in the
 /// handler: its one connection is this transaction's.
 ///
 /// ```
@@ -44,9 +47,13 @@ use crate::version::{Advance, Version, check_object};
 /// }
 /// ```
 pub struct SqliteTransaction {
-    /// Declared first, so that it is dropped before the transaction rolls back.
-    guard: CommitGuard,
-    transaction: Transaction<'static, Sqlite>,
+    /// There until it is committed or handed back.
+    open: Option<Open>,
+    /// Where a transaction goes that other handlers share.
+    back: Option<oneshot::Sender<Returned>>,
+    /// The place of a transaction that is not shared.
+    _alone: Option<Alone>,
+    since: Instant,
     store: SqliteStore,
     key: IdempotencyKey,
     retention: Duration,
@@ -94,13 +101,52 @@ impl SqliteTransaction {
         check_object(object)?;
         let version = version.into();
         let (_, end) = self.store.now_and(self.retention);
-        let sql = &self.store.sql;
+        let sql = self.store.sql.clone();
         let advanced = sqlx::query(sql.advance.clone()).bind(object).bind(version.get()).bind(end);
-        if advanced.execute(&mut *self.transaction).await?.rows_affected() > 0 {
+        if advanced.execute(&mut **self).await?.rows_affected() > 0 {
             return Ok(Advance::Newer);
         }
         let newest = sqlx::query_scalar(sql.newest.clone()).bind(object);
-        Ok(Advance::not(version, newest.fetch_one(&mut *self.transaction).await?))
+        Ok(Advance::not(version, newest.fetch_one(&mut **self).await?))
+    }
+}
+
+impl SqliteTransaction {
+    /// A transaction of one handler after another: this one's turn.
+    pub(crate) fn lent(
+        open: Open,
+        back: oneshot::Sender<Returned>,
+        store: &SqliteStore,
+        record: &Lease,
+        retention: Duration,
+    ) -> Self {
+        Self::new(open, Some(back), None, store, record.key(), retention)
+    }
+
+    fn new(
+        open: Open,
+        back: Option<oneshot::Sender<Returned>>,
+        alone: Option<Alone>,
+        store: &SqliteStore,
+        key: &IdempotencyKey,
+        retention: Duration,
+    ) -> Self {
+        let (store, key) = (store.clone(), key.clone());
+        Self { open: Some(open), back, _alone: alone, since: Instant::now(), store, key, retention }
+    }
+
+    /// Hands a shared transaction back, and tells who waits for its commit.
+    fn hand_back(&mut self, handed_in: Option<oneshot::Sender<Result<(), Failure>>>) {
+        if let (Some(open), Some(back)) = (self.open.take(), self.back.take()) {
+            // Without the task, which ends with its runtime, the transaction is rolled back.
+            let _ended = back.send(Returned { open, handed_in, took: self.since.elapsed() });
+        }
+    }
+}
+
+impl Drop for SqliteTransaction {
+    fn drop(&mut self) {
+        self.hand_back(None);
     }
 }
 
@@ -114,23 +160,27 @@ impl TransactionalStore for SqliteStore {
     ) -> Result<Begun<SqliteTransaction>, SqlStoreError> {
         check_retention(retention)?;
         let record = Lease::new(key.clone(), random_token()?);
-        let mut transaction = self.pool().begin_with("BEGIN").await.map_err(in_the_way)?;
-        // A transaction that has read does not wait for a writer: it fails at once where there is one. This is a
-        // statement of its own, because sqlx takes no transaction to be open whose beginning failed.
-        let read = sqlx::query("SELECT 1 FROM sqlite_schema LIMIT 1");
-        read.fetch_optional(&mut *transaction).await.map_err(in_the_way)?;
+        let alone = match &self.group {
+            None => None,
+            Some(group) => match group.join(self, &record, retention).map_err(in_the_way)? {
+                Place::Alone(alone) => Some(alone),
+                Place::Queued(mut queued) => {
+                    match queued.answer(self.pool().options().get_acquire_timeout()).await {
+                        Some(Ok(Begun::New(mut transaction))) => {
+                            transaction.since = Instant::now();
+                            return Ok(Begun::New(transaction));
+                        }
+                        Some(answer) => return answer,
+                        None => Some(group.alone()),
+                    }
+                }
+            },
+        };
+        let mut transaction = self.begin_transaction().await.map_err(in_the_way)?;
         match self.record(&mut transaction, &record, retention).await? {
             Claim::Acquired(_) => {
-                let guard = match &self.hooks {
-                    Some(hooks) => hooks.guard(),
-                    None => {
-                        let hooks = Hooks::default();
-                        hooks.set(&mut transaction).await?;
-                        hooks.guard()
-                    }
-                };
-                let (store, key) = (self.clone(), key.clone());
-                Ok(Begun::New(SqliteTransaction { guard, transaction, store, key, retention }))
+                let open = self.guard(transaction).await?;
+                Ok(Begun::New(SqliteTransaction::new(open, None, alone, self, key, retention)))
             }
             Claim::InFlight { retry_after } => Ok(Begun::InFlight { retry_after }),
             Claim::Done => Ok(Begun::Done),
@@ -140,27 +190,57 @@ impl TransactionalStore for SqliteStore {
     async fn commit(
         &self,
         key: &IdempotencyKey,
-        transaction: SqliteTransaction,
+        mut transaction: SqliteTransaction,
     ) -> Result<(), SqlStoreError> {
-        if transaction.key != *key || !transaction.guard.allow() {
+        if transaction.key != *key {
             return Err(SqlStoreError::NotCommitted);
         }
-        let SqliteTransaction { guard, transaction, .. } = transaction;
-        transaction.commit().await?;
-        // sqlx would also release a savepoint that the handler left open, and call that a commit.
-        if guard.has_committed() { Ok(()) } else { Err(SqlStoreError::NotCommitted) }
+        if transaction.back.is_some() {
+            let (caller, committed) = oneshot::channel();
+            transaction.hand_back(Some(caller));
+            return match committed.await {
+                Ok(committed) => committed.map_err(Into::into),
+                // The task has ended with its runtime.
+                Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
+            };
+        }
+        match transaction.open.take() {
+            Some(open) => open.commit().await.map_err(Into::into),
+            None => Err(SqlStoreError::NotCommitted),
+        }
     }
 }
 
 impl SqliteStore {
-    /// Records the key in a transaction that has only read.
-    async fn record(
+    pub(crate) async fn begin_transaction(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.pool().begin_with("BEGIN").await
+    }
+
+    /// Guards the connection of a transaction that has written.
+    pub(crate) async fn guard(
+        &self,
+        mut transaction: Transaction<'static, Sqlite>,
+    ) -> Result<Open, sqlx::Error> {
+        let guard = match &self.hooks {
+            Some(hooks) => hooks.guard(),
+            None => {
+                let hooks = Hooks::default();
+                hooks.set(&mut transaction).await?;
+                hooks.guard()
+            }
+        };
+        Ok(Open { guard, transaction })
+    }
+
+    /// Records the key in a transaction that has written nothing. The statement reads first, because a transaction that
+    /// has read does not wait for a writer: it fails at once where there is one.
+    pub(crate) async fn record(
         &self,
         transaction: &mut SqliteConnection,
         record: &Lease,
         retention: Duration,
     ) -> Result<Claim, SqlStoreError> {
-        match self.insert(transaction, record, retention, true).await {
+        match self.record_with(&self.sql.record, transaction, record, retention).await {
             // Another process writes, or has written since. A duplicate is answered nevertheless. Otherwise the
             // transaction begins again, because SQLite waits for its lock only at the beginning.
             Err(SqlStoreError::Locked { .. }) => {
@@ -168,24 +248,67 @@ impl SqliteStore {
                     return Ok(claim);
                 }
                 sqlx::raw_sql("ROLLBACK; BEGIN IMMEDIATE").execute(&mut *transaction).await?;
-                self.insert(transaction, record, retention, true).await
+                self.record_with(&self.sql.record, transaction, record, retention).await
             }
             recorded => recorded,
         }
     }
+
+    /// Records the key in a savepoint. It releases the one before, if there is one.
+    pub(crate) async fn record_in_savepoint(
+        &self,
+        transaction: &mut SqliteConnection,
+        has_savepoint: bool,
+        record: &Lease,
+        retention: Duration,
+    ) -> Result<Claim, SqlStoreError> {
+        let sql = &self.sql.record_in_savepoint[usize::from(has_savepoint)];
+        self.record_with(sql, transaction, record, retention).await
+    }
+
+    /// Undoes what was written since the savepoint, which stays.
+    pub(crate) async fn undo_savepoint(&self, transaction: &mut SqliteConnection) -> Result<(), Failure> {
+        match sqlx::query(self.sql.undo_savepoint.clone()).execute(transaction).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failure::Database(Shared::new(error))),
+        }
+    }
+
+    async fn record_with(
+        &self,
+        sql: &SqlStr,
+        transaction: &mut SqliteConnection,
+        record: &Lease,
+        retention: Duration,
+    ) -> Result<Claim, SqlStoreError> {
+        let (now, end) = self.now_and(retention);
+        let rows: Vec<Row> = sqlx::query_as(sql.clone())
+            .bind(record.key().as_str())
+            .bind(&record.token()[..])
+            .bind(now)
+            .bind(end)
+            .fetch_all(transaction)
+            .await?;
+        let &row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(self.claimed(record, row))
+    }
 }
 
+const IS_OPEN: &str = "a transaction in a handler's hands is open";
+
+#[allow(clippy::expect_used, reason = "only `commit` and `drop` take it")]
 impl Deref for SqliteTransaction {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.transaction
+        &self.open.as_ref().expect(IS_OPEN).transaction
     }
 }
 
+#[allow(clippy::expect_used, reason = "only `commit` and `drop` take it")]
 impl DerefMut for SqliteTransaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+        &mut self.open.as_mut().expect(IS_OPEN).transaction
     }
 }
 

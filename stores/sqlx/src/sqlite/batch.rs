@@ -5,7 +5,9 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection};
 use std::time::Duration;
 
-use super::{SqliteStore, millis};
+use countersign::store::Lease;
+
+use super::{Failure, SqliteStore, millis};
 use crate::batch::{Batch, Calls};
 use crate::error::Shared;
 use crate::flush::{Answer, Batches, MAX_BATCH, Waiting};
@@ -20,6 +22,7 @@ pub(super) struct Statements {
     live: SqlStr,
     claim: SqlStr,
     complete: SqlStr,
+    recorded: SqlStr,
 }
 
 /// Makes the statements for this table.
@@ -56,6 +59,7 @@ pub(super) fn statements(table: &TableName, size: usize) -> Statements {
              WHERE key = column1 AND token = column2
              RETURNING key"#,
         ),
+        recorded: sql(2, r#"SELECT count(*) FROM "countersign_keys" WHERE (key, token) IN (VALUES [rows])"#),
     }
 }
 
@@ -171,6 +175,23 @@ impl SqliteStore {
             query = query.bind(call.lease.key().as_str()).bind(&call.lease.token()[..]).bind(end);
         }
         query
+    }
+
+    /// Whether these keys are all in the transaction, with these tokens: a handler may have undone its own.
+    pub(super) async fn all_are_recorded(
+        &self,
+        transaction: &mut SqliteConnection,
+        records: &[Lease],
+    ) -> Result<bool, Failure> {
+        let count = records.len();
+        // The first parameter is not used.
+        let mut query = sqlx::query_scalar(self.batch(count).recorded.clone()).bind(0);
+        for record in records {
+            query = query.bind(record.key().as_str()).bind(&record.token()[..]);
+        }
+        let found: i64 =
+            query.fetch_one(transaction).await.map_err(|error| Failure::Database(Shared::new(error)))?;
+        Ok(usize::try_from(found) == Ok(count))
     }
 
     /// Answers the claims of these keys.

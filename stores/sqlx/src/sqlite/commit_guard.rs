@@ -59,6 +59,11 @@ impl CommitGuard {
         change(&self.0, |phase| *phase == Phase::Committed)
     }
 
+    /// Whether the transaction is still the one that was begun.
+    pub(crate) fn is_open(&self) -> bool {
+        change(&self.0, |phase| *phase == Phase::Open)
+    }
+
     /// Lets the transaction commit, and returns whether it is still the one that was begun.
     pub(crate) fn allow(&self) -> bool {
         change(&self.0, |phase| {

@@ -9,3 +9,4 @@ mod failures;
 mod hang_ups;
 mod outcomes;
 mod races;
+mod shared;

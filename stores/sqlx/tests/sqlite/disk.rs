@@ -158,3 +158,55 @@ async fn a_disk_that_is_full_under_many_calls_at_once_loses_nothing_that_was_com
         assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done, "{key}");
     }
 }
+
+/// Many handlers at once share a commit, which fails for all of them; but what was acknowledged is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_under_many_handlers_at_once_loses_nothing_that_was_acknowledged() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let ballast = disk.0.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 6_000_000]).unwrap();
+    let store = open(&disk.0).await;
+    let tables = "PRAGMA wal_autocheckpoint = 0; CREATE TABLE effects (key TEXT, size BLOB)";
+    sqlx::raw_sql(tables).execute(store.pool()).await.unwrap();
+    let receiver = Receiver::new(crate::common::webhook::<ThreeQpr>(), store);
+    let deliver = async |receiver: Receiver<ThreeQpr, SqliteStore>, event: usize| {
+        let body = format!(r#"{{"event":"scan.created","id":"evt_{event}"}}"#);
+        let headers = crate::common::signed(receiver.webhook(), body.as_bytes());
+        let delivery = receiver.webhook().verify(&headers, body.as_bytes()).unwrap();
+        let handler = async |delivery: Delivery<'_, ThreeQpr>, mut transaction: SqliteTransaction| {
+            let effect = sqlx::query("INSERT INTO effects VALUES (?1, zeroblob(2000))");
+            effect.bind(delivery.idempotency_key().as_str()).execute(&mut *transaction).await?;
+            Ok::<_, SqlStoreError>(transaction)
+        };
+        receiver.handle_in_transaction(delivery, handler).await.is_acknowledged()
+    };
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    many::at_once(0..64, |worker| {
+        let (receiver, acknowledged) = (receiver.clone(), Arc::clone(&acknowledged));
+        async move {
+            let (mut failures, mut event) = (0, worker * 10_000);
+            while failures < 5 {
+                match deliver(receiver.clone(), event).await {
+                    true => acknowledged.lock().unwrap().push(event),
+                    false => failures += 1,
+                }
+                event += 1;
+            }
+        }
+    })
+    .await;
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
+    assert!(acknowledged.len() > 100, "the disk was full from the beginning");
+    std::fs::remove_file(ballast).unwrap();
+    for event in 1_000_000..1_000_300 {
+        assert!(deliver(receiver.clone(), event).await, "{event}");
+    }
+    let store = open(&disk.0).await;
+    let number =
+        async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(store.pool()).await.unwrap();
+    let unequal = "SELECT count(*) FROM countersign_keys FULL JOIN effects USING (key)
+         WHERE token IS NULL OR size IS NULL";
+    assert_eq!(number(unequal).await, 0);
+    let count = usize::try_from(number("SELECT count(*) FROM countersign_keys").await).unwrap();
+    assert_eq!(count, acknowledged.len() + 300);
+}
