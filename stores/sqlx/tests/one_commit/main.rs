@@ -5,6 +5,7 @@ mod common;
 
 mod advance;
 mod backend;
+mod crowd;
 mod failures;
 mod hang_ups;
 mod outcomes;

@@ -1,6 +1,5 @@
 //! SQLite's handlers that wait at the same moment share one commit, and nothing else.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::store::{Begun, TransactionalStore, conformance};
@@ -14,7 +13,7 @@ use crate::backend::{Backend, BoxError, Scan, Service, delivery, with_effect};
 
 /// What a handler does after its effect.
 #[derive(Debug, Clone, Copy)]
-enum Deed {
+pub(crate) enum Deed {
     Nothing,
     /// Runs this SQL, and ignores its error.
     Run(&'static str),
@@ -60,7 +59,7 @@ async fn perform(
 }
 
 /// Delivers an event, and returns the code of the outcome, or that of the store's error.
-async fn deliver(receiver: Receiver<ThreeQpr, SqliteStore>, id: u32, deed: Deed) -> &'static str {
+pub(crate) async fn deliver(receiver: Receiver<ThreeQpr, SqliteStore>, id: u32, deed: Deed) -> &'static str {
     let hung_up = Notify::new();
     let handler = async |delivery, transaction| perform(deed, &hung_up, delivery, transaction).await;
     tokio::select! {
@@ -96,13 +95,13 @@ async fn all(service: &Service<SqliteStore>, deeds: impl Iterator<Item = (u32, D
 }
 
 /// A service on a file whose commits can be counted.
-struct Counted {
-    service: Service<SqliteStore>,
+pub(crate) struct Counted {
+    pub(crate) service: Service<SqliteStore>,
     log: std::path::PathBuf,
 }
 
 impl Counted {
-    async fn new(shares: bool) -> Self {
+    pub(crate) async fn new(shares: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("webhooks.db");
         let open = async || SqliteStore::open(&path).await.unwrap();
@@ -171,9 +170,9 @@ async fn duplicates_among_those_that_wait_commit_nothing() {
     assert_eq!(counted.commits().await - before, 3);
 }
 
-const H: &str = "handled";
-const N: &str = "store_not_committed";
-const F: &str = "store_failed";
+pub(crate) const H: &str = "handled";
+pub(crate) const N: &str = "store_not_committed";
+pub(crate) const F: &str = "store_failed";
 
 /// What the third of five handlers does, and what becomes of the five.
 const MISDEEDS: [(Deed, [&str; 5]); 20] = [
@@ -323,140 +322,4 @@ async fn on_a_pool_of_your_own_they_share_it_too() {
         service.deliver_until_acknowledged(id).await;
         assert_eq!(service.effects(id).await, 1);
     }
-}
-
-/// Handlers that fail, panic, are slow, end the transaction or are dropped at random times, on two instances: an event
-/// has its effect and its key, or neither; and it has them if it was acknowledged.
-#[tokio::test(flavor = "multi_thread")]
-async fn at_random_times_nothing_is_lost_and_nothing_is_doubled() {
-    for shares in [true, false] {
-        let Counted { service, .. } = Counted::new(shares).await;
-        let service = Arc::new(service);
-        let tasks: Vec<_> = (0..32_u32)
-            .map(|worker| {
-                let service = Arc::clone(&service);
-                tokio::spawn(async move {
-                    let mut acknowledged = Vec::new();
-                    for n in 0..40_u32 {
-                        let id = worker * 1_000 + n;
-                        let random = (id.wrapping_mul(2_654_435_761) >> 8) % 1_000;
-                        let deed = match random {
-                            0..2 => Run("ROLLBACK"),
-                            2..4 => Run("COMMIT"),
-                            8..60 => RunAndFail("INSERT INTO effects VALUES (99)"),
-                            60..62 => Sleep,
-                            _ => Nothing,
-                        };
-                        let receiver = service.receivers[usize::from(worker % 16 == 0)].clone();
-                        let time = match random % 4 {
-                            0 => Duration::from_micros(u64::from(random) * 20),
-                            _ => Duration::from_secs(60),
-                        };
-                        let handled = tokio::time::timeout(time, deliver(receiver, id, deed)).await;
-                        if handled == Ok(H) {
-                            acknowledged.push(id);
-                        }
-                    }
-                    acknowledged
-                })
-            })
-            .collect();
-        let mut acknowledged = Vec::new();
-        for task in tasks {
-            acknowledged.extend(task.await.unwrap());
-        }
-        assert!(acknowledged.len() > 500, "{}", acknowledged.len());
-        service.store().close().await;
-        let other = service.receivers[1].store();
-        assert_eq!(other.number("SELECT count(*) FROM effects WHERE id = 99").await, 0);
-        let twice = "SELECT count(*) FROM (SELECT id FROM effects GROUP BY id HAVING count(*) > 1)";
-        assert_eq!(other.number(twice).await, 0);
-        let effects = other.number("SELECT count(*) FROM effects").await;
-        assert_eq!(other.number("SELECT count(*) FROM countersign_keys").await, effects);
-        for worker in 0..32 {
-            for id in (0..40).map(|n| worker * 1_000 + n) {
-                let key = delivery(id).idempotency_key();
-                let keys = format!("SELECT count(*) FROM countersign_keys WHERE key = '{key}'");
-                let found = other.number(&format!("SELECT count(*) FROM effects WHERE id = {id}")).await;
-                assert_eq!(other.number(&keys).await, found, "{id}");
-                assert!(found == 1 || !acknowledged.contains(&id), "{id} was acknowledged");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_runtime_that_ends_takes_no_later_delivery_with_it() {
-    let runtime = || tokio::runtime::Runtime::new().unwrap();
-    let main = runtime();
-    let Counted { service, .. } = main.block_on(Counted::new(true));
-    let many = async |receiver: &Receiver<ThreeQpr, SqliteStore>, ids: std::ops::Range<u32>| {
-        let deliveries: Vec<_> = ids.map(|id| tokio::spawn(deliver(receiver.clone(), id, Nothing))).collect();
-        let mut codes = Vec::new();
-        for delivery in deliveries {
-            codes.push(delivery.await.unwrap());
-        }
-        codes
-    };
-    for moment in 1..=20 {
-        let (ending, first) = (runtime(), moment * 1_000);
-        ending.block_on(async {
-            for id in first..first + 200 {
-                tokio::spawn(deliver(service.receiver().clone(), id, Nothing));
-            }
-            tokio::time::sleep(Duration::from_micros(u64::from(moment) * 300)).await;
-        });
-        let waiting = std::thread::spawn({
-            let receiver = service.receiver().clone();
-            move || {
-                runtime().block_on(async {
-                    let ids = first + 300..first + 350;
-                    let deliveries = ids.map(|id| deliver(receiver.clone(), id, Nothing));
-                    futures_util::future::join_all(deliveries).await
-                })
-            }
-        });
-        ending.shutdown_timeout(Duration::from_secs(10));
-        let during = waiting.join().unwrap();
-        let after = main.block_on(many(service.receiver(), first + 400..first + 450));
-        assert_eq!(after, vec![H; 50], "{moment}");
-        for (id, code) in (first + 300..).zip(during) {
-            let effects = main.block_on(service.effects(id));
-            assert!(effects == 1 || code != H, "{id}: {code}");
-        }
-    }
-    let twice = "SELECT count(*) FROM (SELECT id FROM effects GROUP BY id HAVING count(*) > 1)";
-    assert_eq!(main.block_on(service.store().number(twice)), 0);
-}
-
-/// Claims and deliveries share the connection, each many at once.
-#[tokio::test(flavor = "multi_thread")]
-async fn neither_claims_nor_deliveries_starve_the_others() {
-    use countersign::IdempotencyStore;
-    let Counted { service, .. } = Counted::new(true).await;
-    let end = std::time::Instant::now() + Duration::from_secs(2);
-    let tasks: Vec<_> = (0..64_u32)
-        .map(|worker| {
-            let receiver = service.receiver().clone();
-            tokio::spawn(async move {
-                let mut count = 0;
-                while std::time::Instant::now() < end {
-                    if worker % 2 == 0 {
-                        deliver(receiver.clone(), worker * 100_000 + count, Nothing).await;
-                    } else {
-                        let key = conformance::fresh_key();
-                        let _claim = receiver.store().claim(&key, Duration::from_secs(60)).await;
-                    }
-                    count += 1;
-                }
-                count
-            })
-        })
-        .collect();
-    let mut counts = [0, 0];
-    for (worker, task) in tasks.into_iter().enumerate() {
-        counts[worker % 2] += task.await.unwrap();
-    }
-    let [deliveries, claims] = counts;
-    assert!(deliveries * 8 > claims && claims * 8 > deliveries, "{deliveries} deliveries, {claims} claims");
 }
