@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use countersign::IdempotencyKey;
 use countersign::store::{Begun, Claim, Lease, TransactionalStore, check_retention};
-use sqlx::{Executor, PgConnection, Postgres, Row, Transaction};
+use sqlx::{Connection as _, Executor, PgConnection, Postgres, Row, Transaction};
 
 use crate::claim::random_token;
 use crate::error::SqlStoreError;
@@ -19,7 +19,8 @@ use crate::version::{Advance, Version, check_object};
 /// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
 /// Only the receiver commits it. Dropping it rolls back. If the handler ends the transaction with SQL of its own, or
 /// ignores an error that has aborted it, the delivery is not acknowledged. (After a savepoint, a transaction goes on: use
-/// one for a statement that may fail.)
+/// one for a statement that may fail.) If the `begin` of a savepoint fails, or is dropped before its end (by a time-out),
+/// sqlx rolls back the whole transaction: return an error then. The next use of this one panics.
 ///
 /// The isolation level is `READ COMMITTED`, and `lock_timeout` is the [store's](PostgresStore::with_lock_timeout) until
 /// the handler sets another (`SET LOCAL`). The cursor `countersign` is the store's: if the handler closes it (`CLOSE ALL`),
@@ -89,6 +90,9 @@ impl PostgresTransaction {
         version: impl Into<Version>,
     ) -> Result<Advance, SqlStoreError> {
         check_object(object)?;
+        if !self.transaction.is_in_transaction() {
+            return Err(SqlStoreError::NotCommitted);
+        }
         let version = version.into();
         let (number, time) = (version.get(), PostgresStore::micros(self.retention));
         let sql = &self.store.sql;
@@ -185,7 +189,15 @@ impl Deref for PostgresTransaction {
 }
 
 impl DerefMut for PostgresTransaction {
+    /// # Panics
+    /// If a nested `begin` of the handler has failed, or was dropped before its end: sqlx 0.9.0 then rolls back the whole
+    /// transaction, and each later statement would be committed at once, without the key.
     fn deref_mut(&mut self) -> &mut PgConnection {
+        let is_open = self.transaction.is_in_transaction();
+        assert!(
+            is_open,
+            "a nested `begin` failed or was dropped, which ended the transaction: return its error"
+        );
         &mut self.transaction
     }
 }

@@ -12,7 +12,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
+use sqlx::{Connection, Executor as _, SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
 use crate::claim::{claimed, random_token};
 use crate::error::SqlStoreError;
@@ -63,8 +63,8 @@ pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 /// transaction (a full disk, `ON CONFLICT ROLLBACK`, a `COMMIT` that fails) ends it for all, and none is acknowledged; each
 /// of the next 128 transactions then has one handler, so that only the event at fault fails again. A handler that takes longer
 /// than 5 milliseconds commits at once, and each of the next 32 transactions has one handler. So a delivery waits for a slow
-/// handler with which it shares the commit only where slow ones are rare. A caller that hangs up after its handler
-/// has ended does not undo it.
+/// handler with which it shares the commit only where slow ones are rare. One that never ends holds those before it up,
+/// as it holds up those behind it. A caller that hangs up after its handler has ended does not undo it.
 ///
 /// # Transactions
 ///
@@ -130,16 +130,16 @@ struct Purge {
 /// Makes a pool close a connection that is still in a transaction when it returns.
 ///
 /// If a `COMMIT` fails, for example on a full disk, SQLite may have rolled back, but sqlx 0.9.0 counts the transaction as
-/// open. No other transaction can begin on that connection.
+/// open. If a nested `begin` is dropped or fails, sqlx rolls back the whole transaction, and a savepoint then begins another.
+/// No other transaction can begin on such a connection.
 fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
-    // sqlx pings at the release; a file needs no other ping before it is used again.
+    // A file needs no ping before it is used again.
     pool.test_before_acquire(false).after_release(|connection, _| {
         Box::pin(async move {
-            if connection.is_in_transaction() {
-                // After the rollback of a transaction that was dropped, which is only sent by then.
-                connection.ping().await?;
-            }
-            Ok(!connection.is_in_transaction())
+            // It runs after the rollback of a transaction that was dropped, fails in a transaction that sqlx does not know
+            // of, and locks nothing.
+            let is_outside = connection.execute("BEGIN; ROLLBACK").await.is_ok();
+            Ok(is_outside && !connection.is_in_transaction())
         })
     })
 }

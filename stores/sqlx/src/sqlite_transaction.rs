@@ -21,7 +21,8 @@ use crate::version::{Advance, Version, check_object};
 /// Only the receiver commits it: a `COMMIT` of the handler's own fails and rolls back. Dropping it rolls back. If SQLite
 /// has ended the transaction with an error that the handler ignores (`ON CONFLICT ROLLBACK`, a full disk), every later
 /// write fails, and the delivery is not acknowledged. Other errors undo only their own statement, as in every transaction
-/// of SQLite.
+/// of SQLite. If the `begin` of a savepoint is dropped before its end (by a time-out), sqlx rolls back the whole transaction,
+/// and nothing is acknowledged.
 ///
 /// For this, the store sets the connection's commit and rollback hooks (`set_commit_hook` of sqlx), and replaces yours. Set
 /// none on the store's own pool: they would replace the store's.

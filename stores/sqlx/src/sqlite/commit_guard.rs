@@ -9,10 +9,23 @@ use sqlx::SqliteConnection;
 /// SQLite ends a transaction by itself after some errors: a full disk, an I/O error, `ON CONFLICT ROLLBACK`. Every
 /// further write would then be a transaction of its own, which commits at once, without the key. The guard turns such a
 /// commit into a rollback, and the statement fails.
+///
+/// The connection may have its next transaction before the guard of the last one is dropped.
 #[derive(Debug)]
-pub(crate) struct CommitGuard(Shared);
+pub(crate) struct CommitGuard {
+    state: Shared,
+    number: u64,
+}
 
-type Shared = Arc<Mutex<Phase>>;
+type Shared = Arc<Mutex<State>>;
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    /// The number of the last transaction that was guarded, and of the last of them that was committed.
+    number: u64,
+    committed: u64,
+}
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
@@ -38,7 +51,7 @@ pub(crate) struct Hooks(Shared);
 impl Hooks {
     /// Sets the hooks of a new connection.
     pub(crate) async fn set(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        change(&self.0, |phase| *phase = Phase::Free);
+        change(&self.0, |state| state.phase = Phase::Free);
         let (commits, rolls_back) = (Arc::clone(&self.0), Arc::clone(&self.0));
         let mut handle = connection.lock_handle().await?;
         handle.set_commit_hook(move || change(&commits, may_commit));
@@ -48,28 +61,32 @@ impl Hooks {
 
     /// Guards the connection, which has just begun a transaction.
     pub(crate) fn guard(&self) -> CommitGuard {
-        change(&self.0, |phase| *phase = Phase::Open);
-        CommitGuard(Arc::clone(&self.0))
+        let number = change(&self.0, |state| {
+            state.phase = Phase::Open;
+            state.number += 1;
+            state.number
+        });
+        CommitGuard { state: Arc::clone(&self.0), number }
     }
 }
 
 impl CommitGuard {
     /// Whether SQLite has committed the transaction.
     pub(crate) fn has_committed(&self) -> bool {
-        change(&self.0, |phase| *phase == Phase::Committed)
+        change(&self.state, |state| state.committed == self.number)
     }
 
     /// Whether the transaction is still the one that was begun.
     pub(crate) fn is_open(&self) -> bool {
-        change(&self.0, |phase| *phase == Phase::Open)
+        change(&self.state, |state| state.number == self.number && state.phase == Phase::Open)
     }
 
     /// Lets the transaction commit, and returns whether it is still the one that was begun.
     pub(crate) fn allow(&self) -> bool {
-        change(&self.0, |phase| {
-            let is_open = *phase == Phase::Open;
+        change(&self.state, |state| {
+            let is_open = state.number == self.number && state.phase == Phase::Open;
             if is_open {
-                *phase = Phase::Committing;
+                state.phase = Phase::Committing;
             }
             is_open
         })
@@ -78,8 +95,11 @@ impl CommitGuard {
 
 impl Drop for CommitGuard {
     fn drop(&mut self) {
-        change(&self.0, |phase| {
-            *phase = match phase {
+        change(&self.state, |state| {
+            if state.number != self.number {
+                return;
+            }
+            state.phase = match state.phase {
                 Phase::Open | Phase::Ended | Phase::Dropped => Phase::Dropped,
                 // Its commit, or the rollback of a commit that failed, was sent before.
                 Phase::Committing | Phase::Committed | Phase::Free => Phase::Free,
@@ -88,24 +108,25 @@ impl Drop for CommitGuard {
     }
 }
 
-fn change<T>(phase: &Shared, change: impl FnOnce(&mut Phase) -> T) -> T {
+fn change<T>(state: &Shared, change: impl FnOnce(&mut State) -> T) -> T {
     // No code panics while it holds the lock.
-    change(&mut phase.lock().unwrap_or_else(PoisonError::into_inner))
+    change(&mut state.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn may_commit(phase: &mut Phase) -> bool {
-    match phase {
+fn may_commit(state: &mut State) -> bool {
+    match state.phase {
         Phase::Open | Phase::Ended | Phase::Dropped => false,
         Phase::Committing => {
-            *phase = Phase::Committed;
+            state.phase = Phase::Committed;
+            state.committed = state.number;
             true
         }
         Phase::Committed | Phase::Free => true,
     }
 }
 
-fn roll_back(phase: &mut Phase) {
-    *phase = match phase {
+fn roll_back(state: &mut State) {
+    state.phase = match state.phase {
         Phase::Open | Phase::Ended => Phase::Ended,
         // A commit that fails is followed by a rollback, and then the connection is anybody's.
         Phase::Committing | Phase::Committed | Phase::Dropped | Phase::Free => Phase::Free,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use countersign::store::{Begun, Claim, Lease};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Executor, Sqlite, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -40,7 +40,8 @@ pub(crate) struct Open {
 impl Open {
     /// Commits, if the transaction is still the one that was begun.
     pub(crate) async fn commit(self) -> Result<(), Failure> {
-        let Self { guard, transaction } = self;
+        // What is bound last is dropped first: the guard.
+        let Self { transaction, guard } = self;
         if !guard.allow() {
             return Err(Failure::NotCommitted);
         }
@@ -207,15 +208,11 @@ struct Members {
     /// The deliveries whose handlers have succeeded, and their keys.
     records: Vec<Lease>,
     callers: Vec<oneshot::Sender<Result<(), Failure>>>,
-    /// Further deliveries of the same events. They are done only once that is committed.
+    /// Deliveries whose keys are done in the transaction. They are done only once that is committed.
     duplicates: Vec<oneshot::Sender<Answer>>,
 }
 
 impl Members {
-    fn has(&self, waiting: &Waiting) -> bool {
-        self.records.iter().any(|record| record.key() == waiting.record.key())
-    }
-
     fn tell(self, ended: &Result<(), Failure>) {
         for caller in self.callers {
             let _hung_up = caller.send(ended.clone());
@@ -368,13 +365,18 @@ impl Task {
                 waiting.retention,
             );
             let (answer, failure) = match recorded.await {
-                Ok(Claim::Acquired(_)) => return Ok(Some(waiting)),
-                Ok(Claim::Done) if members.has(&waiting) => {
+                Ok(Claim::Acquired(_)) if open.guard.is_open() => return Ok(Some(waiting)),
+                // A handler has ended the transaction, at last: the savepoint has begun another one.
+                Ok(Claim::Acquired(_)) => {
+                    let _ended = open.transaction.execute("ROLLBACK").await;
+                    return Err(Failure::NotCommitted);
+                }
+                // A handler before it may have completed the key, in this transaction.
+                Ok(Claim::Done) => {
                     members.duplicates.push(waiting.caller);
                     continue;
                 }
                 Ok(Claim::InFlight { retry_after }) => (Ok(Begun::InFlight { retry_after }), None),
-                Ok(Claim::Done) => (Ok(Begun::Done), None),
                 // If it is this key's error alone, the savepoint is there to be undone.
                 Err(error) => (Err(error), self.store.undo_savepoint(&mut open.transaction).await.err()),
             };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::store::conformance;
-use countersign::{Receiver, provider::ThreeQpr};
+use countersign::IdempotencyStore as _;
+use countersign::store::{Claim, conformance};
 use countersign_sqlx::SqliteStore;
 
-use crate::backend::{Backend as _, delivery};
+use crate::backend::{Backend as _, Service, delivery};
 use crate::shared::Deed::*;
-use crate::shared::{Counted, H, deliver};
+use crate::shared::{Counted, H, deliver, together};
 
 /// Handlers that fail, panic, are slow, end the transaction or are dropped at random times, on two instances: an event
 /// has its effect and its key, or neither; and it has them if it was acknowledged.
@@ -76,14 +76,6 @@ fn a_runtime_that_ends_takes_no_later_delivery_with_it() {
     let runtime = || tokio::runtime::Runtime::new().unwrap();
     let main = runtime();
     let Counted { service, .. } = main.block_on(Counted::new(true));
-    let many = async |receiver: &Receiver<ThreeQpr, SqliteStore>, ids: std::ops::Range<u32>| {
-        let deliveries: Vec<_> = ids.map(|id| tokio::spawn(deliver(receiver.clone(), id, Nothing))).collect();
-        let mut codes = Vec::new();
-        for delivery in deliveries {
-            codes.push(delivery.await.unwrap());
-        }
-        codes
-    };
     for moment in 1..=20 {
         let (ending, first) = (runtime(), moment * 1_000);
         ending.block_on(async {
@@ -104,8 +96,9 @@ fn a_runtime_that_ends_takes_no_later_delivery_with_it() {
         });
         ending.shutdown_timeout(Duration::from_secs(10));
         let during = waiting.join().unwrap();
-        let after = main.block_on(many(service.receiver(), first + 400..first + 450));
-        assert_eq!(after, vec![H; 50], "{moment}");
+        for id in first + 400..first + 450 {
+            main.block_on(service.deliver_until_acknowledged(id));
+        }
         for (id, code) in (first + 300..).zip(during) {
             let effects = main.block_on(service.effects(id));
             assert!(effects == 1 || code != H, "{id}: {code}");
@@ -118,7 +111,6 @@ fn a_runtime_that_ends_takes_no_later_delivery_with_it() {
 /// Claims and deliveries share the connection, each many at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_claims_nor_deliveries_starve_the_others() {
-    use countersign::IdempotencyStore;
     let Counted { service, .. } = Counted::new(true).await;
     let end = std::time::Instant::now() + Duration::from_secs(2);
     let tasks: Vec<_> = (0..64_u32)
@@ -145,4 +137,27 @@ async fn neither_claims_nor_deliveries_starve_the_others() {
     }
     let [deliveries, claims] = counts;
     assert!(deliveries * 50 > claims && claims * 50 > deliveries, "{deliveries} deliveries, {claims} claims");
+}
+
+/// sqlx then rolls back the whole transaction, at last, and a savepoint of the next handler would begin another one.
+#[tokio::test]
+async fn a_savepoint_whose_beginning_is_dropped_acknowledges_nothing_that_is_undone() {
+    let service = Service::<SqliteStore>::new().await.unwrap();
+    let other = service.receivers[1].store();
+    for round in 0..40 {
+        let first = round * 10;
+        let codes = together(&service, first, &[DropBegin, Nothing, DropBegin, Nothing]).await;
+        for (id, code) in (first..).zip(&codes) {
+            let effects = other.number(&format!("SELECT count(*) FROM effects WHERE id = {id}")).await;
+            assert_eq!(effects, i64::from(*code == H), "{id}: {codes:?}");
+        }
+        // What is acknowledged afterwards is there, also for others.
+        service.deliver_until_acknowledged(first + 5).await;
+        let key = conformance::fresh_key();
+        let Ok(Claim::Acquired(lease)) = service.store().claim(&key, Duration::from_secs(60)).await else {
+            panic!("{codes:?}")
+        };
+        let _ = service.store().complete(&lease, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(other.claim(&key, Duration::from_secs(60)).await.unwrap(), Claim::Done, "{codes:?}");
+    }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use countersign::store::Begun;
 use countersign::{Error, Outcome};
-use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore, sqlx};
+use countersign_sqlx::sqlx::{self, Connection as _};
+use countersign_sqlx::{PostgresStore, PostgresTransaction, SqlStoreError, SqliteStore};
 
 use crate::backend::{Backend, BoxError, Scan, Service, delivery, on_both_stores, with_effect};
 
@@ -238,5 +239,31 @@ async fn no_write_survives_its_transaction(service: Service<SqliteStore>) {
         service.deliver_until_acknowledged(id).await;
         service.store().run_alone("CREATE TABLE t (id); DROP TABLE t").await;
         assert_eq!(service.effects(id).await, 1, "{end}");
+    }
+}
+
+/// sqlx then rolls back the whole transaction, and what follows would be committed at once.
+#[tokio::test]
+async fn in_postgres_a_savepoint_that_does_not_begin_leaves_nothing_to_write_with() {
+    let Some(service) = Service::<PostgresStore>::new().await else { return };
+    for (id, is_dropped) in [(1, true), (2, false)] {
+        let receiver = service.receiver().clone();
+        let handling = tokio::spawn(async move {
+            let handler = async |delivery: Scan, mut transaction: PostgresTransaction| {
+                if is_dropped {
+                    let _ = tokio::time::timeout(Duration::ZERO, transaction.begin()).await;
+                } else {
+                    let _ = PostgresStore::run(&mut transaction, "SELECT 1 / 0").await;
+                    let _ = transaction.begin().await;
+                }
+                assert!(transaction.advance("object", 1).await.is_err());
+                with_effect::<PostgresStore>(delivery, transaction).await
+            };
+            receiver.handle_in_transaction(delivery(id), handler).await.code()
+        });
+        assert!(handling.await.unwrap_err().is_panic());
+        assert_eq!(service.effects(id).await, 0);
+        service.deliver_until_acknowledged(id).await;
+        assert_eq!(service.effects(id).await, 1);
     }
 }
