@@ -246,15 +246,15 @@ async fn no_write_survives_its_transaction(service: Service<SqliteStore>) {
 #[tokio::test]
 async fn in_postgres_a_savepoint_that_does_not_begin_leaves_nothing_to_write_with() {
     let Some(service) = Service::<PostgresStore>::new().await else { return };
-    for (id, is_dropped) in [(1, true), (2, false)] {
+    for (id, is_no_savepoint) in [(1, true), (2, false)] {
         let receiver = service.receiver().clone();
         let handling = tokio::spawn(async move {
             let handler = async |delivery: Scan, mut transaction: PostgresTransaction| {
-                if is_dropped {
-                    let _ = tokio::time::timeout(Duration::ZERO, transaction.begin()).await;
+                if is_no_savepoint {
+                    assert!(transaction.begin_with("BEGIN").await.is_err());
                 } else {
                     let _ = PostgresStore::run(&mut transaction, "SELECT 1 / 0").await;
-                    let _ = transaction.begin().await;
+                    assert!(transaction.begin().await.is_err());
                 }
                 assert!(transaction.advance("object", 1).await.is_err());
                 with_effect::<PostgresStore>(delivery, transaction).await
