@@ -137,7 +137,7 @@ fn what_the_endpoint_answered_is_shown_and_where_it_contradicts_the_verdict() {
     let Some(mut page) = open(&listener.url("/")) else { return };
     assert_eq!(deliver(&listener, "quote.completed", COMPLETED).status, 401);
     page.wait("document.getElementById('verdicts').innerText.includes('Your endpoint refused it')");
-    assert_eq!(page.text("document.getElementById('answer').textContent"), "who are you?");
+    page.wait("document.getElementById('answer').textContent === 'who are you?'");
     assert!(
         page.text("document.getElementById('endpoint-said').textContent").starts_with("answered 401 in ")
     );

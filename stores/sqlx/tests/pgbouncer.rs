@@ -24,7 +24,8 @@ async fn behind(mode: &str, stores: usize) -> Option<(Server, Server, Vec<Postgr
     let direct = PostgresStore::connect(&server.url()).await.unwrap();
     direct.migrate().await.unwrap();
     let store = |_| {
-        let pool = PostgresStore::pool_options().max_connections(4);
+        // A machine that is busy takes its time.
+        let pool = PostgresStore::pool_options().max_connections(4).acquire_timeout(Duration::from_secs(60));
         PostgresStore::connect_lazy_with(pool, pooler.url().parse().unwrap())
     };
     let stores = (0..stores).map(store).collect();

@@ -12,9 +12,12 @@ use crate::common::servers::Server;
 use crate::many;
 use crate::support::{LEASE, RETENTION, acquired, sleep, store};
 
-/// The store with and without a shared flush.
+/// The store with and without a shared flush, for so many calls at once that they wait for long on a busy machine.
 async fn both() -> Option<(Server, [PostgresStore; 2])> {
     let (server, store) = store().await?;
+    let pool = PostgresStore::pool_options().max_connections(16).acquire_timeout(Duration::from_secs(60));
+    let options = store.pool().connect_options().as_ref().clone();
+    let store = PostgresStore::connect_with(pool, options).await.unwrap();
     Some((server, [store.clone(), store.without_shared_flush()]))
 }
 
