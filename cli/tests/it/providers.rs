@@ -164,7 +164,7 @@ fn the_notification_url_is_read_from_the_env_file() {
         };
         let signed = run(&mut of_file(&["sign", "-p", "square", "--json"], arguments), body);
         assert_eq!(signed.is(0).json()[0]["url"], url);
-        // Where the delivery does not bring its URL, it is that of the file as well.
+        // The file also gives the URL of a delivery that does not bring one.
         let mut line = signed.json()[0].clone();
         line.as_object_mut().unwrap().remove("url");
         run(&mut of_file(&["verify", "--lines"], arguments), line.to_string().as_bytes()).is(0);
