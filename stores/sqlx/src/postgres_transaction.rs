@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::IdempotencyKey;
@@ -173,7 +174,7 @@ impl TransactionalStore for PostgresStore {
         key: &IdempotencyKey,
         mut transaction: PostgresTransaction,
     ) -> Result<(), SqlStoreError> {
-        if transaction.key != *key {
+        if transaction.key != *key || !Arc::ptr_eq(&transaction.store.sql, &self.sql) {
             return Err(SqlStoreError::NotCommitted);
         }
         transaction.commit().await

@@ -25,6 +25,7 @@ mod batch;
 mod commit_guard;
 mod group;
 
+use commit_guard::remove_hooks;
 pub(crate) use commit_guard::{CommitGuard, Hooks};
 pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 
@@ -132,13 +133,20 @@ struct Purge {
 /// If a `COMMIT` fails, for example on a full disk, SQLite may have rolled back, but sqlx 0.9.0 counts the transaction as
 /// open. If a nested `begin` is dropped or fails, sqlx rolls back the whole transaction, and a savepoint then begins another.
 /// No other transaction can begin on such a connection.
-fn guarded(pool: SqlitePoolOptions) -> SqlitePoolOptions {
+///
+/// Then no statement of an abandoned handler waits any more, and the commit guard ends: see [`CommitGuard`].
+fn guarded(pool: SqlitePoolOptions, hooks: Option<Hooks>) -> SqlitePoolOptions {
     // A file needs no ping before it is used again.
-    pool.test_before_acquire(false).after_release(|connection, _| {
+    pool.test_before_acquire(false).after_release(move |connection, _| {
+        let hooks = hooks.clone();
         Box::pin(async move {
             // It runs after the rollback of a transaction that was dropped, fails in a transaction that sqlx does not know
             // of, and locks nothing.
             let is_outside = connection.execute("BEGIN; ROLLBACK").await.is_ok();
+            match hooks {
+                Some(hooks) => hooks.free(),
+                None => remove_hooks(connection).await?,
+            }
             Ok(is_outside && !connection.is_in_transaction())
         })
     })
@@ -258,7 +266,7 @@ impl SqliteStore {
             .busy_timeout(Self::BUSY_TIMEOUT);
         let hooks = Hooks::default();
         let new = hooks.clone();
-        let pool_options = guarded(SqlitePoolOptions::new())
+        let pool_options = guarded(SqlitePoolOptions::new(), Some(hooks.clone()))
             .max_connections(1)
             .after_connect(move |connection, _| {
                 let hooks = new.clone();
@@ -295,7 +303,7 @@ impl SqliteStore {
         pool: SqlitePoolOptions,
         options: SqliteConnectOptions,
     ) -> Result<Self, SqlStoreError> {
-        Ok(Self::new(guarded(pool).connect_with(options).await?))
+        Ok(Self::new(guarded(pool, None).connect_with(options).await?))
     }
 
     fn new(pool: SqlitePool) -> Self {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::IdempotencyKey;
@@ -193,7 +194,7 @@ impl TransactionalStore for SqliteStore {
         key: &IdempotencyKey,
         mut transaction: SqliteTransaction,
     ) -> Result<(), SqlStoreError> {
-        if transaction.key != *key {
+        if transaction.key != *key || !Arc::ptr_eq(&transaction.store.sql, &self.sql) {
             return Err(SqlStoreError::NotCommitted);
         }
         if transaction.back.is_some() {

@@ -1,6 +1,6 @@
 //! Who may commit on a connection that a handler has.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::SqliteConnection;
 
@@ -37,22 +37,31 @@ enum Phase {
     Committing,
     /// The store has committed it.
     Committed,
-    /// The transaction was dropped, and its rollback is yet to come. Statements of the handler may run until then.
+    /// The transaction was dropped. Statements of the handler may still wait for the connection, until it returns to the
+    /// pool.
     Dropped,
     /// The connection is anybody's.
     #[default]
     Free,
 }
 
-/// The guard of a pool with one connection, which has the hooks for as long as it lives.
+/// The guard of a pool with one connection at a time, which has the hooks for as long as it lives.
+///
+/// Each connection has a state of its own: one that is being closed may still run a statement.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Hooks(Shared);
+pub(crate) struct Hooks(Arc<Mutex<Shared>>);
 
 impl Hooks {
+    fn newest(&self) -> MutexGuard<'_, Shared> {
+        // No code panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sets the hooks of a new connection.
     pub(crate) async fn set(&self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        change(&self.0, |state| state.phase = Phase::Free);
-        let (commits, rolls_back) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        let state = Shared::default();
+        *self.newest() = Arc::clone(&state);
+        let (commits, rolls_back) = (Arc::clone(&state), state);
         let mut handle = connection.lock_handle().await?;
         handle.set_commit_hook(move || change(&commits, may_commit));
         handle.set_rollback_hook(move || change(&rolls_back, roll_back));
@@ -61,13 +70,27 @@ impl Hooks {
 
     /// Guards the connection, which has just begun a transaction.
     pub(crate) fn guard(&self) -> CommitGuard {
-        let number = change(&self.0, |state| {
+        let state = Arc::clone(&self.newest());
+        let number = change(&state, |state| {
             state.phase = Phase::Open;
             state.number += 1;
             state.number
         });
-        CommitGuard { state: Arc::clone(&self.0), number }
+        CommitGuard { state, number }
     }
+
+    /// Lets anybody use the connection, on which nothing waits any more.
+    pub(crate) fn free(&self) {
+        change(&self.newest(), |state| state.phase = Phase::Free);
+    }
+}
+
+/// Removes the hooks of a connection, on which nothing waits any more.
+pub(crate) async fn remove_hooks(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let mut handle = connection.lock_handle().await?;
+    handle.remove_commit_hook();
+    handle.remove_rollback_hook();
+    Ok(())
 }
 
 impl CommitGuard {
@@ -129,6 +152,7 @@ fn roll_back(state: &mut State) {
     state.phase = match state.phase {
         Phase::Open | Phase::Ended => Phase::Ended,
         // A commit that fails is followed by a rollback, and then the connection is anybody's.
-        Phase::Committing | Phase::Committed | Phase::Dropped | Phase::Free => Phase::Free,
+        Phase::Committing | Phase::Committed | Phase::Free => Phase::Free,
+        Phase::Dropped => Phase::Dropped,
     }
 }
