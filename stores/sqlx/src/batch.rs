@@ -104,11 +104,7 @@ mod tests {
             let (sender, receiver) = oneshot::channel();
             callers.push(receiver);
             let lease = Lease::new(key.clone(), [n as u8; 16]);
-            Waiting::new(
-                n as u64,
-                Call { kind: Kind::Claim, lease, time: Duration::from_secs(seconds) },
-                sender,
-            )
+            Waiting::new(Call { kind: Kind::Claim, lease, time: Duration::from_secs(seconds) }, sender)
         });
         let mut batch = Batch::of(calls.collect());
         // The first and the third have hung up.

@@ -4,7 +4,6 @@
 //! calls wait in a queue, and a task writes all that wait in one transaction. The task is spawned when the queue
 //! fills, and ends when the queue is empty.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,13 +13,10 @@ use tokio::sync::oneshot;
 
 use crate::batch::Batch;
 use crate::error::{Shared, SqlStoreError};
+use crate::queue::{Queue, TimedOut, Wait};
 
 /// How many calls one transaction writes.
 pub(crate) const MAX_BATCH: usize = 128;
-
-/// How many calls wait in the queue. The next claim fails at once, as if it had waited for its time. A completion does
-/// not: there are no more of them than claims that were given out.
-pub(crate) const MAX_WAITING: usize = 16_384;
 
 /// How long a batch may take: far longer than a flush and the waits for locks.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,14 +96,13 @@ impl Answer {
 /// A call in the queue or in a batch. If it is dropped without an answer, the call is repeated alone.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    id: u64,
     pub(crate) call: Call,
     caller: oneshot::Sender<Answer>,
 }
 
 impl Waiting {
-    pub(crate) fn new(id: u64, call: Call, caller: oneshot::Sender<Answer>) -> Self {
-        Self { id, call, caller }
+    pub(crate) fn new(call: Call, caller: oneshot::Sender<Answer>) -> Self {
+        Self { call, caller }
     }
 
     /// Answers the call, and returns whether its caller is still there.
@@ -124,10 +119,7 @@ pub(crate) struct Flush(Mutex<State>);
 struct State {
     /// All calls that have begun and not ended, whether they wait or run alone.
     under_way: usize,
-    queue: VecDeque<Waiting>,
-    next_id: u64,
-    /// Whether there is a task that empties the queue.
-    is_writing: bool,
+    queue: Queue<Waiting>,
 }
 
 impl Flush {
@@ -151,27 +143,23 @@ impl Flush {
             state.under_way += 1;
             return Ok(Turn { flush: self, waits: None });
         };
-        if state.queue.len() >= MAX_WAITING && kind == Kind::Claim {
+        // A claim fails as if it had waited for its time. There are no more completions than claims that were given out.
+        if state.queue.is_full() && kind == Kind::Claim {
             return Err(sqlx::Error::PoolTimedOut);
         }
         let (caller, answer) = oneshot::channel();
-        let id = state.next_id;
-        state.next_id += 1;
         state.under_way += 1;
-        state.queue.push_back(Waiting::new(id, call(), caller));
-        let writes = std::mem::replace(&mut state.is_writing, true);
+        let (id, needs_task) = state.queue.push(Waiting::new(call(), caller));
         drop(state);
-        if !writes {
+        if needs_task {
             runtime.spawn(Writer { flush: Arc::clone(self), has_ended: false }.run(store.clone()));
         }
-        Ok(Turn { flush: self, waits: Some((id, answer)) })
+        Ok(Turn { flush: self, waits: Some(Wait { id, answer }) })
     }
 
     /// Removes a call from the queue, unless it has left it.
     fn remove(&self, id: u64) -> Option<Waiting> {
-        let mut state = self.state();
-        let place = state.queue.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
-        state.queue.remove(place)
+        self.state().queue.remove(id)
     }
 }
 
@@ -192,26 +180,22 @@ pub(crate) async fn share<'a, S: Batches>(
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     flush: &'a Flush,
-    waits: Option<(u64, oneshot::Receiver<Answer>)>,
+    waits: Option<Wait<Answer>>,
 }
 
 impl Turn<'_> {
     /// Waits for the answer of a batch. `None` if the call has to run alone.
     pub(crate) async fn answer(&mut self, acquire_timeout: Duration) -> Result<Option<Answer>, sqlx::Error> {
-        let Some((id, answer)) = &mut self.waits else { return Ok(None) };
-        match tokio::time::timeout(acquire_timeout, &mut *answer).await {
-            Ok(answer) => Ok(answer.ok()),
-            Err(_) if self.flush.remove(*id).is_some() => Err(sqlx::Error::PoolTimedOut),
-            // It is being written.
-            Err(_) => Ok(answer.await.ok()),
-        }
+        let Some(wait) = &mut self.waits else { return Ok(None) };
+        let leave = |id| self.flush.remove(id).is_some();
+        wait.answer(acquire_timeout, leave).await.map_err(|TimedOut| sqlx::Error::PoolTimedOut)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         // A caller that hangs up leaves the queue. What is being written stays so.
-        let _waited = self.waits.as_ref().and_then(|(id, _)| self.flush.remove(*id));
+        let _waited = self.waits.as_ref().and_then(|wait| self.flush.remove(wait.id));
         self.flush.state().under_way -= 1;
     }
 }
@@ -240,18 +224,14 @@ impl Writer {
     }
 
     fn goes_on(&mut self) -> bool {
-        let mut state = self.flush.state();
-        state.is_writing = !state.queue.is_empty();
-        self.has_ended = !state.is_writing;
-        state.is_writing
+        let goes_on = self.flush.state().queue.goes_on();
+        self.has_ended = !goes_on;
+        goes_on
     }
 
     /// Takes the calls that have waited longest.
     fn next(&self) -> Batch {
-        let mut state = self.flush.state();
-        let count = state.queue.len().min(MAX_BATCH);
-        let calls: Vec<_> = state.queue.drain(..count).collect();
-        drop(state);
+        let calls = self.flush.state().queue.take(MAX_BATCH);
         Batch::of(calls)
     }
 }
@@ -260,11 +240,8 @@ impl Drop for Writer {
     fn drop(&mut self) {
         if !self.has_ended {
             // Its calls run alone, and the next call that has to wait spawns another task.
-            let mut state = self.flush.state();
-            state.is_writing = false;
-            let queue = std::mem::take(&mut state.queue);
-            drop(state);
-            drop(queue);
+            let calls = self.flush.state().queue.abandon();
+            drop(calls);
         }
     }
 }

@@ -25,6 +25,8 @@ mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_transaction;
 mod purge;
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL uses its part"))]
+mod queue;
 mod recorded;
 #[cfg(feature = "sqlite")]
 mod sqlite;

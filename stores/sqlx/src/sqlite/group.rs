@@ -4,7 +4,6 @@
 //! itself. Others wait in a queue. A task begins a transaction, hands it to one handler after another, each in a
 //! savepoint of its own, and commits for all. The task is spawned when the queue fills, and ends when the queue is empty.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,8 @@ use tokio::sync::oneshot;
 
 use super::{CommitGuard, SqliteStore, in_the_way};
 use crate::error::{Shared, SqlStoreError};
-use crate::flush::{MAX_BATCH, MAX_WAITING};
+use crate::flush::MAX_BATCH;
+use crate::queue::{Queue, TimedOut, Wait};
 use crate::sqlite_transaction::SqliteTransaction;
 
 /// How long a handler may take for others to share its commit, and they do not wait for the next one's.
@@ -72,7 +72,6 @@ type Answer = Result<Begun<SqliteTransaction>, SqlStoreError>;
 
 /// A delivery in the queue. If it is dropped without an answer, the delivery begins alone.
 struct Waiting {
-    id: u64,
     record: Lease,
     retention: Duration,
     caller: oneshot::Sender<Answer>,
@@ -95,10 +94,7 @@ pub(crate) struct Group(Mutex<State>);
 struct State {
     /// How many deliveries have a transaction that is not shared.
     alone: usize,
-    queue: VecDeque<Waiting>,
-    next_id: u64,
-    /// Whether there is a task that empties the queue.
-    is_running: bool,
+    queue: Queue<Waiting>,
     /// How many of the next transactions have one handler each.
     unshared: usize,
 }
@@ -123,26 +119,23 @@ impl Group {
         retention: Duration,
     ) -> Result<Place, sqlx::Error> {
         let mut state = self.state();
-        let is_alone = state.alone == 0 && !state.is_running;
+        let is_alone = state.alone == 0 && !state.queue.has_task();
         let runtime = if is_alone { None } else { Handle::try_current().ok() };
         let Some(runtime) = runtime else {
             drop(state);
             return Ok(Place::Alone(self.alone()));
         };
-        if state.queue.len() >= MAX_WAITING {
+        if state.queue.is_full() {
             return Err(sqlx::Error::PoolTimedOut);
         }
         let (caller, answer) = oneshot::channel();
-        let id = state.next_id;
-        state.next_id += 1;
-        state.queue.push_back(Waiting { id, record: record.clone(), retention, caller });
-        let runs = std::mem::replace(&mut state.is_running, true);
+        let (id, needs_task) = state.queue.push(Waiting { record: record.clone(), retention, caller });
         drop(state);
-        if !runs {
+        if needs_task {
             let task = Task { group: Arc::clone(self), store: store.clone(), has_ended: false };
             runtime.spawn(task.run());
         }
-        Ok(Place::Queued(Queued { group: Arc::clone(self), id, answer }))
+        Ok(Place::Queued(Queued { group: Arc::clone(self), wait: Wait { id, answer } }))
     }
 
     /// Counts a delivery that does not wait for the task.
@@ -153,9 +146,7 @@ impl Group {
 
     /// Removes a delivery from the queue, unless it has left it.
     fn remove(&self, id: u64) -> Option<Waiting> {
-        let mut state = self.state();
-        let place = state.queue.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
-        state.queue.remove(place)
+        self.state().queue.remove(id)
     }
 }
 
@@ -171,27 +162,24 @@ impl Drop for Alone {
 /// A delivery's place in the queue, until it is dropped.
 pub(crate) struct Queued {
     group: Arc<Group>,
-    id: u64,
-    answer: oneshot::Receiver<Answer>,
+    wait: Wait<Answer>,
 }
 
 impl Queued {
     /// Waits for the delivery's turn. `None` if it has to begin alone.
     pub(crate) async fn answer(&mut self, acquire_timeout: Duration) -> Option<Answer> {
-        match tokio::time::timeout(acquire_timeout, &mut self.answer).await {
-            Ok(answer) => answer.ok(),
-            Err(_) if self.group.remove(self.id).is_some() => {
-                Some(Err(in_the_way(sqlx::Error::PoolTimedOut)))
-            }
-            // Its key is being recorded.
-            Err(_) => (&mut self.answer).await.ok(),
+        // One that has left the queue has its key recorded.
+        let leave = |id| self.group.remove(id).is_some();
+        match self.wait.answer(acquire_timeout, leave).await {
+            Ok(answer) => answer,
+            Err(TimedOut) => Some(Err(in_the_way(sqlx::Error::PoolTimedOut))),
         }
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        let _waited = self.group.remove(self.id);
+        let _waited = self.group.remove(self.wait.id);
     }
 }
 
@@ -238,24 +226,22 @@ impl Task {
                 // The deliveries watch their time themselves.
                 Err(sqlx::Error::PoolTimedOut) => {}
                 // Each delivery meets the error alone.
-                Err(_) => drop(self.take_all()),
+                Err(_) => {
+                    let queue = self.group.state().queue.take(usize::MAX);
+                    drop(queue);
+                }
             }
         }
     }
 
     fn goes_on(&mut self) -> bool {
-        let mut state = self.group.state();
-        state.is_running = !state.queue.is_empty();
-        self.has_ended = !state.is_running;
-        state.is_running
-    }
-
-    fn take_all(&self) -> VecDeque<Waiting> {
-        std::mem::take(&mut self.group.state().queue)
+        let goes_on = self.group.state().queue.goes_on();
+        self.has_ended = !goes_on;
+        goes_on
     }
 
     fn next(&self) -> Option<Waiting> {
-        self.group.state().queue.pop_front()
+        self.group.state().queue.take(1).pop()
     }
 
     /// Lets so many of the next transactions have one handler each.
@@ -395,8 +381,8 @@ impl Drop for Task {
     fn drop(&mut self) {
         if !self.has_ended {
             // Its deliveries begin alone, and the next one that has to wait spawns another task.
-            self.group.state().is_running = false;
-            drop(self.take_all());
+            let queue = self.group.state().queue.abandon();
+            drop(queue);
         }
     }
 }

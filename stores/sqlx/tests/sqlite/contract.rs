@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use countersign::IdempotencyStore;
-use countersign::store::{Claim, DynIdempotencyStore, LeaseStatus, conformance};
+use countersign::store::{Begun, Claim, DynIdempotencyStore, LeaseStatus, TransactionalStore, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_sqlx::{Recorded, SqliteStore, TableName, sqlx};
 
 use crate::support::{LEASE, RETENTION, open};
@@ -54,6 +54,78 @@ async fn a_lease_is_neither_longer_than_asked_for_nor_none_whatever_the_clocks_f
         let key = conformance::fresh_key();
         let Claim::Acquired(_) = store.claim(&key, Duration::from_nanos(1)).await.unwrap() else { panic!() };
         assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    }
+}
+
+/// To the millisecond: alone, in a shared flush, and in a transaction.
+#[tokio::test]
+async fn a_claim_and_a_done_key_end_exactly_when_their_time_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let millis = Arc::new(AtomicU64::new(1_000_000));
+    let clock = Arc::clone(&millis);
+    let store =
+        open(&directory).await.with_clock(move || Duration::from_millis(clock.load(Ordering::Relaxed)));
+    let time = Duration::from_millis(10);
+    let pass = |time| millis.fetch_add(time, Ordering::Relaxed);
+    let a_millisecond = Claim::InFlight { retry_after: Duration::from_millis(1) };
+    for shares_a_flush in [false, true] {
+        // Beside another call, a call waits in the queue.
+        let claim = async |key: &IdempotencyKey| {
+            let other = conformance::fresh_key();
+            let beside =
+                async { if shares_a_flush { store.claim(&other, time).await.map(drop) } else { Ok(()) } };
+            let (beside, claimed) = tokio::join!(biased; beside, store.claim(key, time));
+            beside.and(claimed).unwrap()
+        };
+        let key = conformance::fresh_key();
+        let Claim::Acquired(lapses) = claim(&key).await else { panic!() };
+        pass(9);
+        assert_eq!(claim(&key).await, a_millisecond, "{shares_a_flush}");
+        pass(1);
+        let Claim::Acquired(lease) = claim(&key).await else { panic!("{shares_a_flush}") };
+        assert_eq!(store.complete(&lapses, time).await.unwrap(), LeaseStatus::Lost);
+        assert_eq!(store.complete(&lease, time).await.unwrap(), LeaseStatus::Applied);
+        pass(9);
+        assert_eq!(claim(&key).await, Claim::Done, "{shares_a_flush}");
+        assert_eq!(store.purge().await.unwrap(), 0);
+        pass(1);
+        let Claim::Acquired(lease) = claim(&key).await else { panic!("{shares_a_flush}") };
+        pass(9);
+        assert_eq!(store.renew(&lease, time).await.unwrap(), LeaseStatus::Applied);
+        pass(9);
+        assert_eq!(claim(&key).await, a_millisecond, "{shares_a_flush}");
+        store.forget(key.as_str()).await.unwrap();
+    }
+    for shares_a_commit in [false, true] {
+        // Beside another transaction, one waits in the queue.
+        let record = async |key: &IdempotencyKey| {
+            let commit = async |key: &IdempotencyKey| match store.begin(key, time).await? {
+                Begun::New(transaction) => store.commit(key, transaction).await.map(|()| "new"),
+                Begun::InFlight { .. } => Ok("in flight"),
+                Begun::Done => Ok("done"),
+            };
+            let other = conformance::fresh_key();
+            let beside = async { if shares_a_commit { commit(&other).await } else { Ok("") } };
+            let (first, begun) = tokio::join!(biased; beside, commit(key));
+            first.and(begun).unwrap()
+        };
+        let key = conformance::fresh_key();
+        assert_eq!(record(&key).await, "new");
+        pass(9);
+        assert_eq!(record(&key).await, "done", "{shares_a_commit}");
+        pass(1);
+        assert_eq!(record(&key).await, "new", "{shares_a_commit}");
+        pass(9);
+        store.purge().await.unwrap();
+        assert_eq!(record(&key).await, "done", "{shares_a_commit}");
+        pass(1);
+        assert!(store.purge().await.unwrap() > 0);
+        let Claim::Acquired(lapses) = store.claim(&key, time).await.unwrap() else { panic!() };
+        pass(9);
+        assert_eq!(record(&key).await, "in flight", "{shares_a_commit}");
+        pass(1);
+        assert_eq!(record(&key).await, "new", "{shares_a_commit}");
+        assert_eq!(store.complete(&lapses, time).await.unwrap(), LeaseStatus::Lost);
     }
 }
 
