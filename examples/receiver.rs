@@ -255,7 +255,7 @@ async fn serve<S: Backend>(store: S, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// How often expired keys are deleted.
+/// How often expired keys are deleted: hourly, or once in a retention that is shorter.
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The next purge tries again.
@@ -277,7 +277,7 @@ async fn main() -> Result<()> {
     } else if let Some(path) = address.strip_prefix("sqlite:") {
         let store = SqliteStore::open(path).await?;
         sqlx::raw_sql(EFFECTS).execute(store.pool()).await?;
-        tokio::spawn(store.clone().purge_every(HOUR, not_purged));
+        tokio::spawn(store.clone().purge_every(HOUR.min(options.retention), not_purged));
         serve(store, options).await
     } else if address.starts_with("postgres://") || address.starts_with("postgresql://") {
         let store = PostgresStore::connect(&address).await?;
@@ -289,7 +289,7 @@ async fn main() -> Result<()> {
             .await?;
         sqlx::raw_sql(EFFECTS_OF_POSTGRES).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        tokio::spawn(store.clone().purge_every(HOUR, not_purged));
+        tokio::spawn(store.clone().purge_every(HOUR.min(options.retention), not_purged));
         serve(store, options).await
     } else if address.starts_with("redis://") || address.starts_with("rediss://") {
         // While Redis is away, answer 503 before the provider gives up.
