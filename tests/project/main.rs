@@ -1,5 +1,6 @@
 //! The project's own pages and lists.
 
+mod claims;
 mod figures;
 mod packages;
 mod readme;
