@@ -90,7 +90,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// Sets the header that names the event. The name is signed only if the scheme's template has the header. Otherwise
-    /// it selects the event's type and nothing else, and
+    /// it selects the event's type and is hashed into the key of an event without an id, and
     /// [`Delivery::event_name_source`](crate::Delivery::event_name_source) reports that it is unsigned.
     pub const fn with_name_header(mut self, header: &'a str) -> Self {
         self.name = Name::Header(header);

@@ -18,8 +18,8 @@ use crate::mac::{hex_digits, sha256};
 ///
 /// If your handler calls a service that accepts an idempotency key, pass this one on.
 ///
-/// Keys of different providers never collide. Keys of different tenants never collide either, if each webhook has
-/// its tenant's name ([`with_tenant`](crate::Webhook::with_tenant)): whoever knows a secret can sign any `id`.
+/// Keys of providers with different names never collide. Keys of different tenants never collide either, if each webhook
+/// has its tenant's name ([`with_tenant`](crate::Webhook::with_tenant)): whoever knows a secret can sign any `id`.
 ///
 /// | the body | the key |
 /// |---|---|

@@ -31,10 +31,11 @@ struct Dependency {
 }
 
 /// The packages of this workspace that are published, in the order of their publication.
-const PUBLISHED: [&str; 4] = ["countersign", "countersign-sqlx", "countersign-redis", "countersign-cli"];
+pub(crate) const PUBLISHED: [&str; 4] =
+    ["countersign", "countersign-sqlx", "countersign-redis", "countersign-cli"];
 
 /// All packages of this workspace.
-const OURS: [&str; 6] = [
+pub(crate) const OURS: [&str; 6] = [
     "constant_time",
     "countersign",
     "countersign-cli",
@@ -43,7 +44,7 @@ const OURS: [&str; 6] = [
     "public_api",
 ];
 
-fn cargo(arguments: &[&str]) -> String {
+pub(crate) fn cargo(arguments: &[&str]) -> String {
     let output =
         Command::new(env!("CARGO")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -15,9 +15,9 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind
 /// A store in Redis 7.0 or newer, or in Valkey, on one server or a cluster, for any number of instances.
 ///
 /// It uses your connection: a [`ConnectionManager`], which reconnects by itself, or any other connection that is
-/// cheap to clone. Every call is one round trip, except a claim of a key that is already claimed, which is
-/// two. Each command touches one key, as a cluster requires. All times are the server's, and keys expire there by
-/// themselves.
+/// cheap to clone. A call is one round trip, and a claim of a key that is already claimed is two. (A script that the
+/// server does not know yet is one more, and the first claim of all tries the rights before.) Each command touches one
+/// key, as a cluster requires. All times are the server's, and keys expire there by themselves.
 ///
 /// For TLS (`rediss://`), add redis to your dependencies with one of its TLS features.
 ///

@@ -32,10 +32,10 @@ pub(crate) use statements::Argument;
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
 /// It uses the tables `countersign_keys` and `countersign_keys_versions`, which [`migrate`](PostgresStore::migrate)
-/// makes. Every write
-/// is committed before its call returns. All times are the server's, so the instances' clocks do not matter. Spawn
-/// [`purge_every`](PostgresStore::purge_every) once: without it, or calls of [`purge`](PostgresStore::purge), the table
-/// grows without end. Clones share the pool. For TLS, add sqlx to your dependencies with one of its TLS features.
+/// makes. A write is committed when its call returns, unless you passed your own transaction. All times are the server's,
+/// so the instances' clocks do not matter. Spawn [`purge_every`](PostgresStore::purge_every) once: without it, or calls of
+/// [`purge`](PostgresStore::purge), the table grows without end. Clones share the pool. For TLS, add sqlx to your
+/// dependencies with one of its TLS features.
 ///
 /// # The pool
 ///

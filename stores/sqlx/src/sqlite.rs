@@ -31,9 +31,8 @@ pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 
 /// A store in a SQLite file, which survives restarts. Any number of processes on one machine may share the file.
 ///
-/// It uses the tables `countersign_keys` and `countersign_keys_versions`, which [`open`](SqliteStore::open) makes. Every
-/// write
-/// is durable before its call returns. Spawn
+/// It uses the tables `countersign_keys` and `countersign_keys_versions`, which [`open`](SqliteStore::open) makes. A
+/// write is durable when its call returns, unless you passed your own transaction. Spawn
 /// [`purge_every`](SqliteStore::purge_every) once: without it, or calls of [`purge`](SqliteStore::purge), the
 /// file grows without end. Clones share the pool. Do not put the file on a network file system: SQLite
 /// cannot rely on its locks.

@@ -94,5 +94,6 @@ mod tests {
         for name in names.into_iter().chain(["pg_class", "sqlite_keys"]) {
             assert_eq!(TableName::new(name), Err(TableNameError), "{name}");
         }
+        assert_eq!(TableNameError.code(), "invalid_table_name");
     }
 }
