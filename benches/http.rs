@@ -6,6 +6,7 @@
 //! turns in blocks, so that a noisy machine slows all alike, and their medians are compared.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -97,10 +98,14 @@ impl ByHand {
             return StatusCode::UNAUTHORIZED;
         }
         let key = format!("quote3d:sha256:{}", hex::encode(Sha256::digest(body)));
-        if self.seen.lock().unwrap().insert(key.clone(), false).is_some() {
-            return StatusCode::OK;
-        }
+        // As much as the store says: handled, in flight, or new.
+        match self.seen.lock().unwrap().entry(key.clone()) {
+            Occupied(handled) if *handled.get() => return StatusCode::OK,
+            Occupied(_) => return StatusCode::CONFLICT,
+            Vacant(place) => place.insert(false),
+        };
         if parse(body).is_none() {
+            self.seen.lock().unwrap().remove(&key);
             return StatusCode::UNPROCESSABLE_ENTITY;
         }
         self.seen.lock().unwrap().insert(key, true);

@@ -256,6 +256,30 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
     }
 }
 
+#[cfg(feature = "tower")]
+#[test]
+fn a_request_whose_body_arrives_whole_allocates_nothing_before_its_signature_has_matched() {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    let webhook = rotating::<Quote3d>();
+    let right = signed(&webhook, QUOTE3D.as_bytes());
+    let forged = signed(&webhook, b"another body");
+    for (headers, at_most, expected) in
+        [(forged, 0, Err("signature_mismatch")), (right, 4, Ok("quote.completed"))]
+    {
+        let mut request = http::Request::new(Full::new(Bytes::from_static(QUOTE3D.as_bytes())));
+        *request.headers_mut() = headers;
+        let mut verified = None;
+        let allocations = measure(|| verified = webhook.verify_request(request).now_or_never());
+        let verified = verified.unwrap();
+        let verdict = verified.as_ref().map(Delivery::event_name).map_err(Error::code);
+        assert_eq!(verdict, expected);
+        // What the envelope says, and the parser's stack of the objects that it is in.
+        assert!(allocations.count_total <= at_most, "{expected:?}: {allocations:?}");
+    }
+}
+
 /// By how full its tables are: most double between 50,000 and 64,000 keys, and then at twice that, and so on.
 #[test]
 fn a_key_in_memory_takes_some_200_bytes() {

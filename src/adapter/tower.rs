@@ -34,10 +34,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http::header::EXPECT;
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, LengthLimitError};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -145,7 +145,7 @@ impl<P: Provider> Webhook<P> {
         };
         match found {
             Ok(webhook) => verify(&webhook, &head, body).await,
-            Err(error) => self.logged(read(Err(error), &head, body).await),
+            Err(error) => self.logged(read(self, Err(error), &head, body).await),
         }
     }
 }
@@ -191,13 +191,14 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    webhook.logged(read(webhook.begin_unlogged(&head.headers), head, body).await)
+    webhook.logged(read(webhook, webhook.check_head(&head.headers), head, body).await)
 }
 
 /// Reads a body to its end, if the head has passed, and verifies it. The rest of a refused body is dropped, within
 /// the bounds of [`discard`].
 async fn read<P, B>(
-    started: Result<PartialDelivery<P>, Error>,
+    webhook: &Webhook<P>,
+    checked: Result<(), Error>,
     head: &Parts,
     body: B,
 ) -> Result<Delivery<'static, P>, Error>
@@ -207,11 +208,11 @@ where
     B::Error: Into<BoxError>,
 {
     let mut body = pin!(body);
-    let refused = match started {
-        Ok(mut partial) => match collect(&mut partial, body.as_mut()).await {
-            Ok(()) => return partial.finish_unlogged(),
-            Err(Refused::Broken(error)) => return Err(error),
-            Err(Refused::TooLarge(error)) => error,
+    let refused = match checked {
+        Ok(()) => match collect(webhook, &head.headers, body.as_mut()).await {
+            Ok(delivery) => return Ok(delivery),
+            Err(Refused::Late(error)) => return Err(error),
+            Err(Refused::Early(error)) => error,
         },
         // A sender that expects `100 Continue` sends nothing until the body is read.
         Err(error) if head.headers.contains_key(EXPECT) => return Err(error),
@@ -226,41 +227,60 @@ where
     Err(refused)
 }
 
-/// Why a body was not read to its end.
+/// When a delivery was refused, whose head had passed.
 enum Refused {
-    /// The body is too long, and there is more to read.
-    TooLarge(Error),
-    /// The body is broken, and nothing more can be read.
-    Broken(Error),
+    /// Before its end, and there is more to read.
+    Early(Error),
+    /// At its end, or where it broke: nothing more can be read.
+    Late(Error),
 }
 
-/// Reads a body to its end, or to the first reason to refuse it.
-async fn collect<P, B>(partial: &mut PartialDelivery<P>, mut body: Pin<&mut B>) -> Result<(), Refused>
+/// Reads a body to its end, or to the first reason to refuse it, and verifies it. A body that arrives whole, as most
+/// do, is hashed without an allocation. Of another one, each frame is hashed when it arrives.
+async fn collect<P, B>(
+    webhook: &Webhook<P>,
+    headers: &HeaderMap,
+    mut body: Pin<&mut B>,
+) -> Result<Delivery<'static, P>, Refused>
 where
     P: Provider,
     B: Body,
     B::Error: Into<BoxError>,
 {
-    let hinted = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    partial.make_room(hinted).map_err(Refused::TooLarge)?;
+    webhook.check_length(body.size_hint().lower()).map_err(Refused::Early)?;
+    let mut partial: Option<PartialDelivery<P>> = None;
     while let Some(frame) = body.frame().await {
         match frame.map(Frame::into_data) {
             Ok(Ok(mut data)) => {
-                partial.make_room(data.remaining()).map_err(Refused::TooLarge)?;
-                let piece = data.copy_to_bytes(data.remaining());
-                partial.push_shared(piece).map_err(Refused::TooLarge)?;
+                let length = data.remaining();
+                let partial = match &mut partial {
+                    None if body.is_end_stream() => {
+                        webhook.check_length(length as u64).map_err(Refused::Late)?;
+                        return webhook
+                            .verify_shared(headers, data.copy_to_bytes(length))
+                            .map_err(Refused::Late);
+                    }
+                    None => partial.insert(webhook.begin_unlogged(headers).map_err(Refused::Early)?),
+                    Some(partial) => partial,
+                };
+                partial.make_room(length).map_err(Refused::Early)?;
+                partial.push_shared(data.copy_to_bytes(length)).map_err(Refused::Early)?;
             }
             Ok(Err(_trailers)) => {}
             Err(error) => {
                 let error = error.into();
-                return Err(Refused::Broken(match is_over_limit(&*error) {
-                    true => partial.too_large(),
+                return Err(Refused::Late(match is_over_limit(&*error) {
+                    true => webhook.too_large(),
                     false => Error::incomplete_body(error),
                 }));
             }
         }
     }
-    Ok(())
+    let verdict = match partial {
+        Some(partial) => partial.finish_unlogged(),
+        None => webhook.verify_shared(headers, Bytes::new()),
+    };
+    verdict.map_err(Refused::Late)
 }
 
 /// Whether the body exceeded the limit of a layer around this one.
@@ -432,8 +452,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (receiver, handler) = (Arc::clone(&self.receiver), self.handler.clone());
+        let (head, body) = request.into_parts();
         Box::pin(async move {
-            let outcome = match receiver.webhook().verify_request(request).await {
+            let outcome = match verify(receiver.webhook(), &head, body).await {
                 Ok(delivery) => receiver.once(delivery, move |delivery| handler(Verified(delivery))).await,
                 Err(error) => Outcome::Rejected(error),
             };

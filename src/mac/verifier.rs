@@ -85,7 +85,8 @@ impl Keys {
     /// Begins a message that arrives in pieces.
     pub(crate) fn begin(&self) -> Streamed {
         // On a wiped stack: a future that is made where a copy lay could carry the copy to the heap, in its padding.
-        let macs = on_wiped_stack(|_| self.0.iter().map(|key| key.mac.clone()).collect());
+        let macs = || self.0.iter().map(|key| key.mac.clone()).collect();
+        let macs = on_wiped_stack_of(&self.0[0].mac, macs);
         Streamed { keys: Arc::clone(&self.0), macs }
     }
 
@@ -134,7 +135,7 @@ impl Streamed {
     ) -> Result<MatchedSecret, SignatureMismatch> {
         // Borrowed: moving out of a box frees its memory without overwriting it.
         let mut keyed = self.keys.iter().zip(&self.macs);
-        let position = on_wiped_stack(|_| {
+        let position = on_wiped_stack_of(&self.keys[0].mac, || {
             keyed.position(|(key, mac)| key.is_matched(&mac.tag_with(last), [candidates, &[]]))
         });
         MatchedSecret::at(position, &self.keys)

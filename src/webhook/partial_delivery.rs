@@ -143,7 +143,7 @@ impl<P: Provider> PartialDelivery<P> {
         self.webhook.check_length(whole as u64).inspect_err(|_| self.too_large = true)
     }
 
-    #[cfg(any(feature = "tower", feature = "actix-web"))]
+    #[cfg(feature = "actix-web")]
     pub(crate) fn too_large(&self) -> Error {
         self.webhook.too_large()
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "tower")]
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -404,6 +406,17 @@ impl<P: Provider> Webhook<P> {
         body: &'a [u8],
     ) -> Result<Delivery<'a, P>, Error> {
         self.read(proof, &self.event_of(headers), Body::Borrowed(body))
+    }
+
+    /// Verifies a whole body for an adapter, which logs at its end. The body is shared, and not copied.
+    #[cfg(feature = "tower")]
+    pub(crate) fn verify_shared(
+        &self,
+        headers: &(impl Headers + ?Sized),
+        body: Bytes,
+    ) -> Result<Delivery<'static, P>, Error> {
+        let proof = self.matched(headers, &body)?;
+        self.read(proof, &self.event_of(headers), Body::Shared(body))
     }
 
     pub(super) fn event_of<'h>(&self, headers: &'h (impl Headers + ?Sized)) -> EventHeader<&'h [u8]> {
