@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::mac::sha256;
+use crate::mac::{hex_digits, sha256};
 
 /// The key that identifies an event. A store remembers it, so that the event is handled once, however often it is
 /// delivered.
@@ -95,10 +95,7 @@ fn is_blank(id: &str) -> bool {
 
 fn push_digest(key: &mut String, name: &str, of: &[&[u8]]) {
     key.push_str(name);
-    let mut digits = [0; 64];
-    // Digits fit, and are ASCII, so neither step can fail.
-    let written = hex::encode_to_slice(sha256(of), &mut digits);
-    key.extend(written.ok().and_then(|()| std::str::from_utf8(&digits).ok()));
+    key.extend(hex_digits(&sha256(of)));
 }
 
 /// Whether a text of the sender's is safe in a key and in a log: at most 150 printable ASCII characters.
