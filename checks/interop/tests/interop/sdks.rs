@@ -1,4 +1,4 @@
-//! The SDKs: two processes with those from npm and PyPI, and three crates.
+//! The SDKs: two processes with those from npm and PyPI, and two crates.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use interop::svix;
 use serde_json::{Value, json};
-use stripe_webhook::WebhookError;
 
 use crate::ours::URL;
 
@@ -39,10 +39,7 @@ impl Sdk {
 
 pub const ZOOM: &str = "zoom's documentation";
 
-/// It is no library of Stripe's, but the one that Rust services take.
-pub const ASYNC_STRIPE: &str = "async-stripe-webhook";
-
-pub const SDKS: [Sdk; 19] = [
+pub const SDKS: [Sdk; 18] = [
     sdk("standard-webhooks", "npm", "standardwebhooks").signs(),
     sdk("standard-webhooks", "PyPI", "standardwebhooks").signs(),
     sdk("standard-webhooks", "crates.io", "standardwebhooks").signs(),
@@ -51,7 +48,6 @@ pub const SDKS: [Sdk; 19] = [
     sdk("standard-webhooks", "crates.io", "svix").signs().svix(),
     sdk("stripe", "npm", "stripe").signs(),
     sdk("stripe", "PyPI", "stripe").signs(),
-    sdk("stripe", "crates.io", ASYNC_STRIPE).signs(),
     sdk("github", "npm", "@octokit/webhooks").signs(),
     sdk("github", "npm", "@octokit/webhooks-methods").signs(),
     sdk("shopify", "npm", "@shopify/shopify-api"),
@@ -136,13 +132,9 @@ fn version_of_crate(name: &str) -> String {
 
 fn sign_by_crate(sdk: &Sdk, secret: &str, body: &str, time: u64) -> HeaderMap {
     let at = i64::try_from(time).unwrap();
-    if sdk.name == ASYNC_STRIPE {
-        let signature = stripe_webhook::Webhook::generate_test_header(body, secret, Some(at));
-        return HeaderMap::from_iter([(parsed("stripe-signature"), signature.parse().unwrap())]);
-    }
     let body = body.as_bytes();
     let signature = match sdk.name {
-        "svix" => svix::webhooks::Webhook::new(secret).unwrap().sign("msg_2", at, body).unwrap(),
+        "svix" => svix::Webhook::new(secret).unwrap().sign("msg_2", at, body).unwrap(),
         _ => standardwebhooks::Webhook::new(secret).unwrap().sign("msg_2", at, body).unwrap(),
     };
     let family = if sdk.is_svix { "svix" } else { "webhook" };
@@ -153,21 +145,11 @@ fn sign_by_crate(sdk: &Sdk, secret: &str, body: &str, time: u64) -> HeaderMap {
 }
 
 fn verify_by_crate(name: &str, secret: &str, headers: &HeaderMap, body: &str) -> Result<(), String> {
-    if name == ASYNC_STRIPE {
-        let signature = headers.get("stripe-signature").ok_or("no signature")?;
-        let signature = signature.to_str().map_err(|error| error.to_string())?;
-        return match stripe_webhook::Webhook::construct_event(body, signature, secret) {
-            // It reads the event once the signature has matched, and knows Stripe's own objects only.
-            Ok(_) | Err(WebhookError::BadParse(_)) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        };
-    }
     let body = body.as_bytes();
     match name {
-        "svix" => svix::webhooks::Webhook::new(secret)
-            .unwrap()
-            .verify(body, headers)
-            .map_err(|error| error.to_string()),
+        "svix" => {
+            svix::Webhook::new(secret).unwrap().verify(body, headers).map_err(|error| error.to_string())
+        }
         _ => {
             let webhook = standardwebhooks::Webhook::new(secret).unwrap();
             webhook.verify(body, headers).map_err(|error| error.to_string())
