@@ -41,6 +41,16 @@ async fn receives_all(replica: &Server, master: &Server) {
     until(|| offset(replica, "slave_repl_offset:").unwrap().parse::<u64>().unwrap() >= written).await;
 }
 
+async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..1_500 {
+        if is_so() {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it never comes");
+}
+
 fn promote(replica: &Server) {
     replica.redis_cli(&["replicaof", "no", "one"]);
 }
