@@ -1,10 +1,11 @@
 //! A server that is reached by TLS.
 
 use std::error::Error;
+use std::time::Duration;
 
 use countersign::IdempotencyStore;
 use countersign::store::{Claim, LeaseStatus, conformance};
-use countersign_sqlx::{PostgresStore, sqlx};
+use countersign_sqlx::{PostgresStore, SqlStoreError, sqlx};
 
 use crate::common::certificates::Certificates;
 use crate::common::servers::Server;
@@ -23,9 +24,11 @@ fn server(certificates: &Certificates) -> Option<Server> {
 }
 
 /// A store by the options of its URL.
-async fn store(server: &Server, host: &str, options: &str) -> Result<PostgresStore, impl Error + use<>> {
-    let port = server.port();
-    PostgresStore::connect(&format!("postgres://postgres:{PASSWORD}@{host}:{port}/postgres?{options}")).await
+async fn store(server: &Server, host: &str, options: &str) -> Result<PostgresStore, SqlStoreError> {
+    let url = format!("postgres://postgres:{PASSWORD}@{host}:{}/postgres?{options}", server.port());
+    // A handshake takes long on a busy machine.
+    let pool = PostgresStore::pool_options().acquire_timeout(Duration::from_secs(60));
+    PostgresStore::connect_with(pool, url.parse()?).await
 }
 
 async fn is_encrypted(store: &PostgresStore) -> bool {
