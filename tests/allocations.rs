@@ -234,7 +234,8 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
         (measured.count_total, measured.bytes_total)
     };
     let (one, bytes) = measured(body.len());
-    assert!(bytes < 1_000, "one frame is not copied: {bytes} bytes");
+    // The states of the MACs alone: AWS-LC's are larger. A copy would be 64 KiB.
+    assert!(bytes < 4_000, "one frame is not copied: {bytes} bytes");
     // An empty frame at the end, as HTTP/2 has it, makes no copy either.
     let (mut sender, frames) = http_body_util::channel::Channel::<Bytes, std::convert::Infallible>::new(4);
     let mut request = http::Request::new(frames);
@@ -248,7 +249,7 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
         assert_eq!(verified.unwrap_err().code(), "malformed_payload");
     })
     .bytes_total;
-    assert!(bytes < 2_000, "one frame and empty ones are not copied: {bytes} bytes");
+    assert!(bytes < 4_000, "one frame and empty ones are not copied: {bytes} bytes");
     for frames in [2, 64, 1_024, 65_536] {
         let doublings = u64::from(usize::ilog2(frames)) + 1;
         let (count, _) = measured(body.len() / frames);

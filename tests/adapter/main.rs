@@ -5,11 +5,13 @@
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod http2;
 #[cfg(feature = "tracing")]
 mod logging;
 mod refused_bodies;
 mod rules;
 mod servers;
+mod shutdown;
 mod tenants;
 mod transactions;
 

@@ -1,6 +1,8 @@
 //! What several of the tests need.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod address;
+pub mod certificates;
 pub mod instance;
 pub mod oracle;
 pub mod servers;

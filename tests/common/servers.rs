@@ -15,6 +15,8 @@ pub struct Server {
     directory: TempDir,
     port: u16,
     kind: Kind,
+    /// What it is told beside what all of its kind are.
+    options: Vec<String>,
     child: Option<Child>,
 }
 
@@ -33,20 +35,39 @@ const POSTGRES_USER: &str = "postgres";
 impl Server {
     /// A PostgreSQL server; none where it is not installed, but under CI that is a failure.
     pub fn postgres() -> Option<Self> {
+        Self::postgres_with(&[])
+    }
+
+    /// The same with settings of its own, such as `-c ssl=on`.
+    pub fn postgres_with(options: &[String]) -> Option<Self> {
         let Some(initdb) = postgres_program("initdb") else { return missing("PostgreSQL") };
+        let server = Self::new(Kind::Postgres).with(options);
+        give_to_postgres(server.directory.path());
+        make_cluster(&initdb, &server.directory.path().join("data"));
+        Some(server.started())
+    }
+
+    /// A standby of this PostgreSQL server, which receives what that writes until it is promoted.
+    pub fn standby(&self) -> Self {
         let server = Self::new(Kind::Postgres);
         let path = server.directory.path();
-        if is_root() {
-            run(Command::new("chown").arg(POSTGRES_USER).arg(path));
-        }
-        make_cluster(&initdb, &path.join("data"));
-        Some(server.started())
+        give_to_postgres(path);
+        let port = self.port.to_string();
+        run(as_postgres(&postgres_program("pg_basebackup").unwrap())
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-c", "fast", "--no-sync", "-R", "-D"])
+            .arg(path.join("data")));
+        server.started()
     }
 
     /// A Redis server; none where it is not installed, but under CI that is a failure.
     pub fn redis() -> Option<Self> {
+        Self::redis_with(&[])
+    }
+
+    /// The same with settings of its own, such as `--requirepass`.
+    pub fn redis_with(options: &[String]) -> Option<Self> {
         has_redis()?;
-        Some(Self::new(Kind::Redis).started())
+        Some(Self::new(Kind::Redis).with(options).started())
     }
 
     /// The masters of a Redis Cluster, which have a third of the keys each.
@@ -82,9 +103,7 @@ impl Server {
             postgres.port, server.port
         );
         std::fs::write(path.join("pgbouncer.ini"), config).unwrap();
-        if is_root() {
-            run(Command::new("chown").arg("-R").arg(POSTGRES_USER).arg(path));
-        }
+        give_to_postgres(path);
         Some(server.started())
     }
 
@@ -99,7 +118,13 @@ impl Server {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), port: free_port(), kind, child: None }
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, port: free_port(), kind, options: Vec::new(), child: None }
+    }
+
+    fn with(mut self, options: &[String]) -> Self {
+        self.options = options.to_vec();
+        self
     }
 
     pub fn port(&self) -> u16 {
@@ -151,6 +176,7 @@ impl Server {
                 command
             }
         };
+        command.args(&self.options);
         self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let start = Instant::now();
         while !self.answers() {
@@ -275,13 +301,20 @@ fn as_postgres(program: &Path) -> Command {
     }
 }
 
+/// Gives a folder with all that is in it to the user who runs PostgreSQL.
+pub fn give_to_postgres(path: &Path) {
+    if is_root() {
+        run(Command::new("chown").arg("-R").arg(POSTGRES_USER).arg(path));
+    }
+}
+
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
 /// A port that nothing takes before the server does, nor while a test has it stopped. Linux gives clients, and
 /// who asks for port 0, ports from 32768 on; of those below, each process counts up from a place of its own.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let mut ports = std::iter::repeat_with(|| {
         let place = std::process::id() * 64 + TAKEN.fetch_add(1, Ordering::Relaxed);
@@ -290,7 +323,7 @@ fn free_port() -> u16 {
     ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
-fn run(command: &mut Command) -> String {
+pub fn run(command: &mut Command) -> String {
     let output: io::Result<_> = command.output();
     let output = output.unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

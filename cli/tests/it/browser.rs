@@ -1,4 +1,4 @@
-//! A real browser: Chromium, headless, spoken to by its DevTools protocol.
+//! A real browser: Chromium, headless, spoken to by its DevTools protocol; or another program that speaks it.
 //!
 //! The protocol goes through two pipes, which a shell hands to the browser as the descriptors 3 and 4: no
 //! driver, no web socket and no crate is needed for it.
@@ -58,6 +58,10 @@ pub(crate) struct Page {
 
 /// The page at this address; none where there is no Chromium, which under CI is an error.
 pub(crate) fn open(url: &str) -> Option<Page> {
+    // Such as `checks/firefox`.
+    if let Ok(program) = std::env::var("COUNTERSIGN_BROWSER") {
+        return Some(Page::open(&program, url));
+    }
     let Some(program) =
         ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| is_there(name))
     else {

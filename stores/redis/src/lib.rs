@@ -19,7 +19,8 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind
 /// server does not know yet is one more, and the first claim of all tries the rights before.) Each command touches one
 /// key, as a cluster requires. All times are the server's, and keys expire there by themselves.
 ///
-/// For TLS (`rediss://`), add redis to your dependencies with one of its TLS features.
+/// For TLS (`rediss://`), add redis to your dependencies with its feature `tokio-rustls-comp`, and rustls with one
+/// cryptography provider, such as `ring`: without it, the first connection panics.
 ///
 /// The [page of this crate](crate) lists what the server must provide, the rights of its user, and what the store
 /// promises while Redis keeps its data. In short: `maxmemory-policy noeviction`, a

@@ -34,8 +34,14 @@ pub(crate) use statements::Argument;
 /// It uses the tables `countersign_keys` and `countersign_keys_versions`, which [`migrate`](PostgresStore::migrate)
 /// makes. A write is committed when its call returns, unless you passed your own transaction. All times are the server's,
 /// so the instances' clocks do not matter. Spawn [`purge_every`](PostgresStore::purge_every) once: without it, or calls of
-/// [`purge`](PostgresStore::purge), the table grows without end. Clones share the pool. For TLS, add sqlx to your
-/// dependencies with one of its TLS features.
+/// [`purge`](PostgresStore::purge), the table grows without end. Clones share the pool.
+///
+/// **TLS.** Add sqlx to your dependencies with one of its TLS features, such as `tls-rustls-ring-native-roots`, and
+/// `?sslmode=verify-full` to the URL. Without the feature, a URL without `sslmode` connects unencrypted. With it, each
+/// other mode but `verify-ca` accepts any certificate.
+///
+/// **Standbys.** A standby refuses each claim (503) until it is promoted; a store that is connected to it then works
+/// without a restart. A failover to a standby that is not synchronous loses the keys that it had not received.
 ///
 /// # The pool
 ///

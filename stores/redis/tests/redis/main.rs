@@ -7,5 +7,7 @@ mod race;
 
 mod cluster;
 mod refusals;
+mod replica;
 mod server;
 mod support;
+mod tls;

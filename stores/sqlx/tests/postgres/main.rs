@@ -10,5 +10,7 @@ mod race;
 mod contract;
 mod flush;
 mod operation;
+mod standby;
 mod support;
+mod tls;
 mod transactions;
