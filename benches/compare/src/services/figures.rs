@@ -8,6 +8,9 @@ use crate::services::{
     POSTGRES_ELSEWHERE_BY_HAND, PYTHON, RATE, REDIS, SPREAD, SQLITE, SQLITE_BY_HAND, record_name,
 };
 
+/// Two services, and by how many in flight, how much faster the first has to be.
+type Rates = (&'static str, &'static str, &'static [(usize, Option<f64>)]);
+
 /// All figures, of what was measured.
 pub fn all(record: &Record) -> Vec<Figure> {
     let value = |service, mix: Mix, level, what| record.get(&record_name(service, mix, level, what));
@@ -16,7 +19,7 @@ pub fn all(record: &Record) -> Vec<Figure> {
     let mut all = Vec::new();
     let mut push = |name: String, target, value| all.push(Figure { name, target, values: vec![value] });
 
-    let rates: [(&str, &str, &[(usize, Option<f64>)]); 8] = [
+    let rates: [Rates; 8] = [
         (MEMORY, MEMORY_BY_HAND, &[(32, Some(1.0))]),
         (MEMORY, ONLY_READS, &[(32, Some(0.7))]),
         (SQLITE, SQLITE_BY_HAND, &[(32, Some(2.0)), (128, Some(3.0))]),

@@ -120,7 +120,8 @@ impl Candidate {
         let rate = delivered.count as f64 / seconds;
         cell.newest_rate = Some(rate);
         if turn.is_measured {
-            let micros = |percent| delivered.times[delivered.count * percent / 100].as_secs_f64() * 1e6;
+            let micros =
+                |percent: usize| delivered.times[delivered.count * percent / 100].as_secs_f64() * 1e6;
             cell.rates.push(rate);
             cell.accepted.push(delivered.accepted as f64 / seconds);
             cell.p50.push(micros(50));

@@ -45,7 +45,8 @@ async fn run(quick: bool, packages: &Packages) -> Result<(Vec<Candidate>, Databa
         let most = SERVICES.iter().map(|service| cells(service).len()).max().unwrap_or_default();
         for cell in 0..most {
             // Each is first in its turn.
-            for at in (0..candidates.len()).map(|at| (at + round) % candidates.len()) {
+            let count = candidates.len();
+            for at in (0..count).map(|at| (at + round) % count) {
                 let candidate = &mut candidates[at];
                 let Some(&cell) = cells(candidate.service).get(cell) else { continue };
                 let delivered = candidate.deliver(cell, turn, &databases).await;

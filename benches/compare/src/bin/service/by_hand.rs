@@ -145,17 +145,15 @@ pub async fn in_postgres(url: &str) -> MethodRouter {
     route(handle_in_postgres, pool(url).await)
 }
 
+type Apart = (PgPool, Option<Effects>);
+
 /// With the effect in memory instead of the database, if there are effects in memory.
 pub async fn apart_in_postgres(url: &str, in_memory: Option<Effects>) -> MethodRouter {
     route(handle_apart, (pool(url).await, in_memory))
 }
 
 /// A claim, the effect and a completion, each in a statement of its own.
-async fn handle_apart(
-    State(service): State<Arc<Service<(PgPool, Option<Effects>)>>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
+async fn handle_apart(State(service): State<Arc<Service<Apart>>>, headers: HeaderMap, body: Bytes) -> Answer {
     let (key, quote) = service.read(&headers, &body)?;
     let (pool, in_memory) = &service.store;
     let handled = async {

@@ -39,16 +39,17 @@ async fn service(form: &str, address: &str, effects: Effects) -> MethodRouter {
         ("by-hand-apart-elsewhere", "postgres") => by_hand::apart_in_postgres(address, Some(effects)).await,
         ("countersign", "memory") => ours::in_memory(effects),
         ("countersign", "redis") => ours::in_redis(redis(address).await),
-        (form, "sqlite") => {
-            let store = ours::sqlite(path).await;
-            match form {
-                "one-commit" => ours::one_commit_in_sqlite(store),
-                "one-commit-not-shared" => ours::one_commit_in_sqlite(store.without_shared_flush()),
-                "apart" => ours::apart_in_sqlite(store, None),
-                "apart-not-shared" => ours::apart_in_sqlite(store.without_shared_flush(), None),
-                _ => panic!("no service has the form {form}"),
+        (form, "sqlite") => match form {
+            "one-commit" => ours::one_commit_in_sqlite(ours::sqlite(path).await),
+            "one-commit-not-shared" => {
+                ours::one_commit_in_sqlite(ours::sqlite(path).await.without_shared_flush())
             }
-        }
+            "apart" => ours::apart_in_sqlite(ours::sqlite_apart(path).await, None),
+            "apart-not-shared" => {
+                ours::apart_in_sqlite(ours::sqlite_apart(path).await.without_shared_flush(), None)
+            }
+            _ => panic!("no service has the form {form}"),
+        },
         (form, "postgres") => {
             let store = ours::postgres(address).await;
             match form {

@@ -9,6 +9,9 @@ use countersign::{IdempotencyStore, MemoryStore, Receiver, Secret, Webhook};
 use countersign_redis::RedisStore;
 use countersign_redis::redis::{self, aio::ConnectionManager};
 use countersign_sqlx::sqlx;
+use countersign_sqlx::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use countersign_sqlx::{PostgresStore, PostgresTransaction, SqliteStore, SqliteTransaction};
 
 use crate::effects::{self, Effects, REDIS_LIST};
@@ -106,6 +109,20 @@ sql_store!(PostgresStore, PostgresTransaction, one_commit_in_postgres, apart_in_
 
 pub async fn sqlite(path: &str) -> SqliteStore {
     let store = SqliteStore::open(path).await.unwrap();
+    sqlx::raw_sql(effects::SQLITE_TABLE).execute(store.pool()).await.unwrap();
+    store
+}
+
+/// As `open` does it, but the handlers' own statements wait for the connection for as long as by hand.
+pub async fn sqlite_apart(path: &str) -> SqliteStore {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(30));
+    let store = SqliteStore::connect_with(pool, options).await.unwrap();
+    store.migrate().await.unwrap();
     sqlx::raw_sql(effects::SQLITE_TABLE).execute(store.pool()).await.unwrap();
     store
 }
