@@ -1,9 +1,10 @@
 //! What countersign costs, beside what else does its work: the parts of the programs in `src/bin`,
-//! which `benches/figures` runs.
+//! which `benches/figures` and `benches/services` run.
 
 pub mod candidates;
 pub mod case;
 pub mod claims;
+pub mod diagram;
 pub mod figures;
 pub mod forms;
 pub mod keys;
@@ -16,4 +17,5 @@ pub mod rounds;
 #[path = "../../../tests/common/servers.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 pub mod servers;
+pub mod services;
 pub mod svg;
