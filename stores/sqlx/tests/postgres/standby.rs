@@ -147,7 +147,7 @@ async fn a_failover_under_load_loses_no_event_and_with_a_synchronous_standby_no_
             until(&store, "SELECT bool_or(sync_state = 'sync') FROM pg_stat_replication").await;
         }
         let address = Address::of(primary.port());
-        let pool = PostgresStore::pool_options().max_connections(16);
+        let pool = PostgresStore::pool_options().max_connections(16).acquire_timeout(Duration::from_secs(60));
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", address.port());
         let store = PostgresStore::connect_with(pool, url.parse().unwrap()).await.unwrap();
         let receiver = Arc::new(receiver(store));

@@ -13,7 +13,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(60);
 pub(crate) const RETENTION: Duration = Duration::from_secs(3600);
 
 pub(crate) async fn connect(server: &Server) -> PostgresStore {
-    let pool = PostgresStore::pool_options().max_connections(16);
+    let pool = PostgresStore::pool_options().max_connections(16).acquire_timeout(Duration::from_secs(60));
     PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap()
 }
 
