@@ -255,7 +255,7 @@ async fn serve<S: Backend>(store: S, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// How often expired keys are deleted: hourly, or once in a retention that is shorter.
+/// The longest time between two purges; a shorter retention is used instead.
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The next purge tries again.

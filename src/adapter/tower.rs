@@ -227,16 +227,16 @@ where
     Err(refused)
 }
 
-/// When a delivery was refused, whose head had passed.
+/// When a delivery with acceptable headers was refused.
 enum Refused {
-    /// Before its end, and there is more to read.
+    /// Before the end of the body: the rest can still be read.
     Early(Error),
-    /// At its end, or where it broke: nothing more can be read.
+    /// At the end, or where the body broke off.
     Late(Error),
 }
 
 /// Reads a body to its end, or to the first reason to refuse it, and verifies it. A body that arrives whole, as most
-/// do, is hashed without an allocation. Of another one, each frame is hashed when it arrives.
+/// do, is hashed without an allocation. Otherwise each frame is hashed as it arrives.
 async fn collect<P, B>(
     webhook: &Webhook<P>,
     headers: &HeaderMap,

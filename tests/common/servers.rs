@@ -15,7 +15,7 @@ pub struct Server {
     directory: TempDir,
     port: u16,
     kind: Kind,
-    /// What it is told beside what all of its kind are.
+    /// Options in addition to those of every server of this kind.
     options: Vec<String>,
     child: Option<Child>,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 const LIST: &str = include_str!("../claims.md");
 
-/// What a sentence with one of these words says holds without exception.
+/// Words that say that something holds without exception.
 const STRONG: [&str; 8] =
     ["always", "every", "everything", "guarantee", "guaranteed", "guarantees", "never", "nothing"];
 

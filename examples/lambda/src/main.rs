@@ -45,7 +45,7 @@ async fn main() -> Result<(), Report> {
     let webhook = Webhook::new(Secrets::from_env("QUOTE3D_WEBHOOK_SECRET")?)?;
     // An instance of the function has neither memory nor disk in common with the next. Redis has room for a
     // connection of each, and forgets old keys by itself; PostgreSQL would need a proxy and a schedule. For
-    // `rediss://`, which ElastiCache may ask for, add the crates `redis` with `tokio-rustls-comp` and `rustls` with `ring`.
+    // `rediss://`, which ElastiCache may ask for, add the crates `redis` with `tokio-rustls-comp` and `rustls` with `ring` and `tls12`.
     let config = ConnectionManagerConfig::new().set_number_of_retries(1); // 503 before the provider gives up
     let redis = Client::open(std::env::var("REDIS_URL")?)?.get_connection_manager_with_config(config).await?;
     // Lambda ends a handler at the function's timeout: the lease, of a minute unless told, is to be longer.

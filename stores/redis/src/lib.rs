@@ -15,12 +15,12 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind
 /// A store in Redis 7.0 or newer, or in Valkey, on one server or a cluster, for any number of instances.
 ///
 /// It uses your connection: a [`ConnectionManager`], which reconnects by itself, or any other connection that is
-/// cheap to clone. A call is one round trip, and a claim of a key that is already claimed is two. (A script that the
-/// server does not know yet is one more, and the first claim of all tries the rights before.) Each command touches one
+/// cheap to clone. A call takes one round trip; claiming a key that is already claimed takes two. Loading a script
+/// takes one more, and the first claim also tests the user's rights. Each command touches one
 /// key, as a cluster requires. All times are the server's, and keys expire there by themselves.
 ///
 /// For TLS (`rediss://`), add redis to your dependencies with its feature `tokio-rustls-comp`, and rustls with one
-/// cryptography provider, such as `ring`: without it, the first connection panics.
+/// cryptography provider, such as `ring`. Without a provider, the first connection panics.
 ///
 /// The [page of this crate](crate) lists what the server must provide, the rights of its user, and what the store
 /// promises while Redis keeps its data. In short: `maxmemory-policy noeviction`, a

@@ -143,7 +143,7 @@ impl Flush {
             state.under_way += 1;
             return Ok(Turn { flush: self, waits: None });
         };
-        // A claim fails as if it had waited for its time. There are no more completions than claims that were given out.
+        // A claim fails as if it had timed out. Completions are limited by the claims that were granted.
         if state.queue.is_full() && kind == Kind::Claim {
             return Err(sqlx::Error::PoolTimedOut);
         }

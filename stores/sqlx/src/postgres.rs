@@ -32,15 +32,16 @@ pub(crate) use statements::Argument;
 /// A store in a PostgreSQL table (version 12 or newer), for any number of instances.
 ///
 /// It uses the tables `countersign_keys` and `countersign_keys_versions`, which [`migrate`](PostgresStore::migrate)
-/// makes. A write is committed when its call returns, unless you passed your own transaction. All times are the server's,
+/// makes. A write is committed when its call returns; in your own transaction, when you commit it. All times are the server's,
 /// so the instances' clocks do not matter. Spawn [`purge_every`](PostgresStore::purge_every) once: without it, or calls of
 /// [`purge`](PostgresStore::purge), the table grows without end. Clones share the pool.
 ///
 /// **TLS.** Add sqlx to your dependencies with one of its TLS features, such as `tls-rustls-ring-native-roots`, and
-/// `?sslmode=verify-full` to the URL. Without the feature, a URL without `sslmode` connects unencrypted. With it, each
-/// other mode but `verify-ca` accepts any certificate.
+/// `?sslmode=verify-full` to the URL. Without the feature, a URL without `sslmode` connects unencrypted. With it, only
+/// `verify-full` checks certificate and name, and `verify-ca` the certificate. `require` and `prefer` (the default) accept any
+/// certificate; `allow` and `disable` do not encrypt.
 ///
-/// **Standbys.** A standby refuses each claim (503) until it is promoted; a store that is connected to it then works
+/// **Standbys.** A standby refuses claims (503) until it is promoted. A store that is connected to it then works
 /// without a restart. A failover to a standby that is not synchronous loses the keys that it had not received.
 ///
 /// # The pool

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 /// How many calls wait at most.
 const MAX_WAITING: usize = 16_384;
 
-/// Calls in the order in which they came. A caller that hangs up takes its call back. The task is spawned when the queue
+/// Calls in the order in which they came. If a caller hangs up, its call is removed. The task is spawned when the queue
 /// fills, and ends when it is empty.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
@@ -76,8 +76,8 @@ pub(crate) struct Wait<A> {
 pub(crate) struct TimedOut;
 
 impl<A> Wait<A> {
-    /// Waits for the answer, and for so long to leave the queue. `leave` removes the call, and tells whether it was there.
-    /// `None` if it was dropped without an answer.
+    /// Waits up to `timeout` to leave the queue, then for the answer. `leave` removes the call, and tells whether it was
+    /// still queued. Returns `None` if the call was dropped unanswered.
     pub(crate) async fn answer(
         &mut self,
         timeout: Duration,

@@ -133,7 +133,7 @@ struct Purge {
 /// open. If a nested `begin` is dropped or fails, sqlx rolls back the whole transaction, and a savepoint then begins another.
 /// No other transaction can begin on such a connection.
 ///
-/// Then no statement of an abandoned handler waits any more, and the commit guard ends: see [`CommitGuard`].
+/// By then, no statement of an abandoned handler is waiting, so the commit guard ends: see [`CommitGuard`].
 fn guarded(pool: SqlitePoolOptions, hooks: Option<Hooks>) -> SqlitePoolOptions {
     // A file needs no ping before it is used again.
     pool.test_before_acquire(false).after_release(move |connection, _| {

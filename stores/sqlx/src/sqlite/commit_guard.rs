@@ -79,13 +79,13 @@ impl Hooks {
         CommitGuard { state, number }
     }
 
-    /// Lets anybody use the connection, on which nothing waits any more.
+    /// Lifts the guard, once no statement waits for the connection.
     pub(crate) fn free(&self) {
         change(&self.newest(), |state| state.phase = Phase::Free);
     }
 }
 
-/// Removes the hooks of a connection, on which nothing waits any more.
+/// Removes the hooks of a connection, once no statement waits for it.
 pub(crate) async fn remove_hooks(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let mut handle = connection.lock_handle().await?;
     handle.remove_commit_hook();

@@ -168,7 +168,7 @@ pub(crate) struct Queued {
 impl Queued {
     /// Waits for the delivery's turn. `None` if it has to begin alone.
     pub(crate) async fn answer(&mut self, acquire_timeout: Duration) -> Option<Answer> {
-        // One that has left the queue has its key recorded.
+        // A delivery that has left the queue is already being recorded.
         let leave = |id| self.group.remove(id).is_some();
         match self.wait.answer(acquire_timeout, leave).await {
             Ok(answer) => answer,

@@ -161,7 +161,7 @@ async fn what_an_abandoned_handler_left_in_the_connections_queue_is_not_committe
     }
 }
 
-/// Its own store commits it, or nobody.
+/// Only the store that began a transaction can commit it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_of_another_store_is_not_committed() {
     async fn check<S: Backend>([one, other]: [S; 2]) {

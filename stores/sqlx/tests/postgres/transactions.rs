@@ -62,7 +62,7 @@ async fn a_claim_in_a_transaction_is_undone_with_it() {
     let key = conformance::fresh_key();
     let mut transaction = store.pool().begin().await.unwrap();
     let lease = acquired(store.claim_in(&mut transaction, &key, LEASE).await.unwrap());
-    // Nobody else is told more before the transaction has ended.
+    // Until the transaction ends, other claims see the key as in flight.
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
     assert_eq!(store.complete_in(&mut transaction, &lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     assert_eq!(store.claim_in(&mut transaction, &key, LEASE).await.unwrap(), Claim::Done);
