@@ -454,7 +454,9 @@ where
         let (receiver, handler) = (Arc::clone(&self.receiver), self.handler.clone());
         let (head, body) = request.into_parts();
         Box::pin(async move {
-            let outcome = match verify(receiver.webhook(), &head, body).await {
+            let verified = verify(receiver.webhook(), &head, body).await;
+            drop(head);
+            let outcome = match verified {
                 Ok(delivery) => receiver.once(delivery, move |delivery| handler(Verified(delivery))).await,
                 Err(error) => Outcome::Rejected(error),
             };

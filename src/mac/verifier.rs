@@ -85,8 +85,7 @@ impl Keys {
     /// Begins a message that arrives in pieces.
     pub(crate) fn begin(&self) -> Streamed {
         // On a wiped stack: a future that is made where a copy lay could carry the copy to the heap, in its padding.
-        let macs = || self.0.iter().map(|key| key.mac.clone()).collect();
-        let macs = on_wiped_stack_of(&self.0[0].mac, macs);
+        let macs = on_wiped_stack(|_| self.0.iter().map(|key| key.mac.clone()).collect());
         Streamed { keys: Arc::clone(&self.0), macs }
     }
 
@@ -135,7 +134,7 @@ impl Streamed {
     ) -> Result<MatchedSecret, SignatureMismatch> {
         // Borrowed: moving out of a box frees its memory without overwriting it.
         let mut keyed = self.keys.iter().zip(&self.macs);
-        let position = on_wiped_stack_of(&self.keys[0].mac, || {
+        let position = on_wiped_stack(|_| {
             keyed.position(|(key, mac)| key.is_matched(&mac.tag_with(last), [candidates, &[]]))
         });
         MatchedSecret::at(position, &self.keys)

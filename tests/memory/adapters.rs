@@ -14,14 +14,31 @@ use crate::search::Search;
 
 const BODY: &[u8] = include_bytes!("../data/threeqpr_scan_created.json");
 
-/// Pieces of a body, between which nothing has come yet. Where there is no second, it never ends.
+/// How a body arrives.
+#[derive(Clone, Copy, PartialEq)]
+enum Arrival {
+    /// Its first piece, and then nothing for ever.
+    Broken,
+    /// In two pieces, between which nothing has come yet.
+    InPieces,
+    AtOnce,
+}
+
+const ARRIVALS: [Arrival; 3] = [Arrival::Broken, Arrival::InPieces, Arrival::AtOnce];
+
+/// The pieces of a body that are yet to come, and whether it ends after them.
 struct Pieces(VecDeque<Option<Bytes>>, bool);
 
 impl Pieces {
-    fn new(whole: bool) -> Self {
+    fn new(arrival: Arrival) -> Self {
         let (first, second) = BODY.split_at(7);
-        let pieces = [Some(first), None, Some(second)].into_iter().take(if whole { 3 } else { 1 });
-        Self(pieces.map(|piece| piece.map(Bytes::from_static)).collect(), whole)
+        let pieces = match arrival {
+            Arrival::Broken => vec![Some(first)],
+            Arrival::InPieces => vec![Some(first), None, Some(second)],
+            Arrival::AtOnce => vec![Some(BODY)],
+        };
+        let pieces = pieces.into_iter().map(|piece| piece.map(Bytes::from_static));
+        Self(pieces.collect(), arrival != Arrival::Broken)
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -38,7 +55,8 @@ impl Pieces {
 }
 
 /// Polls a future, on the heap, until it is ready, or twice and no further.
-fn run<F: Future>(future: F, whole: bool) -> Option<F::Output> {
+fn run<F: Future>(future: F, arrival: Arrival) -> Option<F::Output> {
+    let whole = arrival != Arrival::Broken;
     let mut future = Box::pin(future);
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..2 {
@@ -84,40 +102,47 @@ mod tower {
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             self.poll(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
         }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_empty() && self.1
+        }
     }
 
-    fn request(whole: bool) -> Request<Pieces> {
-        Request::post("/").header("x-3qpr-signature", header()).body(Pieces::new(whole)).unwrap()
+    fn request(arrival: Arrival) -> Request<Pieces> {
+        Request::post("/").header("x-3qpr-signature", header()).body(Pieces::new(arrival)).unwrap()
     }
 
     pub(super) fn report(search: &mut Search, new: &dyn Fn() -> Webhook<ThreeQpr>) {
-        for whole in [false, true] {
+        for arrival in ARRIVALS {
             let handler = async |_: Verified<ThreeQpr>| Ok::<_, Error>(());
             let mut endpoint = Endpoint::new(Receiver::new(new(), MemoryStore::new()), handler);
-            let answer = run(endpoint.call(request(whole)), whole);
+            let answer = run(endpoint.call(request(arrival)), arrival);
             assert!(answer.is_none_or(|answer| answer.unwrap().status() == 401));
         }
         search.report("a dropped Endpoint");
-        for whole in [false, true] {
+        for arrival in ARRIVALS {
             let inner = service_fn(async |_: Request<Verified<ThreeQpr>>| {
                 Ok::<_, Infallible>(Response::new(String::new()))
             });
             let mut service = VerifyLayer::new(new()).layer(inner);
-            let answer = run(service.call(request(whole)), whole);
+            let answer = run(service.call(request(arrival)), arrival);
             assert!(answer.is_none_or(|answer| answer.unwrap().status() == 401));
         }
         search.report("a dropped VerifyLayer");
-        for whole in [false, true] {
+        for arrival in ARRIVALS {
             let webhook = new();
-            assert!(run(webhook.verify_request(request(whole)), whole).is_none_or(|result| result.is_err()));
+            assert!(
+                run(webhook.verify_request(request(arrival)), arrival).is_none_or(|result| result.is_err())
+            );
         }
         search.report("a dropped verify_request");
-        for whole in [false, true] {
+        for arrival in ARRIVALS {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let webhook = new();
             runtime.block_on(async {
-                let task = tokio::spawn(async move { webhook.verify_request(request(whole)).await.is_err() });
-                if whole {
+                let task =
+                    tokio::spawn(async move { webhook.verify_request(request(arrival)).await.is_err() });
+                if arrival != Arrival::Broken {
                     assert!(task.await.unwrap());
                 } else {
                     tokio::task::yield_now().await;
@@ -132,10 +157,10 @@ mod tower {
             use ::axum::body::Body;
             use ::axum::extract::FromRequest;
 
-            for whole in [false, true] {
+            for arrival in ARRIVALS {
                 let webhook = new();
-                let request = request(whole).map(Body::new);
-                let extracted = run(Verified::<ThreeQpr>::from_request(request, &webhook), whole);
+                let request = request(arrival).map(Body::new);
+                let extracted = run(Verified::<ThreeQpr>::from_request(request, &webhook), arrival);
                 assert!(extracted.is_none_or(|result| result.is_err()));
             }
             search.report("a dropped extractor of axum");
@@ -162,8 +187,8 @@ mod actix_web {
         }
     }
 
-    fn payload(whole: bool) -> Payload {
-        Payload::Stream { payload: Box::pin(Pieces::new(whole)) }
+    fn payload(arrival: Arrival) -> Payload {
+        Payload::Stream { payload: Box::pin(Pieces::new(arrival)) }
     }
 
     fn request() -> test::TestRequest {
@@ -171,26 +196,26 @@ mod actix_web {
     }
 
     pub(super) fn report(search: &mut Search, new: &dyn Fn() -> Webhook<ThreeQpr>) {
-        for whole in [false, true] {
+        for arrival in ARRIVALS {
             let request = request().app_data(web::Data::new(new())).to_http_request();
-            let future = Verified::<ThreeQpr>::from_request(&request, &mut payload(whole));
-            assert!(run(future, whole).is_none_or(|result| result.is_err()));
+            let future = Verified::<ThreeQpr>::from_request(&request, &mut payload(arrival));
+            assert!(run(future, arrival).is_none_or(|result| result.is_err()));
         }
         search.report("a dropped extractor of actix-web");
-        for whole in [false, true] {
+        for arrival in ARRIVALS {
             let receiver = Receiver::new(new(), MemoryStore::new());
             let handler = |_: Verified<ThreeQpr>| async { Ok::<_, Error>(()) };
             let app = std::pin::pin!(test::init_service(App::new().route("/", endpoint(receiver, handler))));
             let Poll::Ready(app) = app.poll(&mut Context::from_waker(Waker::noop())) else { panic!() };
-            let (request, _) = request().to_request().replace_payload(payload(whole));
-            let answer = run(app.call(request), whole);
+            let (request, _) = request().to_request().replace_payload(payload(arrival));
+            let answer = run(app.call(request), arrival);
             assert!(answer.is_none_or(|answer| answer.unwrap().status() == 401));
         }
         search.report("a dropped endpoint of actix-web");
-        for whole in [false, true] {
+        for arrival in ARRIVALS {
             let webhook = new();
             let request = request().to_http_request();
-            let verified = run(verify_request(&webhook, &request, payload(whole)), whole);
+            let verified = run(verify_request(&webhook, &request, payload(arrival)), arrival);
             assert!(verified.is_none_or(|result| result.is_err()));
         }
         search.report("a dropped verify_request of actix-web");

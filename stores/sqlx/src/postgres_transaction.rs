@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::IdempotencyKey;
@@ -174,7 +173,7 @@ impl TransactionalStore for PostgresStore {
         key: &IdempotencyKey,
         mut transaction: PostgresTransaction,
     ) -> Result<(), SqlStoreError> {
-        if transaction.key != *key || !Arc::ptr_eq(&transaction.store.sql, &self.sql) {
+        if transaction.key != *key || !self.is_same_as(&transaction.store) {
             return Err(SqlStoreError::NotCommitted);
         }
         transaction.commit().await

@@ -263,9 +263,21 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Self::BUSY_TIMEOUT);
+        // Wait here, because SQLite does not wait if two processes switch a new file to WAL at the same time.
+        let mut tries = 0;
+        loop {
+            match Self::on_one_connection(options.clone()).await {
+                Err(SqlStoreError::Locked { .. }) if tries < 50 => tries += 1,
+                opened => return opened,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn on_one_connection(options: SqliteConnectOptions) -> Result<Self, SqlStoreError> {
         let hooks = Hooks::default();
         let new = hooks.clone();
-        let pool_options = guarded(SqlitePoolOptions::new(), Some(hooks.clone()))
+        let pool = guarded(SqlitePoolOptions::new(), Some(hooks.clone()))
             .max_connections(1)
             .after_connect(move |connection, _| {
                 let hooks = new.clone();
@@ -274,26 +286,17 @@ impl SqliteStore {
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None);
-        // Wait here, because SQLite does not wait if two processes switch a new file to WAL at the same time.
-        let mut tries = 0;
-        loop {
-            let opened = async {
-                let mut store = Self::new(pool_options.clone().connect_with(options.clone()).await?);
-                store.hooks = Some(hooks.clone());
-                store.migrate().await.map(|()| store)
-            };
-            match opened.await {
-                Err(SqlStoreError::Locked { .. }) if tries < 50 => tries += 1,
-                opened => return opened,
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let mut store = Self::new(pool.connect_with(options).await?);
+        store.hooks = Some(hooks);
+        store.migrate().await?;
+        Ok(store)
     }
 
     /// Opens a file with your options. Call [`migrate`](SqliteStore::migrate) once before you use the
     /// store, or add its SQL to your own migrations. Set a `busy_timeout`, and use WAL mode if you can. Set
-    /// `synchronous = FULL` if the store must survive a power cut. A [`SqliteTransaction`](crate::SqliteTransaction) replaces the
-    /// connection's commit and rollback hooks. The store's own `after_release` and `test_before_acquire` replace the pool's:
+    /// `synchronous = FULL` if the store must survive a power cut. The store removes a connection's commit and rollback
+    /// hooks whenever it returns to the pool, and a [`SqliteTransaction`](crate::SqliteTransaction) sets its own: set none
+    /// of yours. The store's own `after_release` and `test_before_acquire` replace the pool's:
     /// see [the pool](SqliteStore#the-pool).
     ///
     /// # Errors
@@ -315,6 +318,12 @@ impl SqliteStore {
             flush: Some(Arc::default()),
             group: Some(Arc::default()),
         }
+    }
+
+    /// Whether the other is this store or a clone: the same pool, and the same table.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        std::ptr::eq(self.pool.options(), other.pool.options())
+            && self.sql.live.as_str() == other.sql.live.as_str()
     }
 
     /// Sets the table's name.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use countersign::IdempotencyKey;
@@ -194,7 +193,7 @@ impl TransactionalStore for SqliteStore {
         key: &IdempotencyKey,
         mut transaction: SqliteTransaction,
     ) -> Result<(), SqlStoreError> {
-        if transaction.key != *key || !Arc::ptr_eq(&transaction.store.sql, &self.sql) {
+        if transaction.key != *key || !self.is_same_as(&transaction.store) {
             return Err(SqlStoreError::NotCommitted);
         }
         if transaction.back.is_some() {

@@ -124,8 +124,9 @@ impl Drop for CommitGuard {
             }
             state.phase = match state.phase {
                 Phase::Open | Phase::Ended | Phase::Dropped => Phase::Dropped,
-                // Its commit, or the rollback of a commit that failed, was sent before.
-                Phase::Committing | Phase::Committed | Phase::Free => Phase::Free,
+                // Its commit may wait for the connection, behind statements of the handler.
+                Phase::Committing => Phase::Committing,
+                Phase::Committed | Phase::Free => Phase::Free,
             }
         });
     }
@@ -150,9 +151,9 @@ fn may_commit(state: &mut State) -> bool {
 
 fn roll_back(state: &mut State) {
     state.phase = match state.phase {
-        Phase::Open | Phase::Ended => Phase::Ended,
-        // A commit that fails is followed by a rollback, and then the connection is anybody's.
-        Phase::Committing | Phase::Committed | Phase::Free => Phase::Free,
+        // Also before the store's commit comes, which fails then.
+        Phase::Open | Phase::Ended | Phase::Committing => Phase::Ended,
+        Phase::Committed | Phase::Free => Phase::Free,
         Phase::Dropped => Phase::Dropped,
     }
 }

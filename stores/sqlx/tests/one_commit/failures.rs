@@ -6,6 +6,7 @@ use countersign::store::{Begun, TransactionalStore, conformance};
 use countersign_sqlx::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use countersign_sqlx::sqlx::{self, ConnectOptions, Connection, PgConnection};
 use countersign_sqlx::{PostgresStore, SqlStoreError, SqliteStore, TableName};
+use futures_util::FutureExt;
 
 use crate::backend::{Backend, BoxError, Scan, Service, delivery, on_both_stores, with_effect};
 
@@ -127,37 +128,43 @@ async fn a_beginning_that_fails_leaves_no_transaction_open() {
     assert_eq!(keys.await.unwrap(), 1);
 }
 
-/// A statement of a handler that is gone ends the transaction, and another one of its statements waits behind that.
-/// Alone, it would be committed at once.
+/// A statement that its handler no longer waits for ends the transaction, and another one waits behind it. Alone, that
+/// one would be committed at once, without the key.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_abandoned_handler_left_in_the_connections_queue_is_not_committed() {
+async fn what_a_handler_left_in_the_connections_queue_is_not_committed() {
     let directory = tempfile::tempdir().unwrap();
     for store in
         [SqliteStore::open(directory.path().join("own.db")).await.unwrap(), without_wal(&directory).await.0]
     {
         let tables = "CREATE TABLE singles (id INTEGER PRIMARY KEY ON CONFLICT ROLLBACK); CREATE TABLE notes (id BIGINT);
-             INSERT INTO singles VALUES (100000)";
+             INSERT INTO singles VALUES (50000)";
         sqlx::raw_sql(tables).execute(store.pool()).await.unwrap();
-        let key = conformance::fresh_key();
-        let Begun::New(mut transaction) = store.begin(&key, Duration::from_secs(60)).await.unwrap() else {
-            panic!()
-        };
-        let slow = "INSERT INTO singles WITH RECURSIVE ids (id) AS
-             (SELECT 1 UNION ALL SELECT id + 1 FROM ids LIMIT 100000) SELECT id FROM ids";
-        for statement in [slow, "INSERT INTO notes VALUES (1)"] {
-            let ended = sqlx::query(statement).execute(&mut *transaction);
-            // The first one runs for far longer.
-            assert!(tokio::time::timeout(Duration::from_millis(5), ended).await.is_err());
+        for hands_in in [false, true] {
+            let key = conformance::fresh_key();
+            let Begun::New(mut transaction) = store.begin(&key, Duration::from_secs(60)).await.unwrap()
+            else {
+                panic!()
+            };
+            let slow = "INSERT INTO singles WITH RECURSIVE ids (id) AS
+                 (SELECT 1 UNION ALL SELECT id + 1 FROM ids LIMIT 50000) SELECT id FROM ids";
+            for statement in [slow, "INSERT INTO notes VALUES (1)"] {
+                // It is sent at once.
+                let _dropped = sqlx::query(statement).execute(&mut *transaction).now_or_never();
+            }
+            if hands_in {
+                assert!(store.commit(&key, transaction).await.is_err());
+            } else {
+                drop(transaction);
+            }
+            let notes = "SELECT count(*) FROM notes";
+            assert_eq!(sqlx::query_scalar::<_, i64>(notes).fetch_one(store.pool()).await.unwrap(), 0);
+            // The connection is anybody's again.
+            let Begun::New(transaction) = store.begin(&key, Duration::from_secs(60)).await.unwrap() else {
+                panic!()
+            };
+            store.commit(&key, transaction).await.unwrap();
+            sqlx::query("DELETE FROM notes").execute(store.pool()).await.unwrap();
         }
-        drop(transaction);
-        let notes = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM notes").fetch_one(store.pool());
-        assert_eq!(notes.await.unwrap(), 0);
-        // The connection is anybody's again.
-        sqlx::query("INSERT INTO notes VALUES (2)").execute(store.pool()).await.unwrap();
-        let Begun::New(transaction) = store.begin(&key, Duration::from_secs(60)).await.unwrap() else {
-            panic!()
-        };
-        store.commit(&key, transaction).await.unwrap();
     }
 }
 
@@ -179,9 +186,15 @@ async fn a_transaction_of_another_store_is_not_committed() {
     }
     check([SqliteStore::in_memory().await.unwrap(), SqliteStore::in_memory().await.unwrap()]).await;
     let Some(service) = Service::<PostgresStore>::new().await else { return };
-    let other = service.store().clone().with_table(&TableName::new("others").unwrap());
-    other.migrate().await.unwrap();
-    check([service.store().clone(), other]).await;
+    let others = || service.store().clone().with_table(&TableName::new("others").unwrap());
+    others().migrate().await.unwrap();
+    check([service.store().clone(), others()]).await;
+    // The same table on the same pool is the same store.
+    let key = conformance::fresh_key();
+    let Begun::New(transaction) = others().begin(&key, Duration::from_secs(60)).await.unwrap() else {
+        panic!()
+    };
+    others().commit(&key, transaction).await.unwrap();
 }
 
 /// A commit that fails before SQLite asks its hook leaves the connection to whoever comes next.
