@@ -40,7 +40,8 @@ pub enum Error {
     MalformedSignature,
 
     /// The signature is well formed, but belongs to another body or another secret. The error has no
-    /// detail on purpose: a more precise answer would help only a forger.
+    /// detail on purpose: a more precise answer would help only a forger. The guide to
+    /// [statuses](crate::guide::statuses#a-delivery-is-refused-with-signature_mismatch) says how to find the reason.
     #[error("the signature does not match the body")]
     SignatureMismatch,
 

@@ -125,12 +125,12 @@ where
 /// use countersign::provider::ThreeQpr;
 /// use countersign::actix_web::{Verified, endpoint_in_transaction};
 /// use countersign::{Receiver, Secret, Webhook};
-/// use countersign_sqlx::{SqlStoreError, SqliteStore, SqliteTransaction, sqlx};
+/// use countersign_sqlx::{SqliteStore, SqliteTransaction, sqlx};
 ///
 /// async fn handle(
 ///     Verified(delivery): Verified<ThreeQpr>,
 ///     mut transaction: SqliteTransaction,
-/// ) -> Result<SqliteTransaction, SqlStoreError> {
+/// ) -> Result<SqliteTransaction, sqlx::Error> {
 ///     let insert = sqlx::query("INSERT INTO jobs (event) VALUES (?1)").bind(delivery.event_name());
 ///     insert.execute(&mut *transaction).await?;
 ///     Ok(transaction)

@@ -31,13 +31,13 @@ impl<P: Provider, S: TransactionalStore, H> Endpoint<P, S, InTransaction<H>> {
     /// use countersign::provider::ThreeQpr;
     /// use countersign::tower::{Endpoint, Verified};
     /// use countersign::{Receiver, Secret, Webhook};
-    /// use countersign_sqlx::{SqlStoreError, SqliteStore, SqliteTransaction, sqlx};
+    /// use countersign_sqlx::{SqliteStore, SqliteTransaction, sqlx};
     /// # use tower::ServiceExt;
     ///
     /// async fn handle(
     ///     Verified(delivery): Verified<ThreeQpr>,
     ///     mut transaction: SqliteTransaction,
-    /// ) -> Result<SqliteTransaction, SqlStoreError> {
+    /// ) -> Result<SqliteTransaction, sqlx::Error> {
     ///     let insert = sqlx::query("INSERT INTO jobs (event) VALUES (?1)").bind(delivery.event_name());
     ///     insert.execute(&mut *transaction).await?;
     ///     Ok(transaction)

@@ -103,6 +103,18 @@ impl<P: Provider> Diagnoser<P> {
 
     /// Adds other secrets to try, such as those of another provider or environment, or old ones, under a name that
     /// is safe to show. Sets beyond [`MAX_OTHERS`](Diagnosis::MAX_OTHERS) are not tried, and a [`Hint`] says so.
+    ///
+    /// ```
+    /// use countersign::{Secret, Signature, diagnose::Diagnoser, provider::ThreeQpr};
+    ///
+    /// let (live, test) = (Secret::new("whsec_of-production-2026")?, Secret::new("whsec_of-the-tests-2026")?);
+    /// let signature = Signature::sign(&test, b"{}").to_string();
+    /// let headers = [("X-3QPR-Signature", signature.as_bytes())];
+    ///
+    /// let diagnoser = Diagnoser::<ThreeQpr>::new(live)?.with_other("the test environment", test);
+    /// assert_eq!(diagnoser.diagnose(headers, b"{}").code(), "secret_of_other");
+    /// # Ok::<(), countersign::SetupError>(())
+    /// ```
     #[must_use]
     pub fn with_other(mut self, name: impl Into<String>, secrets: impl Into<Secrets>) -> Self {
         if self.others.len() < Diagnosis::MAX_OTHERS {

@@ -30,6 +30,36 @@ builtin! {
     /// assert_eq!(delivery.idempotency_key().as_str(), "stripe:evt_1");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// To read your own types, declare the events that you use. The data of each is a struct whose member `object` is
+    /// Stripe's object. A payload that does not parse is answered 422, and retried in vain, so make a field an `Option` if you
+    /// can do without it.
+    ///
+    /// ```
+    /// use countersign::{Secret, Webhook, provider::Stripe};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    /// struct Data<T> { object: T }
+    ///
+    /// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    /// struct Charge { id: String, amount: u64, failure_code: Option<String> }
+    ///
+    /// countersign::events! {
+    ///     enum Event { ChargeFailed(Data<Charge>) = "charge.failed" }
+    /// }
+    ///
+    /// let webhook = Webhook::<Stripe<Event>>::new(Secret::new("whsec_0123456789abcdef")?)?;
+    /// # let object = r#"{"id":"ch_1","object":"charge","amount":1099,"failure_code":"card_declined"}"#;
+    /// # let body = format!(r#"{{"id":"evt_1","type":"charge.failed","created":1614265330,"data":{{"object":{object}}}}}"#);
+    /// # let (body, headers) = (body.as_bytes(), webhook.signed_headers(body.as_bytes()));
+    /// let delivery = webhook.verify(&headers, body)?;
+    /// let Event::ChargeFailed(Data { object: charge }) = delivery.event()? else { panic!("another event") };
+    /// assert_eq!((charge.amount, charge.failure_code.as_deref()), (1099, Some("card_declined")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// A plain struct drops the fields that it does not declare. [`payload!`](crate::payload) declares one that keeps them.
     pub struct Stripe = "stripe";
     scheme: Scheme::new("stripe-signature")
         .with_fields(',', "v1")

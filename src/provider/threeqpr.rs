@@ -10,7 +10,8 @@ use crate::event::{Json, Number};
 use crate::provider::Provider;
 use crate::scheme::Scheme;
 
-/// 3QPR. Its header is `X-3QPR-Signature`. The secret begins with `whsec_`; keep that prefix.
+/// 3QPR. Its header is `X-3QPR-Signature`. The secret begins with `whsec_`; keep that prefix. The companion program
+/// `countersign-cli` reads it from the variable `THREEQPR_WEBHOOK_SECRET`.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::ThreeQpr};

@@ -28,6 +28,11 @@ impl<P: Provider, S: TransactionalStore> Receiver<P, S> {
     /// | the handler ignored a statement's error and the transaction ended with it | [`Outcome::Unavailable`]; rolled back |
     /// | the store failed | [`Outcome::Unavailable`]; rolled back, or committed if only the reply to the commit was lost |
     ///
+    /// The type of the handler's error decides between `Failed` (500) and `Unavailable` (503). If it is the store's own, such as
+    /// `SqlStoreError`, an error of the handler's own SQL counts as the store's: the answer is 503 `store_unavailable` instead
+    /// of 500 `handler_failed`. Return `sqlx::Error` or a boxed error instead. A box in which `?` has put a
+    /// `SqlStoreError`, as that of `advance`, still counts as the store's.
+    ///
     /// The effect happens once for as long as the key is remembered, whatever is killed at whatever point. There is no
     /// lease: the receiver's [retention](Receiver::with_retention) counts, but its lease duration and its renewal do
     /// not. The handler's future must be `Send`, so that a handler which is not fails to compile here, with the name of

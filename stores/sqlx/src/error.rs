@@ -9,6 +9,35 @@ use countersign::PolicyError;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call of a SQL store failed.
+///
+/// The message names only the kind of the error. The reason, such as a wrong URL, port, role or TLS setting, is in
+/// `source()`. (If no server answers at the address, the reason is that the pool timed out.) Print it when the service
+/// starts, where no payload is involved:
+///
+/// ```
+/// # #[cfg(feature = "postgres")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use std::{error::Error, iter::successors};
+/// use countersign_sqlx::PostgresStore;
+///
+/// if let Err(error) = PostgresStore::connect("localhost/shop").await {
+///     for cause in successors(Some(&error as &dyn Error), |&error| error.source()) {
+///         eprintln!("error: {cause}");
+///     }
+/// #   assert_eq!(error.to_string(), "the store's database failed");
+/// #   assert!(error.source().is_some_and(|source| source.to_string().contains("URL")));
+/// #   return;
+/// }
+/// # panic!("a URL without a scheme");
+/// # }
+/// # #[cfg(not(feature = "postgres"))]
+/// # fn main() {}
+/// ```
+///
+/// A handler that returns this error from
+/// [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction) says that the store failed: the answer
+/// is 503. For errors of its own SQL, let it return `sqlx::Error` or a box of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqlStoreError {

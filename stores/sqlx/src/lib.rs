@@ -55,6 +55,6 @@ pub use table::{TableName, TableNameError};
 pub use version::{Advance, Version};
 
 /// The README's code compiles.
-#[cfg(all(doctest, feature = "sqlite"))]
+#[cfg(all(doctest, feature = "postgres", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -216,6 +216,7 @@ impl PostgresStore {
         }
     }
 
+<<<<<<< HEAD
     /// Whether the other is this store or a clone: the same pool, and the same table.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         std::ptr::eq(self.pool.options(), other.pool.options())
@@ -223,6 +224,19 @@ impl PostgresStore {
     }
 
     /// Sets the table's name.
+=======
+    /// Sets the table's name. Do so before `migrate`, which makes the table.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign_sqlx::{PostgresStore, TableName};
+    ///
+    /// let store = PostgresStore::connect("postgres://localhost/shop").await?.with_table(&TableName::new("webhook_keys")?);
+    /// store.migrate().await?;
+    /// # Ok(()) }
+    /// ```
+>>>>>>> docs2
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));

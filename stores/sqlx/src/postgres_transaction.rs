@@ -41,6 +41,24 @@ use crate::version::{Advance, Version, check_object};
 ///     Ok(transaction)
 /// }
 /// ```
+///
+/// Let a helper function take `&mut PgConnection`, and pass it `&mut transaction`. In one that takes
+/// `&mut PostgresTransaction`, pass `&mut **transaction` to sqlx:
+///
+/// ```
+/// use countersign_sqlx::{PostgresTransaction, sqlx};
+/// use countersign_sqlx::sqlx::PgConnection;
+///
+/// async fn insert(connection: &mut PgConnection, event: &str) -> Result<(), sqlx::Error> {
+///     sqlx::query("INSERT INTO jobs (event) VALUES ($1)").bind(event).execute(connection).await?;
+///     Ok(())
+/// }
+///
+/// async fn insert_and_count(transaction: &mut PostgresTransaction, event: &str) -> Result<i64, sqlx::Error> {
+///     insert(transaction, event).await?;
+///     sqlx::query_scalar("SELECT count(*) FROM jobs").fetch_one(&mut **transaction).await
+/// }
+/// ```
 pub struct PostgresTransaction {
     transaction: Transaction<'static, Postgres>,
     store: PostgresStore,

@@ -320,6 +320,7 @@ impl SqliteStore {
         }
     }
 
+<<<<<<< HEAD
     /// Whether the other is this store or a clone: the same pool, and the same table.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         std::ptr::eq(self.pool.options(), other.pool.options())
@@ -327,6 +328,19 @@ impl SqliteStore {
     }
 
     /// Sets the table's name.
+=======
+    /// Sets the table's name. Do so before `migrate`, which makes the table.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use countersign_sqlx::{SqliteStore, TableName};
+    ///
+    /// let store = SqliteStore::in_memory().await?.with_table(&TableName::new("webhook_keys")?);
+    /// store.migrate().await?;
+    /// # Ok(()) }
+    /// ```
+>>>>>>> docs2
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));

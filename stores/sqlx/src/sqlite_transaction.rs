@@ -47,6 +47,24 @@ use crate::version::{Advance, Version, check_object};
 ///     Ok(transaction)
 /// }
 /// ```
+///
+/// Let a helper function take `&mut SqliteConnection`, and pass it `&mut transaction`. In one that takes
+/// `&mut SqliteTransaction`, pass `&mut **transaction` to sqlx:
+///
+/// ```
+/// use countersign_sqlx::{SqliteTransaction, sqlx};
+/// use countersign_sqlx::sqlx::SqliteConnection;
+///
+/// async fn insert(connection: &mut SqliteConnection, event: &str) -> Result<(), sqlx::Error> {
+///     sqlx::query("INSERT INTO jobs (event) VALUES (?1)").bind(event).execute(connection).await?;
+///     Ok(())
+/// }
+///
+/// async fn insert_and_count(transaction: &mut SqliteTransaction, event: &str) -> Result<i64, sqlx::Error> {
+///     insert(transaction, event).await?;
+///     sqlx::query_scalar("SELECT count(*) FROM jobs").fetch_one(&mut **transaction).await
+/// }
+/// ```
 pub struct SqliteTransaction {
     /// There until it is committed or handed back.
     open: Option<Open>,
