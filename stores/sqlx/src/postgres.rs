@@ -216,15 +216,12 @@ impl PostgresStore {
         }
     }
 
-<<<<<<< HEAD
     /// Whether the other is this store or a clone: the same pool, and the same table.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         std::ptr::eq(self.pool.options(), other.pool.options())
             && self.sql.is_migrated.as_str() == other.sql.is_migrated.as_str()
     }
 
-    /// Sets the table's name.
-=======
     /// Sets the table's name. Do so before `migrate`, which makes the table.
     ///
     /// ```no_run
@@ -236,7 +233,6 @@ impl PostgresStore {
     /// store.migrate().await?;
     /// # Ok(()) }
     /// ```
->>>>>>> docs2
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));

@@ -320,15 +320,12 @@ impl SqliteStore {
         }
     }
 
-<<<<<<< HEAD
     /// Whether the other is this store or a clone: the same pool, and the same table.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         std::ptr::eq(self.pool.options(), other.pool.options())
             && self.sql.live.as_str() == other.sql.live.as_str()
     }
 
-    /// Sets the table's name.
-=======
     /// Sets the table's name. Do so before `migrate`, which makes the table.
     ///
     /// ```
@@ -340,7 +337,6 @@ impl SqliteStore {
     /// store.migrate().await?;
     /// # Ok(()) }
     /// ```
->>>>>>> docs2
     #[must_use]
     pub fn with_table(mut self, table: &TableName) -> Self {
         self.sql = Arc::new(statements(table));
