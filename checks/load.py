@@ -1,5 +1,5 @@
 """What `mixed_load` and `soak` share: the program `receiver`, the server of its store, and deliveries to it."""
-import glob, hashlib, hmac, http.client, os, shutil, signal, socket, sqlite3, subprocess, threading, time
+import glob, hashlib, hmac, http.client, itertools, os, shutil, signal, socket, sqlite3, subprocess, threading, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SECRET = "whsec_of-the-load"
@@ -21,10 +21,20 @@ def event_request(event, secret=SECRET):
     return "/webhooks/3qpr", body, {"X-3QPR-Signature": signature, "Content-Type": "application/json"}
 
 
+TAKEN = itertools.count()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nothing takes before the server does, nor while it is stopped. Linux gives clients ports from 32768 on; of
+    those below, each process counts up from a place of its own."""
+    while True:
+        port = 10000 + (os.getpid() * 64 + next(TAKEN)) % 20000
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def as_postgres(*command):

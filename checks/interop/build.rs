@@ -10,6 +10,8 @@ fn main() {
     let metadata = String::from_utf8(output.stdout).unwrap();
     let is_svix = |path: &&str| path.contains("/svix-") && path.ends_with("/src/lib.rs");
     let library = metadata.split('"').find(is_svix).expect("svix is a dependency");
-    println!("cargo:rustc-env=SVIX_WEBHOOKS={}", Path::new(library).with_file_name("webhooks.rs").display());
+    let webhooks = Path::new(library).with_file_name("webhooks.rs");
+    println!("cargo:rustc-env=SVIX_WEBHOOKS={}", webhooks.display());
     println!("cargo:rerun-if-changed=Cargo.lock");
+    println!("cargo:rerun-if-changed={}", webhooks.display());
 }

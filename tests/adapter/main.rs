@@ -221,6 +221,42 @@ mod bodies {
         assert_eq!(verify(Body::new(Long)).await, "body_too_large");
     }
 
+    /// A body that comes as one frame, which is its end, and does not say before how long it is.
+    #[tokio::test]
+    async fn a_whole_body_that_is_too_long_is_refused_though_nothing_announced_its_length() {
+        struct Whole(Option<bytes::Bytes>);
+
+        impl http_body::Body for Whole {
+            type Data = bytes::Bytes;
+            type Error = io::Error;
+
+            fn poll_frame(
+                mut self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, io::Error>>> {
+                std::task::Poll::Ready(self.0.take().map(|body| Ok(http_body::Frame::data(body))))
+            }
+
+            fn is_end_stream(&self) -> bool {
+                self.0.is_none()
+            }
+        }
+
+        // Signed, and JSON whatever follows: a blank more is too long.
+        let limit = crate::servers::LIMIT;
+        let webhook = webhook::<ThreeQpr>().with_body_limit(limit);
+        for (length, expected) in [(limit, "accepted"), (limit + 1, "body_too_large")] {
+            let body = format!("{THREEQPR:<length$}");
+            let signature = webhook.sign(body.as_bytes()).to_string();
+            let body = Body::new(Whole(Some(body.into())));
+            assert_eq!(http_body::Body::size_hint(&body).lower(), 0);
+            let request = Request::post("/").header("x-3qpr-signature", signature).body(body).unwrap();
+            let verified = webhook.verify_request(request).await;
+            assert_eq!(verified.as_ref().map_or_else(|error| error.code(), |_| "accepted"), expected);
+            assert_eq!(verified.err().map(|error| error.status()), (length > limit).then_some(413));
+        }
+    }
+
     #[tokio::test]
     async fn what_is_left_of_a_refused_body_is_read_but_for_those_who_ask_first_and_http_2() {
         let read = async |header: &'static str, version| {

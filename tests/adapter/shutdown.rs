@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::common::{NOWTOPRINT, webhook};
+use crate::common::{NOWTOPRINT, until, webhook, within_30_s};
 use crate::http2::Connection;
 use crate::rules::{SIGNATURE, sign};
 
@@ -101,30 +101,29 @@ async fn open_streams_are_answered(
     handled.end(NOWTOPRINT);
     let mut arriving = connection.head("/", &[(SIGNATURE, &sign(OTHER))]).await.unwrap();
     arriving.piece(&OTHER[..20]);
-    while receiver.store().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the first event is claimed", || !receiver.store().is_empty()).await;
     stop.send(()).unwrap();
     // The server says so (GOAWAY): what is opened before that counts as open.
     let mut opened = Vec::new();
-    let refusal = loop {
-        match connection.head("/", &[]).await {
-            Ok(mut stream) => {
-                stream.end("");
-                opened.push(stream);
+    let refusal = within_30_s("a stream is refused", async {
+        loop {
+            match connection.head("/", &[]).await {
+                Ok(mut stream) => {
+                    stream.end("");
+                    opened.push(stream);
+                }
+                Err(error) => break error,
             }
-            Err(error) => break error,
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
+    })
+    .await;
     assert!(refusal.is_go_away() && refusal.is_remote(), "{refusal:?}");
     assert!(TcpStream::connect(address).await.is_err());
     assert!(!server.is_finished());
 
     arriving.end(&OTHER[20..]);
-    while receiver.store().len() < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the second event is claimed", || receiver.store().len() == 2).await;
     go.add_permits(2);
     for stream in [handled, arriving] {
         stream.answer().await.unwrap().is(200, "");
@@ -132,6 +131,6 @@ async fn open_streams_are_answered(
     for stream in opened {
         stream.answer().await.unwrap().is_error(401, "missing_signature");
     }
-    tokio::time::timeout(Duration::from_secs(30), server).await.unwrap().unwrap();
+    within_30_s("the server ends", server).await.unwrap();
     assert_eq!(receiver.store().len(), 2);
 }

@@ -7,6 +7,8 @@ pub mod instance;
 pub mod oracle;
 pub mod servers;
 
+use std::time::Duration;
+
 use countersign::{Provider, Secret, Secrets, Webhook};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -49,4 +51,20 @@ pub fn signed<P: Provider>(webhook: &Webhook<P>, body: &[u8]) -> HeaderMap {
         headers.insert(name.clone(), HeaderValue::from_bytes(event.as_bytes()).unwrap());
     }
     headers
+}
+
+/// Waits for what must happen, for 30 seconds at most.
+pub async fn within_30_s<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    let happened = tokio::time::timeout(Duration::from_secs(30), happens).await;
+    happened.unwrap_or_else(|_| panic!("not within 30 s: {what}"))
+}
+
+/// Waits until something is so, for 30 seconds at most.
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
+    within_30_s(what, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }

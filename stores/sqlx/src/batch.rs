@@ -73,7 +73,8 @@ impl Calls {
         let Some(first) = calls.next() else { return };
         let (lease, time) = (first.call.lease.clone(), first.call.time);
         let is_claimed = matches!(answer, Answer::Applied);
-        let mut is_free = is_claimed && !first.answer(answer.clone());
+        let has_caller = first.answer(answer.clone());
+        let mut is_free = is_claimed && !has_caller;
         for other in calls {
             if !is_claimed {
                 other.answer(answer.clone());
@@ -116,5 +117,19 @@ mod tests {
         let Some(Answer::Inherited(lease)) = answers.next() else { panic!() };
         assert_eq!(lease.token(), &[0; 16]);
         assert!(matches!(answers.next(), Some(Answer::InFlight(_))));
+    }
+    #[test]
+    fn each_claim_of_a_key_that_is_not_acquired_is_answered() {
+        let key = conformance::fresh_key();
+        let (callers, answers): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel()).unzip();
+        let calls = callers.into_iter().map(|caller| {
+            let lease = Lease::new(key.clone(), [0; 16]);
+            Waiting::new(Call { kind: Kind::Claim, lease, time: Duration::from_secs(60) }, caller)
+        });
+        let mut batch = Batch::of(calls.collect());
+        batch.claims.answer(key.as_str(), Answer::Done);
+        for mut answer in answers {
+            assert!(matches!(answer.try_recv(), Ok(Answer::Done)));
+        }
     }
 }

@@ -58,6 +58,11 @@ fn of_services(record: &str, machine: &str, directory: &str) -> ExitCode {
     }
     println!("{:<64} {:>7}   figure", "", "target");
     let verdicts = print(services::figures::all(&record));
+    println!(
+        "\nBy hand has sqlx's default pool, which pings a connection at each acquire: a round trip, which countersign's own \
+         check replaces.\nThe client shares the cores with the services, so the ratios of services that the CPU limits are \
+         nearer to 1 than the\nservices' own: the CPU time a delivery, in its column, shows those."
+    );
     print_names(&verdicts.missed, &verdicts.absent);
     exit_code(verdicts.missed.is_empty() && verdicts.absent.is_empty())
 }

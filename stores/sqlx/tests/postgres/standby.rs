@@ -1,8 +1,7 @@
 //! A standby that takes the place of its primary.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::provider::ThreeQpr;
@@ -118,20 +117,53 @@ async fn what_a_promoted_standby_has_not_received_is_handled_again_unless_it_is_
     for event in 20..40 {
         assert_eq!(deliver(&at_primary, event).await.code(), "handled");
     }
-    // From here on nothing is acknowledged that the standby does not have.
+    // Nothing is acknowledged that the standby does not have, once the checkpointer has told all backends.
     run(at_primary.store(), "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
     run(at_primary.store(), "SELECT pg_reload_conf()").await;
     until(at_primary.store(), "SELECT current_setting('synchronous_standby_names') = '*'").await;
-    sleep(Duration::from_millis(200)).await;
-    let waiting = tokio::time::timeout(Duration::from_secs(1), deliver(&at_primary, 40)).await;
-    assert!(waiting.is_err(), "{waiting:?}");
+    let mut delivered = 40;
+    loop {
+        assert!(delivered < 90, "no delivery waits for the standby");
+        let delivery = tokio::time::timeout(Duration::from_secs(1), deliver(&at_primary, delivered)).await;
+        delivered += 1;
+        match delivery {
+            Ok(outcome) => assert_eq!(outcome.code(), "handled"),
+            Err(_waits) => break,
+        }
+    }
     primary.stop();
 
     promote(&other).await;
     let at_standby = receiver(other);
-    for event in 0..41 {
+    for event in 0..delivered {
         let code = if event < 20 { "duplicate" } else { "handled" };
         assert_eq!(deliver(&at_standby, event).await.code(), code, "{event}");
+    }
+}
+
+/// What the workers of a load count.
+#[derive(Default)]
+struct Load {
+    /// The next event, which is how many were delivered.
+    next: AtomicUsize,
+    acknowledged: AtomicUsize,
+    refused: AtomicUsize,
+    /// Whether the failover has been done.
+    has_moved: AtomicBool,
+}
+
+impl Load {
+    /// As a provider does, but a thousand times at most.
+    async fn deliver_until_acknowledged(&self, receiver: &Database, event: usize) {
+        for _ in 0..1_000 {
+            if deliver(receiver, event).await.status() == 200 {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("event {event} is never acknowledged");
     }
 }
 
@@ -151,55 +183,51 @@ async fn a_failover_under_load_loses_no_event_and_with_a_synchronous_standby_no_
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", address.port());
         let store = PostgresStore::connect_with(pool, url.parse().unwrap()).await.unwrap();
         let receiver = Arc::new(receiver(store));
-        let next = Arc::new(AtomicUsize::new(0));
+        let load = Arc::new(Load::default());
         let workers: Vec<_> = (0..16)
             .map(|_| {
-                let (receiver, next) = (Arc::clone(&receiver), Arc::clone(&next));
+                let (receiver, load) = (Arc::clone(&receiver), Arc::clone(&load));
                 tokio::spawn(async move {
-                    let (mut acknowledged, mut refused) = (Vec::new(), 0);
-                    loop {
-                        let event = next.fetch_add(1, Ordering::Relaxed);
-                        if event >= EVENTS {
-                            return (acknowledged, refused);
-                        }
-                        // As a provider does, until it is acknowledged.
-                        while deliver(&receiver, event).await.status() != 200 {
-                            refused += 1;
-                            sleep(Duration::from_millis(50)).await;
-                        }
-                        acknowledged.push(event);
+                    while load.next.load(Ordering::Relaxed) < EVENTS
+                        || !load.has_moved.load(Ordering::Relaxed)
+                    {
+                        let event = load.next.fetch_add(1, Ordering::Relaxed);
+                        load.deliver_until_acknowledged(&receiver, event).await;
                     }
                 })
             })
             .collect();
-        while next.load(Ordering::Relaxed) < EVENTS / 2 {
-            sleep(Duration::from_millis(2)).await;
-        }
+        let acknowledged = || load.acknowledged.load(Ordering::Relaxed);
+        crate::common::until("half of the events are acknowledged", || acknowledged() >= EVENTS / 2).await;
         primary.stop();
-        let at_the_kill = next.load(Ordering::Relaxed);
+        let at_the_kill = load.next.load(Ordering::Relaxed);
         let other = connect(&standby).await;
         promote(&other).await;
+        let refused = || load.refused.load(Ordering::Relaxed);
+        crate::common::until("a delivery meets the failover", || refused() > 0).await;
         address.move_to(standby.port());
-        let (mut acknowledged, mut refused) = (HashSet::new(), 0);
+        load.has_moved.store(true, Ordering::Relaxed);
         for worker in workers {
-            let (events, times) = worker.await.unwrap();
-            acknowledged.extend(events);
-            refused += times;
+            worker.await.unwrap();
         }
-        assert_eq!(acknowledged.len(), EVENTS);
-        assert!(refused > 0, "the failover was not seen");
+        let delivered = load.next.load(Ordering::Relaxed);
+        assert_eq!(acknowledged(), delivered);
         let mut forgotten = 0;
-        for event in 0..EVENTS {
+        for event in 0..delivered {
             let code = deliver(&receiver, event).await.code();
             assert!(code == "handled" || code == "duplicate", "{event}: {code}");
             forgotten += usize::from(code == "handled");
         }
         // In the promoted standby, each key has one effect, whichever server it was acknowledged by.
-        assert_eq!(ask::<i64>(&other, "SELECT count(DISTINCT key) FROM effects").await, 400);
-        assert_eq!(ask::<i64>(&other, "SELECT count(*) FROM effects").await, 400);
+        let effects = [
+            ask::<i64>(&other, "SELECT count(DISTINCT key) FROM effects").await,
+            ask::<i64>(&other, "SELECT count(*) FROM effects").await,
+        ];
+        assert_eq!(effects.map(|count| count as usize), [delivered; 2]);
         println!(
-            "synchronous: {is_synchronous}; {EVENTS} events, the primary killed at {at_the_kill}: {refused} \
-             refusals, and the promoted standby had forgotten {forgotten} acknowledged keys"
+            "synchronous: {is_synchronous}; {delivered} events, the primary killed at {at_the_kill}: {} \
+             refusals, and the promoted standby had forgotten {forgotten} acknowledged keys",
+            refused()
         );
         assert!(forgotten == 0 || (!is_synchronous && forgotten <= at_the_kill), "{forgotten}");
     }

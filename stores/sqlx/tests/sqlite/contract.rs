@@ -69,12 +69,14 @@ async fn a_claim_and_a_done_key_end_exactly_when_their_time_is_over() {
     let pass = |time| millis.fetch_add(time, Ordering::Relaxed);
     let a_millisecond = Claim::InFlight { retry_after: Duration::from_millis(1) };
     for shares_a_flush in [false, true] {
-        // Beside another call, a call waits in the queue.
+        // Beside another call, which waits for the only connection, a call waits in the queue.
         let claim = async |key: &IdempotencyKey| {
+            let connection = store.pool().acquire().await.unwrap();
+            let release = async { drop(connection) };
             let other = conformance::fresh_key();
             let beside =
                 async { if shares_a_flush { store.claim(&other, time).await.map(drop) } else { Ok(()) } };
-            let (beside, claimed) = tokio::join!(biased; beside, store.claim(key, time));
+            let (beside, claimed, ()) = tokio::join!(biased; beside, store.claim(key, time), release);
             beside.and(claimed).unwrap()
         };
         let key = conformance::fresh_key();
@@ -97,8 +99,10 @@ async fn a_claim_and_a_done_key_end_exactly_when_their_time_is_over() {
         store.forget(key.as_str()).await.unwrap();
     }
     for shares_a_commit in [false, true] {
-        // Beside another transaction, one waits in the queue.
+        // Beside another transaction, which waits for the only connection, one waits in the queue.
         let record = async |key: &IdempotencyKey| {
+            let connection = store.pool().acquire().await.unwrap();
+            let release = async { drop(connection) };
             let commit = async |key: &IdempotencyKey| match store.begin(key, time).await? {
                 Begun::New(transaction) => store.commit(key, transaction).await.map(|()| "new"),
                 Begun::InFlight { .. } => Ok("in flight"),
@@ -106,7 +110,7 @@ async fn a_claim_and_a_done_key_end_exactly_when_their_time_is_over() {
             };
             let other = conformance::fresh_key();
             let beside = async { if shares_a_commit { commit(&other).await } else { Ok("") } };
-            let (first, begun) = tokio::join!(biased; beside, commit(key));
+            let (first, begun, ()) = tokio::join!(biased; beside, commit(key), release);
             first.and(begun).unwrap()
         };
         let key = conformance::fresh_key();

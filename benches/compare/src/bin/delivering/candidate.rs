@@ -36,7 +36,7 @@ const FIRST: usize = 4_000;
 
 pub struct Candidate {
     pub service: &'static Service,
-    child: Child,
+    process: Process,
     address: SocketAddr,
     database: Database,
     /// The jobs that it has accepted.
@@ -68,34 +68,17 @@ impl Candidate {
         number: usize,
         databases: &Databases,
         packages: &Packages,
-    ) -> Option<Self> {
-        let script = |name: &str| format!("{}/services/{name}", env!("CARGO_MANIFEST_DIR"));
-        let mut command = match service.program {
-            Program::Rust(form) => {
-                let mut command = Command::new(std::env::current_exe().unwrap().with_file_name("service"));
-                command.arg(form);
-                command
-            }
-            Program::Node => {
-                let mut command = Command::new("node");
-                command.env("NODE_PATH", packages.node.as_ref()?).env("NODE_ENV", "production");
-                command.arg(script("server.cjs"));
-                command
-            }
-            Program::Python => {
-                let mut command = Command::new("python3");
-                command.env("PYTHONPATH", packages.python.as_ref()?).arg(script("server.py"));
-                command
-            }
-        };
-        let database = databases.make(service, number).await?;
-        let mut child = command.arg(&database.address).stdout(Stdio::piped()).spawn().expect("it starts");
+    ) -> io::Result<Option<Self>> {
+        let Some(mut command) = command(service.program, packages) else { return Ok(None) };
+        let Some(database) = databases.make(service, number).await else { return Ok(None) };
+        let mut process = Process(command.arg(&database.address).stdout(Stdio::piped()).spawn()?);
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").expect("it tells its address");
-        let address = address.parse().unwrap();
-        Connection::open(address).await.expect("it answers");
-        Some(Self { service, child, address, database, known: 0, cells: BTreeMap::new() })
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line)?;
+        let address =
+            line.trim().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        let address = address.ok_or_else(|| io::Error::other(format!("{line:?} instead of its address")))?;
+        Connection::open(address).await?;
+        Ok(Some(Self { service, process, address, database, known: 0, cells: BTreeMap::new() }))
     }
 
     /// Delivers one block.
@@ -105,7 +88,7 @@ impl Candidate {
         turn: Turn,
         databases: &Databases,
     ) -> io::Result<()> {
-        let pid = self.child.id();
+        let pid = self.process.0.id();
         let cell = self.cells.entry((mix, level)).or_default();
         let count = cell.newest_rate.map_or(FIRST, |rate| (rate * turn.time.as_secs_f64() * 1.3) as usize);
         let deliveries = make(mix, count.max(FIRST), self.known);
@@ -191,9 +174,35 @@ pub fn median(values: &[f64]) -> f64 {
     values[values.len() / 2]
 }
 
-impl Drop for Candidate {
+/// The program of a service; none if its packages are not installed.
+fn command(program: Program, packages: &Packages) -> Option<Command> {
+    let script = |name: &str| format!("{}/services/{name}", env!("CARGO_MANIFEST_DIR"));
+    Some(match program {
+        Program::Rust(form) => {
+            let mut command = Command::new(std::env::current_exe().unwrap().with_file_name("service"));
+            command.arg(form);
+            command
+        }
+        Program::Node => {
+            let mut command = Command::new("node");
+            command.env("NODE_PATH", packages.node.as_ref()?).env("NODE_ENV", "production");
+            command.arg(script("server.cjs"));
+            command
+        }
+        Program::Python => {
+            let mut command = Command::new("python3");
+            command.env("PYTHONPATH", packages.python.as_ref()?).arg(script("server.py"));
+            command
+        }
+    })
+}
+
+/// A process, which ends when it is dropped.
+struct Process(Child);
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

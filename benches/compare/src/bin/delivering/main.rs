@@ -24,12 +24,13 @@ const BLOCK: Duration = Duration::from_millis(800);
 const QUICK_ROUNDS: usize = 3;
 const QUICK_BLOCK: Duration = Duration::from_millis(250);
 
-/// The services end before their databases do.
-async fn run(quick: bool, packages: &Packages) -> Result<(Vec<Candidate>, Databases), String> {
+/// The services have to end before their databases do: what is bound last is dropped first.
+async fn run(quick: bool, packages: &Packages) -> Result<(Databases, Vec<Candidate>), String> {
     let databases = Databases::start().await;
     let mut candidates = Vec::new();
     for (number, service) in SERVICES.iter().enumerate() {
-        match Candidate::start(service, number, &databases, packages).await {
+        let started = Candidate::start(service, number, &databases, packages).await;
+        match started.map_err(|error| format!("{}: {error}", service.name))? {
             Some(candidate) => candidates.push(candidate),
             None => eprintln!("{}: not measured, because something is not installed", service.name),
         }
@@ -62,7 +63,7 @@ async fn run(quick: bool, packages: &Packages) -> Result<(Vec<Candidate>, Databa
         let checked = candidate.check_effects().await;
         checked.map_err(|error| format!("{}: {error}", candidate.service.name))?;
     }
-    Ok((candidates, databases))
+    Ok((databases, candidates))
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -79,7 +80,7 @@ async fn main() -> ExitCode {
         }
     }
     match run(quick, &packages).await {
-        Ok((candidates, _databases)) => {
+        Ok((_databases, candidates)) => {
             candidates.iter().for_each(Candidate::put);
             let spreads: Vec<_> = candidates.iter().flat_map(Candidate::spreads).collect();
             put(SPREAD, median(&spreads));
