@@ -118,6 +118,7 @@ mod tests {
         assert_eq!(lease.token(), &[0; 16]);
         assert!(matches!(answers.next(), Some(Answer::InFlight(_))));
     }
+
     #[test]
     fn each_claim_of_a_key_that_is_not_acquired_is_answered() {
         let key = conformance::fresh_key();
