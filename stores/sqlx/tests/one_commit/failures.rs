@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use countersign::IdempotencyKey;
 use countersign::store::{Begun, TransactionalStore, conformance};
 use countersign_sqlx::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use countersign_sqlx::sqlx::{self, ConnectOptions, Connection, PgConnection};
@@ -172,15 +173,21 @@ async fn what_a_handler_left_in_the_connections_queue_is_not_committed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_of_another_store_is_not_committed() {
     async fn check<S: Backend>([one, other]: [S; 2]) {
-        let key = conformance::fresh_key();
-        let begin = async |store: &S| match store.begin(&key, Duration::from_secs(60)).await.unwrap() {
+        let begin = async |store: &S, key: &IdempotencyKey| match store
+            .begin(key, Duration::from_secs(60))
+            .await
+            .unwrap()
+        {
             Begun::New(transaction) => transaction,
             _ => panic!("the key is not new"),
         };
-        let transaction = begin(&one).await;
+        let key = conformance::fresh_key();
+        let transaction = begin(&one, &key).await;
         assert!(matches!(other.commit(&key, transaction).await, Err(SqlStoreError::NotCommitted)));
         for store in [&one, &other] {
-            let transaction = begin(store).await;
+            // Another key: the rollback may be yet to come.
+            let key = conformance::fresh_key();
+            let transaction = begin(store, &key).await;
             store.clone().commit(&key, transaction).await.unwrap();
         }
     }
