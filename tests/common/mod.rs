@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod certificates;
+pub mod failover;
 pub mod instance;
 pub mod oracle;
 pub mod servers;

@@ -1,7 +1,7 @@
 //! A replica that takes the place of its master.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::provider::ThreeQpr;
@@ -12,6 +12,7 @@ use countersign_redis::redis::Client;
 use countersign_redis::redis::aio::ConnectionManagerConfig;
 
 use crate::common::address::Address;
+use crate::common::failover::Load;
 use crate::common::servers::Server;
 use crate::common::until;
 use crate::support::{LEASE, RETENTION, cause, connect, sleep};
@@ -136,33 +137,6 @@ async fn what_a_promoted_replica_has_not_received_is_handled_again_unless_the_ma
     }
 }
 
-/// What the workers of a load count.
-#[derive(Default)]
-struct Load {
-    /// The next event, which is how many were delivered.
-    next: AtomicUsize,
-    acknowledged: AtomicUsize,
-    refused: AtomicUsize,
-    runs: AtomicUsize,
-    /// Whether the failover has been done.
-    has_moved: AtomicBool,
-}
-
-impl Load {
-    /// As a provider does, but a thousand times at most.
-    async fn deliver_until_acknowledged(&self, receiver: &Receiver<ThreeQpr, RedisStore>, event: usize) {
-        for _ in 0..1_000 {
-            if deliver(receiver, event, &self.runs).await.status() == 200 {
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            sleep(Duration::from_millis(50)).await;
-        }
-        panic!("event {event} is never acknowledged");
-    }
-}
-
 /// Deliveries run while the master is killed, and the replica takes its address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_under_load_loses_no_event() {
@@ -173,51 +147,39 @@ async fn a_failover_under_load_loses_no_event() {
     let client = Client::open(format!("redis://127.0.0.1:{}", address.port())).unwrap();
     let store = RedisStore::new(client.get_connection_manager_with_config(config).await.unwrap());
     let receiver = Arc::new(receiver(store));
-    let load = Arc::new(Load::default());
-    let workers: Vec<_> = (0..16)
-        .map(|_| {
-            let (receiver, load) = (Arc::clone(&receiver), Arc::clone(&load));
-            tokio::spawn(async move {
-                while load.next.load(Ordering::Relaxed) < EVENTS || !load.has_moved.load(Ordering::Relaxed) {
-                    let event = load.next.fetch_add(1, Ordering::Relaxed);
-                    load.deliver_until_acknowledged(&receiver, event).await;
-                }
-            })
-        })
-        .collect();
-    let acknowledged = || load.acknowledged.load(Ordering::Relaxed);
-    until("half of the events are acknowledged", || acknowledged() >= EVENTS / 2).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let load = Load::start(EVENTS, {
+        let (receiver, runs) = (Arc::clone(&receiver), Arc::clone(&runs));
+        move |event| {
+            let (receiver, runs) = (Arc::clone(&receiver), Arc::clone(&runs));
+            async move { deliver(&receiver, event, &runs).await.status() }
+        }
+    });
+    load.until_half_is_acknowledged().await;
     master.stop();
-    let at_the_kill = load.next.load(Ordering::Relaxed);
+    let at_the_kill = load.delivered();
     promote(&replica);
-    let refused = || load.refused.load(Ordering::Relaxed);
-    until("a delivery meets the failover", || refused() > 0).await;
+    load.until_one_is_refused().await;
     address.move_to(replica.port());
-    load.has_moved.store(true, Ordering::Relaxed);
-    for worker in workers {
-        worker.await.unwrap();
-    }
-    let delivered = load.next.load(Ordering::Relaxed);
-    assert_eq!(acknowledged(), delivered);
-    let before = load.runs.load(Ordering::Relaxed);
+    let (delivered, refused) = load.end().await;
+    let before = runs.load(Ordering::Relaxed);
     let mut forgotten = 0;
     for event in 0..delivered {
-        let mut code = deliver(&receiver, event, &load.runs).await.code();
+        let mut code = deliver(&receiver, event, &runs).await.code();
         // The replica may have a claim whose completion it has not received: it lapses after a second.
         for _ in 0..200 {
             if code != "in_flight" {
                 break;
             }
             sleep(Duration::from_millis(50)).await;
-            code = deliver(&receiver, event, &load.runs).await.code();
+            code = deliver(&receiver, event, &runs).await.code();
         }
         assert!(code == "handled" || code == "duplicate", "{event}: {code}");
         forgotten += usize::from(code == "handled");
     }
     println!(
-        "{delivered} events, the master killed at {at_the_kill}: {} refusals, {before} runs of a handler, \
-         and the promoted replica had forgotten {forgotten} acknowledged keys",
-        refused()
+        "{delivered} events, the master killed at {at_the_kill}: {refused} refusals, {before} runs of a handler, \
+         and the promoted replica had forgotten {forgotten} acknowledged keys"
     );
     // What was done at the promoted replica itself, it has.
     assert!(forgotten <= at_the_kill, "{forgotten}");

@@ -1,7 +1,6 @@
 //! A standby that takes the place of its primary.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use countersign::provider::ThreeQpr;
@@ -9,6 +8,7 @@ use countersign::{Delivery, Outcome, Receiver, Secret, Webhook};
 use countersign_sqlx::{PostgresStore, PostgresTransaction, sqlx};
 
 use crate::common::address::Address;
+use crate::common::failover::Load;
 use crate::common::servers::Server;
 use crate::support::{connect, sleep, store};
 
@@ -141,32 +141,6 @@ async fn what_a_promoted_standby_has_not_received_is_handled_again_unless_it_is_
     }
 }
 
-/// What the workers of a load count.
-#[derive(Default)]
-struct Load {
-    /// The next event, which is how many were delivered.
-    next: AtomicUsize,
-    acknowledged: AtomicUsize,
-    refused: AtomicUsize,
-    /// Whether the failover has been done.
-    has_moved: AtomicBool,
-}
-
-impl Load {
-    /// As a provider does, but a thousand times at most.
-    async fn deliver_until_acknowledged(&self, receiver: &Database, event: usize) {
-        for _ in 0..1_000 {
-            if deliver(receiver, event).await.status() == 200 {
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            sleep(Duration::from_millis(50)).await;
-        }
-        panic!("event {event} is never acknowledged");
-    }
-}
-
 /// Deliveries run while the primary is killed, and the standby takes its address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_under_load_loses_no_event_and_with_a_synchronous_standby_no_effect() {
@@ -183,35 +157,21 @@ async fn a_failover_under_load_loses_no_event_and_with_a_synchronous_standby_no_
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", address.port());
         let store = PostgresStore::connect_with(pool, url.parse().unwrap()).await.unwrap();
         let receiver = Arc::new(receiver(store));
-        let load = Arc::new(Load::default());
-        let workers: Vec<_> = (0..16)
-            .map(|_| {
-                let (receiver, load) = (Arc::clone(&receiver), Arc::clone(&load));
-                tokio::spawn(async move {
-                    while load.next.load(Ordering::Relaxed) < EVENTS
-                        || !load.has_moved.load(Ordering::Relaxed)
-                    {
-                        let event = load.next.fetch_add(1, Ordering::Relaxed);
-                        load.deliver_until_acknowledged(&receiver, event).await;
-                    }
-                })
-            })
-            .collect();
-        let acknowledged = || load.acknowledged.load(Ordering::Relaxed);
-        crate::common::until("half of the events are acknowledged", || acknowledged() >= EVENTS / 2).await;
+        let load = Load::start(EVENTS, {
+            let receiver = Arc::clone(&receiver);
+            move |event| {
+                let receiver = Arc::clone(&receiver);
+                async move { deliver(&receiver, event).await.status() }
+            }
+        });
+        load.until_half_is_acknowledged().await;
         primary.stop();
-        let at_the_kill = load.next.load(Ordering::Relaxed);
+        let at_the_kill = load.delivered();
         let other = connect(&standby).await;
         promote(&other).await;
-        let refused = || load.refused.load(Ordering::Relaxed);
-        crate::common::until("a delivery meets the failover", || refused() > 0).await;
+        load.until_one_is_refused().await;
         address.move_to(standby.port());
-        load.has_moved.store(true, Ordering::Relaxed);
-        for worker in workers {
-            worker.await.unwrap();
-        }
-        let delivered = load.next.load(Ordering::Relaxed);
-        assert_eq!(acknowledged(), delivered);
+        let (delivered, refused) = load.end().await;
         let mut forgotten = 0;
         for event in 0..delivered {
             let code = deliver(&receiver, event).await.code();
@@ -225,9 +185,8 @@ async fn a_failover_under_load_loses_no_event_and_with_a_synchronous_standby_no_
         ];
         assert_eq!(effects.map(|count| count as usize), [delivered; 2]);
         println!(
-            "synchronous: {is_synchronous}; {delivered} events, the primary killed at {at_the_kill}: {} \
-             refusals, and the promoted standby had forgotten {forgotten} acknowledged keys",
-            refused()
+            "synchronous: {is_synchronous}; {delivered} events, the primary killed at {at_the_kill}: {refused} \
+             refusals, and the promoted standby had forgotten {forgotten} acknowledged keys"
         );
         assert!(forgotten == 0 || (!is_synchronous && forgotten <= at_the_kill), "{forgotten}");
     }

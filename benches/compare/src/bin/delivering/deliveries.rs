@@ -4,7 +4,7 @@ use compare::case::DOCUMENTED;
 use compare::services::{Mix, SECRET};
 use countersign::{Secret, Signature};
 
-/// A request, and what has to come of it.
+/// A request, and the answer and the effect that it must have.
 pub struct Delivery {
     pub request: Vec<u8>,
     pub status: u16,
