@@ -186,6 +186,9 @@ causes! {
     }, "signed_under_other_template":
         "the signed bytes are `{template}`, and the scheme has another template"
         => "declare the scheme with that template, or have the sender sign by the scheme's";
+    TimeRepeated, "time_repeated":
+        "two signature headers bring a time each, and the signature beside one of them is right"
+        => "have the sender use one time for both signatures, and write it in one of the headers only";
     TimeInSeconds, "time_in_seconds":
         "the time of the signature is in seconds, and the scheme has another unit"
         => "declare the scheme with `TimeUnit::Seconds`";

@@ -31,6 +31,8 @@ pub enum Hint {
     SignatureRepeated,
     /// There are signatures in the headers of two families.
     HeadersMixed,
+    /// There are two signature headers with a time each.
+    TimeRepeated,
     /// There are more signatures than a webhook compares: more than 16.
     TooManySignatures,
     /// A header that the scheme signs is missing, or occurs more than once.
@@ -112,6 +114,10 @@ impl Hint {
                 "headers_mixed",
                 "there are signatures in the headers of two families, so the delivery is refused, whichever of them is \
                  right",
+            ),
+            Self::TimeRepeated => (
+                "time_repeated",
+                "two signature headers bring a time each, so the delivery is refused, whichever of them is right",
             ),
             Self::TooManySignatures => (
                 "too_many_signatures",

@@ -57,6 +57,12 @@ impl<'s> Lens<'s> {
         }
     }
 
+    /// Whether a value has an item for the time.
+    pub(super) fn has_time_in(&self, value: &[u8]) -> bool {
+        let (Some(label), Some(separator)) = (self.time_label(), self.separator()) else { return false };
+        value.split(|byte| *byte == separator).any(|item| item.starts_with(label.as_bytes()))
+    }
+
     pub(super) fn unit(&self) -> Option<TimeUnit> {
         self.scheme.time.map(|(_, unit)| unit)
     }

@@ -300,6 +300,7 @@ impl<P: Provider> Diagnoser<P> {
         }
         add(Hint::SignatureRepeated, families.are_repeated(found));
         add(Hint::HeadersMixed, families.are_mixed(found));
+        add(Hint::TimeRepeated, families.have_two_times(found));
         add(Hint::TooManySignatures, are_too_many);
         let mut others: Vec<_> =
             found.signatures().map(|(name, _)| name).filter(|name| !families.has(name)).collect();

@@ -6,6 +6,7 @@ use super::cause::Cause;
 use super::found::{Found, MAX_VALUES, first};
 use super::lens::Lens;
 use super::message::Values;
+use super::spelling::{bare, items};
 use crate::mac::Candidates;
 use crate::scheme::MAX_HEADERS;
 
@@ -73,17 +74,31 @@ impl<'f> Family<'f> {
         self.signatures.iter().any(|name| name == header)
     }
 
+    /// The family's other signature headers, if the value is in one of its own.
+    fn others(&self, sent: &Sent<'_>) -> impl Iterator<Item = &'f HeaderName> {
+        self.signatures.iter().filter(|name| self.has(sent.header) && *name != sent.header)
+    }
+
     /// Whether another signature header is there and holds no signature. The webhook demands one in each.
     fn is_malformed_beside(&self, sent: &Sent<'_>, found: &Found<'_>) -> bool {
-        let beside = self.signatures.iter().filter(|name| self.has(sent.header) && *name != sent.header);
-        let mut each = beside.flat_map(|name| found.values(name));
+        let mut each = self.others(sent).flat_map(|name| found.values(name));
         each.any(|value| self.lens.candidates(value) == 0)
+    }
+
+    /// Whether another signature header brings a time, too. The webhook takes one from all of them. A header that holds no
+    /// signature, or is repeated, has to be left out anyway.
+    fn has_time_beside(&self, sent: &Sent<'_>, found: &Found<'_>) -> bool {
+        let Some(label) = self.lens.time_label() else { return false };
+        let is_time = |item: &[u8]| bare(item, &mut Vec::new()).starts_with(label.as_bytes());
+        let items = items(sent.value, self.lens.separator(), &mut false);
+        let mut each = self.others(sent).filter_map(|name| found.once(name));
+        items.iter().any(|(item, _)| is_time(item))
+            && each.any(|value| self.lens.candidates(value) > 0 && self.lens.has_time_in(value))
     }
 
     /// Whether there would be too many signatures with this value in one of the headers, or in another header.
     fn is_exceeded_with(&self, sent: &Sent<'_>, found: &Found<'_>) -> bool {
-        let beside = self.signatures.iter().filter(|name| self.has(sent.header) && *name != sent.header);
-        let beside: usize = beside.map(|name| most_candidates(self.lens, name, found)).sum();
+        let beside: usize = self.others(sent).map(|name| most_candidates(self.lens, name, found)).sum();
         beside + self.lens.candidates(sent.value) > Candidates::MAX
     }
 }
@@ -124,6 +139,15 @@ impl<'f> Families<'f> {
         own.filter(|family| family.has_signature(found)).count() > 1
     }
 
+    /// Whether two signature headers of one family bring a time each.
+    pub(super) fn have_two_times(&self, found: &Found<'_>) -> bool {
+        self.0.iter().any(|family| {
+            let has_time =
+                |name: &&HeaderName| found.values(name).any(|value| family.lens.has_time_in(value));
+            family.signatures.iter().filter(has_time).count() > 1
+        })
+    }
+
     /// How many signatures the webhook reads, in the family that has the most.
     pub(super) fn candidates(&self, found: &Found<'_>) -> usize {
         let of = |family: &Family<'_>| {
@@ -156,6 +180,7 @@ impl<'f> Families<'f> {
             let signed = named.unwrap_or(family);
             let of_others = [
                 signed.is_malformed_beside(sent, found).then_some(Cause::SignatureBesideMalformed),
+                signed.has_time_beside(sent, found).then_some(Cause::TimeRepeated),
                 signed.is_exceeded_with(sent, found).then_some(Cause::TooManySignatures),
             ];
             (family.beside, of_others.into_iter().flatten().chain(of_family).collect())

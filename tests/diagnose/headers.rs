@@ -85,6 +85,56 @@ fn a_second_signature_header_that_holds_none_is_named() {
     assert_eq!(diagnosed(&forged, "sha256=undefined"), (false, vec![], hints));
 }
 
+/// The time stands in one of them.
+#[test]
+fn two_signature_headers_that_bring_a_time_each_are_named() {
+    let row = r#"{"name":"a","signed":"{timestamp}.{body}",
+        "signature":{"header":["x-one","x-two"],"separator":",","field":"v1"},
+        "timestamp":{"field":"t","tolerance_s":300}}"#;
+    let kind = kinds().into_iter().find(|kind| kind.name == "stripe").unwrap();
+    let value = |sent: &Sent| kind.headers(sent)[1].1.clone();
+    let of = |time: u64| Sent { time: time.to_string(), signed_time: time.to_string(), ..kind.sent() };
+    let diagnosed = |one: &str, two: &str| {
+        let headers = vec![("x-one".to_owned(), one.to_owned()), ("x-two".to_owned(), two.to_owned())];
+        let diagnosis = declared(row, &kind.sent(), &headers);
+        (diagnosis.is_verified(), caused(&diagnosis), hinted(&diagnosis))
+    };
+    let (right, later) = (value(&kind.sent()), value(&of(SECONDS + 1)));
+    let forged = value(&Sent { tag: Some(vec![7; 32]), ..kind.sent() });
+    let without_time = right.split_once(',').unwrap().1;
+    let named = vec!["time_repeated".to_owned()];
+    assert_eq!(diagnosed(&right, without_time), (true, vec![], vec![]));
+    for (one, two) in [(&right, &later), (&right, &right), (&right, &forged), (&forged, &right)] {
+        assert_eq!(diagnosed(one, two), (false, named.clone(), vec![]), "{one} {two}");
+    }
+    assert_eq!(diagnosed(&forged, &forged), (false, vec![], named));
+    // A header that has to be left out anyway brings no second time.
+    let beside = vec!["signature_beside_malformed".to_owned()];
+    assert_eq!(diagnosed(&right, &format!("t={SECONDS},v1=undefined")), (false, beside.clone(), vec![]));
+    assert_eq!(diagnosed(&right, &format!("t={SECONDS}")), (false, beside, vec![]));
+    // What else happened to the value is undone before.
+    let quoted = vec!["time_repeated".to_owned(), "signature_quoted".to_owned()];
+    assert_eq!(diagnosed(&format!("\"{right}\""), &forged), (false, quoted, vec![]));
+}
+
+/// Only what makes the delivery verify is named.
+#[test]
+fn a_repeated_signature_header_is_a_hint_beside_two_times() {
+    let row = r#"{"name":"a","signed":"{timestamp}.{body}",
+        "signature":{"header":["x-one","x-two"],"separator":",","field":"v1"},
+        "timestamp":{"field":"t","tolerance_s":300}}"#;
+    let kind = kinds().into_iter().find(|kind| kind.name == "stripe").unwrap();
+    let right = kind.headers(&kind.sent())[1].1.clone();
+    let forged = kind.headers(&Sent { tag: Some(vec![7; 32]), ..kind.sent() })[1].1.clone();
+    let diagnosed = |headers: &[(&str, &String)]| {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let diagnosis = declared(row, &kind.sent(), &headers);
+        (caused(&diagnosis), hinted(&diagnosis))
+    };
+    let hints = ["signature_repeated", "time_repeated"].map(ToOwned::to_owned).to_vec();
+    assert_eq!(diagnosed(&[("x-one", &right), ("x-two", &forged), ("x-two", &forged)]), (vec![], hints));
+}
+
 #[test]
 fn what_was_done_to_the_headers_is_named_under_each_scheme() {
     for kind in kinds() {

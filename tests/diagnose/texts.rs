@@ -60,6 +60,7 @@ fn each_accident_has_a_name_an_account_and_a_cure() {
         SignatureOfPaddle,
         HeadersMixed,
         SignedBodyAlone,
+        TimeRepeated,
         TimeInSeconds,
         TimeInMilliseconds,
         TimeInRfc3339,
