@@ -1,10 +1,12 @@
 //! Whether what `verify` does depends on a secret, other than by its verdict.
 //!
 //! ```text
-//! $ RUSTFLAGS='--cfg countersign_memcheck' cargo run --release --locked --manifest-path checks/constant_time/Cargo.toml
+//! $ RUSTFLAGS='--cfg countersign_memcheck' cargo run --release --locked --package constant_time \
+//!     --config checks/constant_time/judged.toml
 //! ```
 //!
-//! and, for the other backend of the MAC, with `--features aws-lc-rs`.
+//! and, for the other backend of the MAC, with `--features aws-lc-rs`. Without `--config`, all crates are optimised, which takes
+//! twice as long to compile.
 //!
 //! It runs itself under valgrind's memcheck, which follows every bit that was derived from undefined
 //! memory, and reports each branch and each index that depends on one. The secrets are marked
