@@ -220,6 +220,36 @@ fn a_confirming_header_outlives_a_change_of_the_member_and_needs_one() {
 }
 
 #[test]
+fn each_member_of_an_envelope_is_one_of_its_own_and_an_opaque_body_has_none() {
+    const SCHEME: Scheme<'static> = Scheme::new("x-s");
+    let opaque = Envelope::opaque;
+    for envelope in [
+        opaque().with_name("a"),
+        opaque().with_optional_name("a"),
+        opaque().with_id("a"),
+        opaque().with_time("a"),
+        opaque().with_data("a"),
+    ] {
+        assert_eq!(wrong_part(Set(SCHEME, envelope)), Some("event"), "{envelope:?}");
+    }
+    assert_eq!(wrong_part(Set(SCHEME, opaque().with_name_header("x-e"))), None);
+    let of = |[name, id, time, data]: [&'static str; 4]| {
+        Set(SCHEME, Envelope::new().with_name(name).with_id(id).with_time(time).with_data(data))
+    };
+    for (members, part) in [
+        (["a", "b", "c", "d"], None),
+        (["a", "a", "c", "d"], Some("event.id")),
+        (["a", "b", "b", "d"], Some("event.id")),
+        (["a", "b", "c", "b"], Some("event.id")),
+        (["a", "b", "a", "d"], Some("event.name")),
+        (["a", "b", "c", "a"], Some("event.name")),
+        (["a", "b", "c", "c"], Some("event.timestamp")),
+    ] {
+        assert_eq!(wrong_part(of(members)), part, "{members:?}");
+    }
+}
+
+#[test]
 fn a_schemes_debug_leaves_out_its_template() {
     let shown = format!("{:?}", Scheme::new("x-s").with_template("https://u:pw@example.org{body}"));
     assert_eq!(shown, r#"Scheme { signature_headers: ["x-s"], algorithm: HmacSha256, .. }"#);
