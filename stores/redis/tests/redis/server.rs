@@ -6,7 +6,8 @@ use std::time::Duration;
 use countersign::IdempotencyStore;
 use countersign::store::{Claim, DynIdempotencyStore, LeaseStatus, conformance};
 use countersign_redis::RedisStore;
-use countersign_redis::redis::{self, Client};
+use countersign_redis::redis::aio::{ConnectionLike, ConnectionManager};
+use countersign_redis::redis::{self, Client, Cmd, Pipeline, RedisFuture, Value};
 
 use crate::common::servers::Server;
 use crate::race;
@@ -115,6 +116,48 @@ async fn a_claim_says_how_long_the_lease_lasts_and_not_how_long_its_token_linger
     in_flight(LEASE).await;
     assert_eq!(store.renew(&lease, 2 * LEASE).await.unwrap(), LeaseStatus::Applied);
     in_flight(2 * LEASE).await;
+}
+
+/// A client that sends each command again, as one does that has lost the first answer.
+#[derive(Clone)]
+struct Twice(ConnectionManager);
+
+impl ConnectionLike for Twice {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            self.0.req_packed_command(command).await?;
+            self.0.req_packed_command(command).await
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.0.req_packed_commands(commands, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_its_commands_twice_acquires_its_own_claim_and_completes_it() {
+    let Some(server) = Server::redis() else { return };
+    let (once, twice) =
+        (RedisStore::new(connect(&server).await), RedisStore::new(Twice(connect(&server).await)));
+    let key = conformance::fresh_key();
+    let Claim::Acquired(lease) = twice.claim(&key, LEASE).await.unwrap() else { panic!() };
+    assert!(matches!(once.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    assert!(matches!(twice.claim(&key, LEASE).await.unwrap(), Claim::InFlight { .. }));
+    assert_eq!(twice.renew(&lease, LEASE).await.unwrap(), LeaseStatus::Applied);
+    assert_eq!(twice.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    for claim in [once.claim(&key, LEASE).await, twice.claim(&key, LEASE).await] {
+        assert_eq!(claim.unwrap(), Claim::Done);
+    }
 }
 
 #[tokio::test]
