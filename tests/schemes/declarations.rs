@@ -1,7 +1,9 @@
 //! A declaration that makes no sense is an error that names the member.
 
 use countersign::provider::{DeclaredProvider, Square};
-use countersign::{Envelope, Provider, Scheme, Secret, SetupError, TimeUnit, UnknownEvent, Webhook};
+use countersign::{
+    Envelope, Provider, Scheme, Secret, SetupError, SigningOptions, TimeUnit, UnknownEvent, Webhook,
+};
 
 fn refusal(json: &str) -> String {
     serde_json::from_str::<DeclaredProvider>(json)
@@ -290,6 +292,31 @@ fn a_scheme_of_settings_is_checked_when_the_webhook_is_made() {
     for template in ["{body}", "{header:x-id}{timestamp}{body}", "{timestamp}"] {
         let Err(SetupError::Scheme(error)) = made(template) else { panic!("{template}") };
         assert_eq!(error.part(), "signed", "{error}");
+    }
+}
+
+/// Before the body a value ends at the literal after it, and behind the body it begins at the literal before it.
+#[test]
+fn a_value_may_hold_the_literal_that_does_not_bound_it() {
+    let accepts = |template: &str, id: &str| {
+        let row = format!(
+            r#"{{"name":"a","signature":{{"header":"x-s"}},"signed":"{template}","timestamp":{{"header":"x-t"}}}}"#
+        );
+        let provider: DeclaredProvider = serde_json::from_str(&row).unwrap();
+        let webhook =
+            Webhook::for_provider(provider, Secret::new("a-secret-for-the-tests").unwrap()).unwrap();
+        let body = br#"{"event":"a","id":"1"}"#;
+        webhook.verify(&webhook.signed_headers_with(body, &SigningOptions::new().with_id(id)), body).is_ok()
+    };
+    for (template, id, is_accepted) in [
+        ("{timestamp}#{header:x-id}.{body}", "a#b", true),
+        ("{timestamp}#{header:x-id}.{body}", "a.b", false),
+        ("{timestamp}{body}#{header:x-id}.", "a#b", false),
+        ("{timestamp}{body}#{header:x-id}.", "a.b", true),
+        ("{body}{timestamp}{header:x-id}.", "a.b", true),
+        ("{body}{timestamp}{header:x-id}.", "", false),
+    ] {
+        assert_eq!(accepts(template, id), is_accepted, "{template} {id}");
     }
 }
 
