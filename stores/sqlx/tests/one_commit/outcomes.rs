@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign::store::Begun;
+use countersign::store::{Begun, Claim, LeaseStatus};
 use countersign::{Error, Outcome};
 use countersign_sqlx::sqlx::{self, Connection as _};
 use countersign_sqlx::{PostgresStore, PostgresTransaction, SqlStoreError, SqliteStore};
@@ -16,6 +16,7 @@ on_both_stores! {
     a_handler_that_commits_another_deliverys_transaction_commits_nothing,
     a_statement_may_fail_in_a_savepoint,
     a_done_key_is_forgotten_after_the_retention,
+    a_lapsed_claim_is_taken_over_and_its_key_is_done,
 }
 
 async fn an_event_is_handled_once_and_a_duplicate_runs_no_handler<S: Backend>(service: Service<S>) {
@@ -111,6 +112,19 @@ async fn a_done_key_is_forgotten_after_the_retention<S: Backend>(service: Servic
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(service.store().purge_all().await, 1);
     assert_eq!(receiver.handle_in_transaction(delivery(1), with_effect::<S>).await.code(), "handled");
+}
+
+async fn a_lapsed_claim_is_taken_over_and_its_key_is_done<S: Backend>(service: Service<S>) {
+    let (store, key) = (service.store(), delivery(1).idempotency_key());
+    let Claim::Acquired(lapsed) = store.claim(&key, Duration::from_millis(50)).await.unwrap() else {
+        panic!()
+    };
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for code in ["handled", "duplicate"] {
+        assert_eq!(service.deliver(1).await.code(), code);
+    }
+    assert_eq!(store.complete(&lapsed, Duration::from_secs(60)).await.unwrap(), LeaseStatus::Lost);
+    assert_eq!(service.effects(1).await, 1);
 }
 
 /// Delivers an event whose handler runs this SQL after its effect and ignores the error. Returns the outcome, the
