@@ -188,6 +188,31 @@ fn a_header_that_names_the_event_is_one_of_its_own() {
 }
 
 #[test]
+fn each_signed_header_belongs_to_the_family() {
+    const FAMILIES: Scheme<'static> = Scheme::new("webhook-signature").with_family("webhook-", "svix-");
+    for (template, part) in [
+        ("{header:webhook-id}.{body}", None),
+        ("{header:x-id}.{body}", Some("signed")),
+        ("{header:webhook-}.{body}", Some("signed")),
+        ("{header:svix-id}.{body}", Some("signed")),
+        ("{header:webhook-id}.{body}.{header:x-id}", Some("signed")),
+        ("{header:webhook-id}.{body}.{header:webhook-to}", None),
+    ] {
+        assert_eq!(wrong_part(Set(FAMILIES.with_template(template), Envelope::new())), part, "{template}");
+    }
+}
+
+#[test]
+fn there_are_at_most_8_signature_headers() {
+    const NAMES: [&str; 9] = ["x-1", "x-2", "x-3", "x-4", "x-5", "x-6", "x-7", "x-8", "x-9"];
+    for (count, part) in [(0, Some("signature.header")), (1, None), (8, None), (9, Some("signature.header"))]
+    {
+        let scheme = Scheme::new("x-s").with_headers(&NAMES[..count]);
+        assert_eq!(wrong_part(Set(scheme, Envelope::new())), part, "{count}");
+    }
+}
+
+#[test]
 fn a_confirming_header_outlives_a_change_of_the_member_and_needs_one() {
     const SCHEME: Scheme<'static> = Scheme::new("x-s");
     let new = || Envelope::new().with_confirming_header("x-e");
