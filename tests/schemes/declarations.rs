@@ -182,7 +182,9 @@ fn a_header_that_names_the_event_is_one_of_its_own() {
             assert_eq!(wrong_part(Set(FAMILIES, envelope)), Some("event.name"), "{header}");
         }
     }
-    for header in ["webhook-id", "webhook-event", "signature", "svix-event", "webhook-signature-2"] {
+    for header in
+        ["webhook-id", "webhook-event", "signature", "svix-event", "webhook-signature-2", "svix", "x"]
+    {
         assert_eq!(wrong_part(Set(FAMILIES, Envelope::new().with_name_header(header))), None, "{header}");
     }
 }
@@ -199,6 +201,32 @@ fn each_signed_header_belongs_to_the_family() {
         ("{header:webhook-id}.{body}.{header:webhook-to}", None),
     ] {
         assert_eq!(wrong_part(Set(FAMILIES.with_template(template), Envelope::new())), part, "{template}");
+    }
+}
+
+#[test]
+fn the_headers_of_a_family_begin_like_it_and_so_does_nothing_of_the_other() {
+    const SCHEME: Scheme<'static> = Scheme::new("webhook-signature");
+    let signature = Some("signature.header");
+    for (beginning, other, part) in [
+        ("webhook-", "svix-", None),
+        ("svix-", "webhook-", signature),
+        ("webhook-signature", "svix-", signature),
+        ("webhook-", "", signature),
+        ("webhook-", "SVIX-", signature),
+        ("webhook-", "webhook-", signature),
+        ("webhook-", "webhook-2-", signature),
+        ("webhook-", "web-", None),
+    ] {
+        let provider = Set(SCHEME.with_family(beginning, other), Envelope::new());
+        assert_eq!(wrong_part(provider), part, "{beginning} {other}");
+    }
+    for (time, part) in [("webhook-time", None), ("x-time", Some("timestamp.header"))] {
+        let scheme = SCHEME
+            .with_family("webhook-", "svix-")
+            .with_time_header(time, TimeUnit::Seconds)
+            .with_template("{timestamp}.{body}");
+        assert_eq!(wrong_part(Set(scheme, Envelope::new())), part, "{time}");
     }
 }
 
