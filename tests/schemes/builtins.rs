@@ -2,8 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign::provider::{GitHub, Linear, Paddle, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom};
-use countersign::{EventNameSource, Provider, Secret, SetupError, Signature, SigningOptions, Webhook};
+use countersign::provider::{
+    Challenge, GitHub, Linear, Paddle, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom,
+};
+use countersign::{
+    Envelope, EventNameSource, Provider, Scheme, Secret, SetupError, Signature, SigningOptions, UnknownEvent,
+    Webhook,
+};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -282,4 +287,28 @@ fn data_is_read_as_any_type() {
     let error = delivery.data_as::<Vec<u8>>().unwrap_err();
     assert_eq!((error.code(), delivery.event_name_source()), ("invalid_event", EventNameSource::Unsigned));
     assert!(error.to_string().contains("`push`"));
+}
+
+/// A provider whose challenge is answered with a MAC, and whose body is opaque or not.
+struct Asking<const IS_OPAQUE: bool>;
+
+impl<const IS_OPAQUE: bool> Provider for Asking<IS_OPAQUE> {
+    type Event = UnknownEvent;
+    const NAME: &'static str = "asking";
+    const SCHEME: Scheme<'static> = Scheme::new("x-s");
+    const ENVELOPE: Envelope<'static> = if IS_OPAQUE { Envelope::opaque() } else { Envelope::new() };
+    const CHALLENGE: Option<Challenge> = Some(Challenge::mac(("event", "validate"), &["token"]));
+}
+
+/// Otherwise the answer would be the signature of a body that is the token.
+#[test]
+fn no_mac_of_a_token_is_made_where_a_body_may_be_anything() {
+    fn answer<P: Provider>(provider: P) -> Option<String> {
+        let secret = Secret::new("a-secret-for-the-tests").unwrap();
+        let webhook = Webhook::for_provider(provider, secret).unwrap();
+        let body = br#"{"event":"validate","token":"qgg8vlvZRS6UYooatFL8Aw"}"#;
+        webhook.challenge_response(&webhook.verify(&webhook.signed_headers(body), body).unwrap())
+    }
+    assert!(answer(Asking::<false>).is_some());
+    assert_eq!(answer(Asking::<true>), None);
 }

@@ -23,6 +23,12 @@ fn with_signature(signature: &str) -> String {
 #[test]
 fn what_makes_no_sense_is_named() {
     let time = r#","signed":"{timestamp}.{body}","timestamp":"#;
+    let field = |name: &str, separator: &str| {
+        refusal(&format!(
+            r#"{{"name":"a","signed":"{{timestamp}}.{{body}}","timestamp":{{"field":"{name}"}},
+                "signature":{{"header":"x-s","separator":"{separator}","field":"v"}}}}"#
+        ))
+    };
     let cases = [
         (refusal("{}"), "`name`"),
         (refusal("[]"), "an object"),
@@ -66,6 +72,11 @@ fn what_makes_no_sense_is_named() {
         (with_signature(r#"{"header":"x-s","separator":",","field":""}"#), "`signature.field`"),
         (with_signature(r#"{"header":"x-s","separator":",","field":"v,1"}"#), "`signature.field`"),
         (with_signature(r#"{"header":"x-s","separator":",","field":"é"}"#), "`signature.field`"),
+        (field("", ","), "`timestamp.field`"),
+        (field("t=1", ","), "`timestamp.field`"),
+        (field("t,1", ","), "`timestamp.field`"),
+        (field("é", ","), "`timestamp.field`"),
+        (field("v", ","), "`timestamp.field`"),
         (with_signature(r#"{"header":"x-s","separator":"a","each":""}"#), "`signature.separator`"),
         (with_signature(r#"{"header":"x-s","separator":", ","each":""}"#), "character"),
         (with_signature(r#"{"header":"x-s","separator":"é","each":""}"#), "`signature.separator`"),
