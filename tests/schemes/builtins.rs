@@ -289,6 +289,22 @@ fn data_is_read_as_any_type() {
     assert!(error.to_string().contains("`push`"));
 }
 
+#[test]
+fn the_time_of_the_signature_is_told_where_the_scheme_has_one() {
+    fn signed_at<P: Provider + Default>() -> Option<u64> {
+        let webhook =
+            webhook::<P>().with_clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_400));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_614_265_330);
+        let body = br#"{"type":"a","id":"1"}"#;
+        let options = SigningOptions::new().with_time(time).with_event("a");
+        let headers = webhook.signed_headers_with(body, &options);
+        let delivery = webhook.verify(&headers, body).unwrap().into_owned();
+        delivery.signed_at().map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+    }
+    assert_eq!([signed_at::<Stripe>(), signed_at::<StandardWebhooks>()], [Some(1_614_265_330); 2]);
+    assert_eq!(signed_at::<GitHub>(), None);
+}
+
 /// A provider whose challenge is answered with a MAC, and whose body is opaque or not.
 struct Asking<const IS_OPAQUE: bool>;
 
