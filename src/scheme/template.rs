@@ -6,8 +6,8 @@ use crate::scheme::names::is_header_name;
 /// The most headers that a template may name.
 pub(crate) const MAX_HEADERS: usize = 4;
 
-/// The most parts of a template, with runs of literals as one.
-pub(crate) const MAX_PARTS: usize = 16;
+/// The most parts of a template: the headers, the time and the body, with a literal before, between and after them.
+pub(crate) const MAX_PARTS: usize = 2 * (MAX_HEADERS + 2) + 1;
 
 /// A part of a template.
 #[derive(Clone, Copy)]
@@ -82,24 +82,22 @@ pub(crate) const fn summary(template: &str) -> Result<Summary, SchemeError> {
     }
     let mut state = State::START;
     let mut at = 0;
-    let mut parts = 0;
     while at < template.len() {
         let (part, next) = match part(template, at) {
             Ok(read) => read,
             Err(error) => return Err(error),
         };
-        let goes_on = matches!((state.last, part), (Last::Literal { .. }, Part::Literal(_)));
         match state.after(part) {
             Ok(after) => state = after,
             Err(error) => return Err(error),
         }
-        (at, parts) = (next, if goes_on { parts } else { parts + 1 });
+        at = next;
     }
     if !state.is_after_body {
         return Err(error("`{body}` is missing"));
     }
-    if parts > MAX_PARTS || state.headers > MAX_HEADERS {
-        return Err(error("there are more than 16 parts or 4 headers"));
+    if state.headers > MAX_HEADERS {
+        return Err(error("there are more than 4 headers"));
     }
     if has_repeated_header(template) {
         return Err(error("a header occurs twice"));

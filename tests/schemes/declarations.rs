@@ -2,7 +2,7 @@
 
 use countersign::provider::{DeclaredProvider, Square};
 use countersign::{
-    Envelope, Provider, Scheme, Secret, SetupError, SigningOptions, TimeUnit, UnknownEvent, Webhook,
+    Envelope, Headers, Provider, Scheme, Secret, SetupError, SigningOptions, TimeUnit, UnknownEvent, Webhook,
 };
 
 fn refusal(json: &str) -> String {
@@ -41,6 +41,13 @@ fn what_makes_no_sense_is_named() {
         (with(r#","sceret":"hex""#), "`sceret`"),
         (with(r#","signed":"""#), "`signed`"),
         (with(r#","signed":"{bdy}""#), "`signed`"),
+        (with(r#","signed":"{body}{""#), "a brace is not closed"),
+        (with(r#","signed":"{body""#), "a brace is not closed"),
+        (with(r#","signed":"{header:}{body}""#), "may be in braces"),
+        (
+            with(r#","signed":"{header:x-a}.{header:x-b}.{header:x-c}.{header:x-d}.{header:x-e}.{body}""#),
+            "more than 4 headers",
+        ),
         (with(r#","signed":"{timestamp}.{body}""#), "`timestamp`"),
         (with(r#","signed":"{header:x-a}{header:x-b}.{body}""#), "`signed`"),
         (with(r#","signed":"{header:x-a}{body}","event":null"#), "`signed`"),
@@ -327,6 +334,7 @@ fn a_url_of_squares_is_not_empty_and_may_have_any_braces() {
     for none in ["", " ", "https://", "http://", "example.org/in", " https://example.org/in", "https://a b"] {
         assert_eq!(wrong_part(<Square>::new(none)), Some("signed"), "{none:?}");
     }
+    assert_eq!(format!("{:?}", <Square>::new("https://example.org/in?token=a")), "Square { .. }");
     let braces = "https://example.org/?".to_owned() + &"{a}".repeat(20) + &"{".repeat(20);
     assert_eq!(wrong_part(<Square>::new(&braces)), None);
 }
@@ -379,6 +387,8 @@ fn a_value_may_hold_the_literal_that_does_not_bound_it() {
         ("{timestamp}{body}#{header:x-id}.", "a.b", true),
         ("{body}{timestamp}{header:x-id}.", "a.b", true),
         ("{body}{timestamp}{header:x-id}.", "", false),
+        // As many parts as there can be.
+        (".{header:x-a}.{header:x-b}.{timestamp}.{body}.{header:x-c}.{header:x-d}.", "ab", true),
     ] {
         assert_eq!(accepts(template, id), is_accepted, "{template} {id}");
     }
@@ -393,6 +403,10 @@ fn a_rows_name_is_in_its_keys_and_nothing_of_it_is_shown() {
     let body = br#"{"event":"a","id":"1"}"#;
     let delivery = webhook.verify(&webhook.signed_headers(body), body).unwrap().into_owned();
     assert_eq!(delivery.idempotency_key().as_str(), "acme:1");
+    let (headers, scheme) = (webhook.signed_headers(body), Scheme::new("x-s"));
+    let by_reference: &dyn Headers = &&headers;
+    assert!(webhook.verify(by_reference, body).is_ok());
+    assert_eq!(scheme.signature_header(), webhook.signature_header());
     assert!(format!("{webhook:?} {delivery:?}").contains("acme"));
     assert!(!format!("{webhook:?} {delivery:?}").contains("pw"));
 }
