@@ -44,6 +44,8 @@ fn what_makes_no_sense_is_named() {
         (with(r#","signed":"{body}{""#), "a brace is not closed"),
         (with(r#","signed":"{body""#), "a brace is not closed"),
         (with(r#","signed":"{header:}{body}""#), "may be in braces"),
+        (with(r#","signed":"{header:x-a}.{header:x-a}.{body}""#), "a header occurs twice"),
+        (with(r#","signed":"{header:x-a}.{body}.{header:x-b}.{header:x-a}""#), "a header occurs twice"),
         (
             with(r#","signed":"{header:x-a}.{header:x-b}.{header:x-c}.{header:x-d}.{header:x-e}.{body}""#),
             "more than 4 headers",
