@@ -153,7 +153,7 @@ fn what_makes_sense_is_accepted() {
         with(r#","event":null"#),
         with(r#","event":{}"#),
         with(r#","event":{"name":null,"id":null,"timestamp":null,"data":null}"#),
-        with(r#","signed":"{header:X-Id}.{body}","event":{"id":{"header":"x-ID"}}"#),
+        with(r#","signed":"{header:X-ID}.{body}","event":{"id":{"header":"x-ID"}}"#),
         with(r#","signed":"{{{header:X-Id}{{{body}""#),
         with(r#","timestamp":null"#),
         with_signature(r#"{"header":["x-s","X-T"],"separator":"/","each":"","encoding":"hex"}"#),
@@ -394,6 +394,32 @@ fn a_value_may_hold_the_literal_that_does_not_bound_it() {
     ] {
         assert_eq!(accepts(template, id), is_accepted, "{template} {id}");
     }
+}
+
+#[test]
+fn what_a_row_leaves_out_has_its_usual_name_and_what_is_null_stands_nowhere() {
+    let read = |event: &str| {
+        let row = format!(r#"{{"name":"a","signature":{{"header":"x-s"}}{event}}}"#);
+        let provider: DeclaredProvider = serde_json::from_str(&row).unwrap();
+        let webhook =
+            Webhook::for_provider(provider, Secret::new("a-secret-for-the-tests").unwrap()).unwrap();
+        let body = br#"{"event":"e","id":"i","timestamp":"t","data":"d"}"#;
+        let delivery = webhook.verify(&webhook.signed_headers(body), body).unwrap().into_owned();
+        [
+            delivery.event_name(),
+            delivery.id().unwrap_or("-"),
+            delivery.timestamp_text().unwrap_or("-"),
+            delivery.data(),
+        ]
+        .map(ToOwned::to_owned)
+    };
+    let usual = ["e", "i", "t", r#""d""#];
+    assert_eq!([read(""), read(r#","event":{}"#)], [usual, usual]);
+    assert_eq!(read(r#","event":{"name":null}"#), ["", "i", "t", r#""d""#]);
+    assert_eq!(read(r#","event":{"id":null}"#), ["e", "-", "t", r#""d""#]);
+    assert_eq!(read(r#","event":{"timestamp":null}"#), ["e", "i", "-", r#""d""#]);
+    let whole = r#"{"event":"e","id":"i","timestamp":"t","data":"d"}"#;
+    assert_eq!(read(r#","event":{"data":null}"#), ["e", "i", "t", whole]);
 }
 
 #[test]
