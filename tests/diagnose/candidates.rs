@@ -4,7 +4,7 @@ use countersign::Secret;
 use countersign::diagnose::Diagnoser;
 use countersign::provider::Stripe;
 
-use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, declared, kinds};
+use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, TWO_HEADERS, declared, kinds};
 use super::{caused, hinted};
 
 /// The headers of a delivery whose right signature stands behind so many wrong ones, and before others.
@@ -95,9 +95,6 @@ fn too_many_signatures_are_named_beside_the_secret_of_another() {
 
 #[test]
 fn the_signatures_of_several_headers_are_counted_together() {
-    let row = r#"{"name":"a","signed":"{timestamp}.{body}",
-        "signature":{"header":["x-one","x-two"],"separator":",","field":"v1"},
-        "timestamp":{"field":"t","tolerance_s":300}}"#;
     let stripe = of_several().find(|kind| kind.name == "stripe").unwrap();
     let sent = Sent { now: SECONDS, ..stripe.sent() };
     for (more, causes) in [(6, &[][..]), (7, &["too_many_signatures"])] {
@@ -105,7 +102,7 @@ fn the_signatures_of_several_headers_are_counted_together() {
         headers[1].0 = "x-one".to_owned();
         let others = among(&stripe, &Sent { tag: Some(vec![7; 32]), ..sent.clone() }, 0, more)[1].1.clone();
         headers.push(("x-two".to_owned(), others.split_once(',').unwrap().1.to_owned()));
-        let diagnosis = declared(row, &sent, &headers);
+        let diagnosis = declared(TWO_HEADERS, &sent, &headers);
         assert_eq!(
             (caused(&diagnosis), diagnosis.is_verified()),
             (causes.iter().map(ToString::to_string).collect(), causes.is_empty()),
@@ -113,7 +110,7 @@ fn the_signatures_of_several_headers_are_counted_together() {
         );
         // Also where none of them is right.
         let other = Sent { secret: "whsec_of-another-endpoint".to_owned(), ..sent.clone() };
-        assert_eq!(hinted(&declared(row, &other, &headers)), causes);
+        assert_eq!(hinted(&declared(TWO_HEADERS, &other, &headers)), causes);
     }
 }
 

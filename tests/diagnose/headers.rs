@@ -6,7 +6,7 @@ use countersign::Webhook;
 use countersign::diagnose::Diagnoser;
 use countersign::provider::ThreeQpr;
 
-use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, Time, declared, kinds};
+use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, TWO_HEADERS, Time, declared, kinds};
 use super::{HEADER, SECRET, caused, hinted, secret};
 
 #[test]
@@ -85,22 +85,33 @@ fn a_second_signature_header_that_holds_none_is_named() {
     assert_eq!(diagnosed(&forged, "sha256=undefined"), (false, vec![], hints));
 }
 
+/// The diagnosis of a delivery with signature headers of two names: whether it verifies, the causes and the hints.
+fn of_two_headers(headers: &[(&str, &str)]) -> (bool, Vec<String>, Vec<String>) {
+    let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let diagnosis = declared(TWO_HEADERS, &stripe().sent(), &headers);
+    (diagnosis.is_verified(), caused(&diagnosis), hinted(&diagnosis))
+}
+
+fn stripe() -> Kind {
+    kinds().into_iter().find(|kind| kind.name == "stripe").unwrap()
+}
+
+/// The value of Stripe's signature header.
+fn value(sent: &Sent) -> String {
+    stripe().headers(sent)[1].1.clone()
+}
+
+fn forged() -> String {
+    value(&Sent { tag: Some(vec![7; 32]), ..stripe().sent() })
+}
+
 /// The time stands in one of them.
 #[test]
 fn two_signature_headers_that_bring_a_time_each_are_named() {
-    let row = r#"{"name":"a","signed":"{timestamp}.{body}",
-        "signature":{"header":["x-one","x-two"],"separator":",","field":"v1"},
-        "timestamp":{"field":"t","tolerance_s":300}}"#;
-    let kind = kinds().into_iter().find(|kind| kind.name == "stripe").unwrap();
-    let value = |sent: &Sent| kind.headers(sent)[1].1.clone();
-    let of = |time: u64| Sent { time: time.to_string(), signed_time: time.to_string(), ..kind.sent() };
-    let diagnosed = |one: &str, two: &str| {
-        let headers = vec![("x-one".to_owned(), one.to_owned()), ("x-two".to_owned(), two.to_owned())];
-        let diagnosis = declared(row, &kind.sent(), &headers);
-        (diagnosis.is_verified(), caused(&diagnosis), hinted(&diagnosis))
-    };
-    let (right, later) = (value(&kind.sent()), value(&of(SECONDS + 1)));
-    let forged = value(&Sent { tag: Some(vec![7; 32]), ..kind.sent() });
+    let diagnosed = |one: &str, two: &str| of_two_headers(&[("x-one", one), ("x-two", two)]);
+    let time = (SECONDS + 1).to_string();
+    let later = value(&Sent { time: time.clone(), signed_time: time, ..stripe().sent() });
+    let (right, forged) = (value(&stripe().sent()), forged());
     let without_time = right.split_once(',').unwrap().1;
     let named = vec!["time_repeated".to_owned()];
     assert_eq!(diagnosed(&right, without_time), (true, vec![], vec![]));
@@ -120,19 +131,10 @@ fn two_signature_headers_that_bring_a_time_each_are_named() {
 /// Only what makes the delivery verify is named.
 #[test]
 fn a_repeated_signature_header_is_a_hint_beside_two_times() {
-    let row = r#"{"name":"a","signed":"{timestamp}.{body}",
-        "signature":{"header":["x-one","x-two"],"separator":",","field":"v1"},
-        "timestamp":{"field":"t","tolerance_s":300}}"#;
-    let kind = kinds().into_iter().find(|kind| kind.name == "stripe").unwrap();
-    let right = kind.headers(&kind.sent())[1].1.clone();
-    let forged = kind.headers(&Sent { tag: Some(vec![7; 32]), ..kind.sent() })[1].1.clone();
-    let diagnosed = |headers: &[(&str, &String)]| {
-        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let diagnosis = declared(row, &kind.sent(), &headers);
-        (caused(&diagnosis), hinted(&diagnosis))
-    };
+    let (right, forged) = (value(&stripe().sent()), forged());
+    let diagnosed = of_two_headers(&[("x-one", &right), ("x-two", &forged), ("x-two", &forged)]);
     let hints = ["signature_repeated", "time_repeated"].map(ToOwned::to_owned).to_vec();
-    assert_eq!(diagnosed(&[("x-one", &right), ("x-two", &forged), ("x-two", &forged)]), (vec![], hints));
+    assert_eq!(diagnosed, (false, vec![], hints));
 }
 
 #[test]

@@ -19,6 +19,11 @@ const HEX: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00
 pub(crate) const BODY: &str =
     r#"{"event":"a","type":"b","event_type":"c","id":"evt_1","event_id":"evt_1","data":{"price":12}}"#;
 
+/// Stripe's scheme in two signature headers.
+pub(crate) const TWO_HEADERS: &str = r#"{"name":"a","signed":"{timestamp}.{body}",
+    "signature":{"header":["x-one","x-two"],"separator":",","field":"v1"},
+    "timestamp":{"field":"t","tolerance_s":300}}"#;
+
 pub(crate) type Headers = Vec<(String, String)>;
 
 /// A scheme as its provider documents it.

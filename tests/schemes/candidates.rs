@@ -2,16 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign::provider::{DeclaredProvider, StandardWebhooks};
+use countersign::provider::StandardWebhooks;
 use countersign::{Algorithm, Provider, Secret, SigningOptions, TagEncoding, Webhook};
+
+use super::declared;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const BODY: &[u8] = br#"{"event":"a","id":"evt_1"}"#;
-
-fn declared(json: &str) -> Webhook<DeclaredProvider> {
-    let provider = serde_json::from_str(json).unwrap();
-    Webhook::for_provider(provider, Secret::new("a-secret-for-the-tests").unwrap()).unwrap()
-}
 
 fn code<P: Provider>(webhook: &Webhook<P>, headers: &[(&str, &[u8])], body: &[u8]) -> &'static str {
     webhook.verify(headers, body).map_or_else(|error| error.code(), |_| "accepted")
