@@ -348,8 +348,7 @@ impl ResponseError for Error {
     }
 }
 
-/// Responds with the outcome's status, and with Retry-After if it has one. The body is empty if the delivery is
-/// acknowledged, and `{"error": code}` otherwise.
+/// Responds as [`Outcome::to_response`] says.
 impl Responder for Outcome {
     type Body = BoxBody;
 

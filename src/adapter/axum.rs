@@ -52,8 +52,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// Responds with the outcome's status, and with Retry-After if it has one. The body is empty if the delivery is
-/// acknowledged, and `{"error": code}` otherwise.
+/// Responds as [`Outcome::to_response`] says.
 impl IntoResponse for Outcome {
     fn into_response(self) -> Response {
         self.to_response()

@@ -19,14 +19,14 @@ impl Error {
     /// ```
     #[must_use]
     pub fn to_response<B: From<String>>(&self) -> Response<B> {
-        response(self.status(), Some(self.code()))
+        response(self.status(), Some(error_body(self.code())))
     }
 }
 
 impl Outcome {
     /// Makes the response: the [`status`](Outcome::status), Retry-After if the outcome has one, and a body. The body
-    /// is empty if the delivery is acknowledged, and `{"error": code}` with the [`code`](Outcome::code) otherwise. It
-    /// has any type that a `String` converts into.
+    /// is empty if the event was handled, the answer to a [`Challenge`](Outcome::Challenge), and `{"error": code}` with the
+    /// [`code`](Outcome::code) otherwise. It has any type that a `String` converts into.
     ///
     /// ```
     /// use countersign::Outcome;
@@ -36,7 +36,12 @@ impl Outcome {
     /// ```
     #[must_use]
     pub fn to_response<B: From<String>>(&self) -> Response<B> {
-        let mut response = response(self.status(), (!self.is_acknowledged()).then(|| self.code()));
+        let body = match self {
+            Self::Handled | Self::Duplicate => None,
+            Self::Challenge(answer) => Some(answer.clone()),
+            _ => Some(error_body(self.code())),
+        };
+        let mut response = response(self.status(), body);
         if let Some(seconds) = self.retry_after_secs() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
@@ -44,12 +49,17 @@ impl Outcome {
     }
 }
 
-fn response<B: From<String>>(status: u16, code: Option<&str>) -> Response<B> {
-    // A code consists of letters and underscores, so it needs no escapes.
-    let body = code.map_or_else(String::new, |code| format!(r#"{{"error":"{code}"}}"#));
-    let mut response = Response::new(body.into());
+/// A code consists of letters and underscores, so it needs no escapes.
+fn error_body(code: &str) -> String {
+    format!(r#"{{"error":"{code}"}}"#)
+}
+
+/// With the body, which is JSON, or without one.
+fn response<B: From<String>>(status: u16, body: Option<String>) -> Response<B> {
+    let is_json = body.is_some();
+    let mut response = Response::new(body.unwrap_or_default().into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if code.is_some() {
+    if is_json {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response
@@ -62,11 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_a_status_a_code_unless_it_is_acknowledged_and_when_to_retry() {
+    fn an_answer_is_a_status_a_body_and_when_to_retry() {
         let retry_after = Duration::from_millis(1_500);
         let cases = [
             (Outcome::Handled, 200, None, ""),
             (Outcome::Duplicate, 200, None, ""),
+            (Outcome::Challenge("{}".into()), 200, None, "{}"),
             (Outcome::InFlight { retry_after }, 409, Some("2"), r#"{"error":"in_flight"}"#),
             (Outcome::LeaseLost { retry_after }, 409, Some("2"), r#"{"error":"lease_lost"}"#),
             (Outcome::Rejected(Error::Stale), 400, None, r#"{"error":"stale"}"#),

@@ -18,8 +18,8 @@ use crate::provider::builtin::builtin;
 use crate::scheme::{Scheme, TimeUnit};
 
 builtin! {
-    /// Slack. Its bodies are opaque. [`Webhook::challenge_response`](crate::Webhook::challenge_response) answers the
-    /// verification of the URL.
+    /// Slack. Its bodies are opaque. A receiver answers the verification of the URL
+    /// ([`Outcome::Challenge`](crate::Outcome::Challenge)).
     ///
     /// ```
     /// use countersign::{Secret, Webhook, provider::Slack};

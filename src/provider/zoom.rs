@@ -13,7 +13,7 @@ use crate::provider::builtin::builtin;
 use crate::scheme::{Scheme, TimeUnit};
 
 builtin! {
-    /// Zoom. [`Webhook::challenge_response`](crate::Webhook::challenge_response) answers the validation of the endpoint.
+    /// Zoom. A receiver answers the validation of the endpoint ([`Outcome::Challenge`](crate::Outcome::Challenge)).
     ///
     /// ```
     /// use countersign::{Secret, Webhook, provider::Zoom};

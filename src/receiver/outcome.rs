@@ -11,6 +11,7 @@ use crate::trace::{Ended, Severity};
 /// |---|---|---|
 /// | [`Handled`](Outcome::Handled) | 200 | `handled` |
 /// | [`Duplicate`](Outcome::Duplicate) | 200 | `duplicate` |
+/// | [`Challenge`](Outcome::Challenge) | 200, with the answer as its body | `challenge` |
 /// | [`InFlight`](Outcome::InFlight) | 409, Retry-After | `in_flight` |
 /// | [`LeaseLost`](Outcome::LeaseLost) | 409, Retry-After | `lease_lost` |
 /// | [`Rejected`](Outcome::Rejected) | the error's | the error's |
@@ -25,6 +26,9 @@ pub enum Outcome {
     Handled,
     /// The event was handled before; the handler did not run.
     Duplicate,
+    /// The provider verifies the endpoint, as Slack and Zoom do, and waits for this answer, which is JSON; the handler did
+    /// not run, and the store was not called. See [`Webhook::challenge_response`](crate::Webhook::challenge_response).
+    Challenge(String),
     /// Another delivery of the event is being handled; the handler did not run. The delivery is not
     /// acknowledged, because the other handler may still fail. The provider retries.
     InFlight {
@@ -44,7 +48,7 @@ pub enum Outcome {
     Failed(Box<dyn std::error::Error + Send + Sync>),
     /// The store failed. If it failed after the handler had run, the first retry after the lease has
     /// lapsed runs the handler again; earlier ones are [`InFlight`](Outcome::InFlight). (In a transaction of the store,
-    /// the next retry does.)
+    /// and if a handler with a lease returned the store's own error, the next retry does.)
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -53,7 +57,7 @@ impl Outcome {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Handled | Self::Duplicate => 200,
+            Self::Handled | Self::Duplicate | Self::Challenge(_) => 200,
             Self::InFlight { .. } | Self::LeaseLost { .. } => 409,
             Self::Rejected(error) => error.status(),
             Self::Failed(error) => invalid_event(error).map_or(500, Error::status),
@@ -67,6 +71,7 @@ impl Outcome {
         match self {
             Self::Handled => "handled",
             Self::Duplicate => "duplicate",
+            Self::Challenge(_) => "challenge",
             Self::InFlight { .. } => "in_flight",
             Self::LeaseLost { .. } => "lease_lost",
             Self::Rejected(error) => error.code(),
@@ -78,7 +83,7 @@ impl Outcome {
     /// Whether the delivery is acknowledged, with a 2xx.
     #[must_use]
     pub fn is_acknowledged(&self) -> bool {
-        matches!(self, Self::Handled | Self::Duplicate)
+        matches!(self, Self::Handled | Self::Duplicate | Self::Challenge(_))
     }
 
     /// The value of the Retry-After header, in whole seconds and at least 1, if the outcome has one.
@@ -96,7 +101,7 @@ impl Outcome {
     /// What the log says: the code and the status, but not the handler's error, which may quote the payload.
     pub(crate) fn ended(&self) -> Ended {
         let severity = match self {
-            Self::Handled | Self::Duplicate | Self::InFlight { .. } => Severity::Info,
+            Self::Handled | Self::Duplicate | Self::Challenge(_) | Self::InFlight { .. } => Severity::Info,
             Self::LeaseLost { .. } | Self::Rejected(_) => Severity::Warn,
             Self::Failed(_) | Self::Unavailable(_) => Severity::Error,
         };

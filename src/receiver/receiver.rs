@@ -249,6 +249,9 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         let key = delivery.idempotency_key();
         let span = Span::new(&delivery.named(), key.as_str());
         let work = async {
+            if let Some(answer) = self.webhook.challenge_response(&delivery) {
+                return Outcome::Challenge(answer);
+            }
             let lease = match self.claim(&key).await {
                 Ok(lease) => lease,
                 Err(outcome) => return outcome,
@@ -302,6 +305,9 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         let key = delivery.idempotency_key();
         let span = Span::new(&delivery.named(), key.as_str());
         let work = async {
+            if let Some(answer) = self.webhook.challenge_response(&delivery) {
+                return Outcome::Challenge(answer);
+            }
             let lease = match self.claim(&key).await {
                 Ok(lease) => lease,
                 Err(outcome) => return outcome,

@@ -23,6 +23,7 @@ impl<P: Provider, S: TransactionalStore> Receiver<P, S> {
     /// |---|---|
     /// | the commit succeeded | [`Outcome::Handled`] |
     /// | the event was handled before | [`Outcome::Duplicate`]; the handler did not run |
+    /// | the provider verifies the endpoint | [`Outcome::Challenge`]; the handler did not run |
     /// | another handler has the key | [`Outcome::InFlight`]; the handler did not run |
     /// | the handler returned an error | [`Outcome::Failed`], or [`Outcome::Unavailable`] if it is the store's own; rolled back |
     /// | the handler ignored a statement's error and the transaction ended with it | [`Outcome::Unavailable`]; rolled back |
@@ -93,6 +94,9 @@ impl<P: Provider, S: TransactionalStore> Receiver<P, S> {
         let key = delivery.idempotency_key();
         let span = Span::new(&delivery.named(), key.as_str());
         let work = async {
+            if let Some(answer) = self.webhook().challenge_response(&delivery) {
+                return Outcome::Challenge(answer);
+            }
             let transaction = match self.store().begin(&key, self.retention()).await {
                 Ok(Begun::New(transaction)) => transaction,
                 Ok(Begun::InFlight { retry_after }) => return Outcome::InFlight { retry_after },

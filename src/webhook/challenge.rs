@@ -11,8 +11,10 @@ const MAX_TOKEN_LEN: usize = 128;
 
 impl<P: Provider> Webhook<P> {
     /// Returns the body to answer with, as JSON, if the delivery is the provider's verification of the endpoint: Slack's
-    /// `url_verification` and Zoom's `endpoint.url_validation`. Answer it with status 200, and handle nothing. For every
-    /// other delivery, it returns `None`.
+    /// `url_verification` and Zoom's `endpoint.url_validation`. For every other delivery, it returns `None`.
+    ///
+    /// A [`Receiver`](crate::Receiver) and the adapters' endpoints do this themselves
+    /// ([`Outcome::Challenge`](crate::Outcome::Challenge)). Without them, answer with status 200, and handle nothing.
     ///
     /// It takes a delivery, so nothing is answered before its signature has matched. A token is answered only if it is 1
     /// to 128 letters, digits, `-` and `_`. Everything that a provider signs contains other characters, so that the MAC
@@ -49,8 +51,10 @@ impl<P: Provider> Webhook<P> {
 }
 
 fn token(challenge: &Challenge, body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
     let (member, value) = challenge.mark;
+    // Nearly every delivery is an event, which need not be parsed for this.
+    memchr::memmem::find(body, value.as_bytes())?;
+    let body: Value = serde_json::from_slice(body).ok()?;
     if body.get(member)?.as_str()? != value {
         return None;
     }

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use countersign::provider::{NowToPrint, Quote3d, ThreeQpr};
+use countersign::provider::{NowToPrint, Quote3d, Slack, ThreeQpr, Zoom};
 use countersign::store::{DynIdempotencyStore, LeaseStatus};
 use countersign::{
     Delivery, Error, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, Scheme, UnknownEvent,
     Webhook,
 };
+
+use countersign_sqlx::SqliteStore;
 
 use crate::common::{NOWTOPRINT, QUOTE3D, headers, signed, webhook};
 use crate::support::{Faulty, Handled, MINUTE, answer, receive, receiver, unreached};
@@ -88,6 +90,41 @@ async fn a_refused_delivery_never_reaches_the_store() {
         assert!(matches!(outcome, Outcome::Rejected(_)));
     }
     assert_eq!(receiver.store().calls.load(Ordering::Relaxed), 0);
+}
+
+/// Hands a delivery over in each of the ways, and returns the outcomes, which should be one.
+async fn in_each_way<P: Provider + Default>(body: &str) -> [Outcome; 3] {
+    let receiver = Receiver::new(webhook::<P>(), Faulty::default());
+    let headers = receiver.webhook().signed_headers(body.as_bytes());
+    let delivery = || receiver.webhook().verify(&headers, body.as_bytes()).unwrap();
+    let handled = receiver.handle(delivery(), async |_| -> Handled { panic!("the handler must not run") });
+    let leased = receiver.handle_with_lease(delivery(), async |_, _| -> Result<LeaseStatus, io::Error> {
+        panic!("the handler must not run")
+    });
+    let sqlite = Receiver::new(receiver.webhook().clone(), SqliteStore::in_memory().await.unwrap());
+    let committed = sqlite.handle_in_transaction(delivery(), async |_, _| -> Result<_, io::Error> {
+        panic!("the handler must not run")
+    });
+    let outcomes = [handled.await, leased.await, committed.await];
+    assert_eq!(receiver.store().calls.load(Ordering::Relaxed), 0);
+    outcomes
+}
+
+#[tokio::test]
+async fn a_providers_verification_of_the_endpoint_is_answered_and_not_handled() {
+    let slack = r#"{"type":"url_verification","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY"}"#;
+    let zoom = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"}}"#;
+    let answers = [
+        (in_each_way::<Slack>(slack).await, r#"{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY"}"#),
+        (in_each_way::<Zoom>(zoom).await, r#"{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":""#),
+    ];
+    for (outcomes, expected) in answers {
+        for outcome in outcomes {
+            assert_eq!(answer(&outcome), (200, "challenge", None));
+            assert!(outcome.is_acknowledged());
+            assert!(matches!(&outcome, Outcome::Challenge(answer) if answer.starts_with(expected)));
+        }
+    }
 }
 
 #[tokio::test]

@@ -368,8 +368,7 @@ fn to_response(verdict: &Verdict) -> Response {
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         Verdict::Accepted(Accepted { challenge_response: Some(answer), .. }) => {
-            let kind = if answer.starts_with('{') { "application/json" } else { "text/plain" };
-            (status, [(header::CONTENT_TYPE, kind)], answer.clone()).into_response()
+            (status, [(header::CONTENT_TYPE, "application/json")], answer.clone()).into_response()
         }
         _ => status.into_response(),
     }
