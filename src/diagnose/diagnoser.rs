@@ -1,37 +1,21 @@
-//! A [`Diagnoser`] tells operators what would have made a delivery verify (feature `diagnose`).
-
-mod body;
-mod cause;
-mod diagnosis;
-mod found;
-mod hash;
-mod json;
-mod lens;
-mod message;
-mod reading;
-mod search;
-mod secret;
-mod sent;
-mod spelling;
-mod style;
-mod tokens;
+//! The search for the accident behind a signature that does not match.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use cause::{Cause, JsonLayout};
-pub use diagnosis::{Diagnosis, Hint};
-use found::{Found, MAX_VALUES};
-use hash::Work;
-use lens::Lens;
-use reading::{Reading, readings};
-use search::{Explanation, Search};
-use secret::{TriedKey, keys_of};
-use sent::Families;
-
 use http::HeaderName;
 
+use super::cause::Cause;
+use super::diagnosis::{Diagnosis, Hint};
+use super::found::{Found, MAX_VALUES};
+use super::hash::Work;
+use super::lens::Lens;
+use super::reading::{Reading, readings};
+use super::search::{Explanation, Search};
+use super::secret::{TriedKey, keys_of};
+use super::sent::Families;
+use super::{body, lens, tokens};
 use crate::error::{Error, SetupError};
 use crate::mac::{Candidates, KeyEncoding, Secrets, WipedStack, on_wiped_stack};
 use crate::provider::{Provider, scheme_with};

@@ -6,8 +6,9 @@ mod common;
 mod race;
 
 mod cluster;
+mod contract;
 mod refusals;
 mod replica;
-mod server;
+
 mod support;
 mod tls;
