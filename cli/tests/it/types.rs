@@ -304,7 +304,7 @@ fn a_thousand_random_objects_are_read_without_loss() {
     let mut random = Random(26);
     let deliveries = (0..1_000).map(|number| {
         // Most events have several deliveries, and the last ones deep data.
-        let (event, depth) = if number < 970 { (number % 120, 1) } else { (number, 3) };
+        let (event, depth) = if number < 970 { (number % 40, 1) } else { (number, 3) };
         let event = format!("event.{event}");
         let data = random.object(depth);
         (event.clone(), format!(r#"{{"event":"{event}","data":{data}}}"#), data)
