@@ -66,9 +66,10 @@ pub enum SqlStoreError {
          SqliteStore::in_memory in a test"
     )]
     NotAFile,
-    /// The handler's transaction had ended before its commit, or was another delivery's, so nothing was committed: the
+    /// The handler's transaction had ended before its commit, or was another delivery's, so the store committed nothing: the
     /// handler ignored the error of a statement, or ended the transaction with SQL of its own. In SQLite, it may
-    /// have been another handler, with which this one shared the commit.
+    /// have been another handler, with which this one shared the commit. In PostgreSQL, a `COMMIT` of the handler's own has
+    /// committed what came before it, with the key.
     #[error("the handler's transaction had ended before its commit: an error of a statement was ignored")]
     NotCommitted,
     /// The name of an object is empty, longer than 1,024 bytes, or contains NUL.
@@ -98,6 +99,10 @@ impl SqlStoreError {
             Self::InvalidObject => "store_invalid_object",
             Self::Policy(error) => error.code(),
         }
+    }
+
+    fn of_driver(is_locked: bool, source: BoxError) -> Self {
+        if is_locked { Self::Locked { source } } else { Self::Database { source } }
     }
 
     pub(crate) fn random(source: BoxError) -> Self {
@@ -135,21 +140,13 @@ impl std::error::Error for Shared {
 
 impl From<Shared> for SqlStoreError {
     fn from(error: Shared) -> Self {
-        if is_locked(&error.0) {
-            Self::Locked { source: error.into() }
-        } else {
-            Self::Database { source: error.into() }
-        }
+        Self::of_driver(is_locked(&error.0), error.into())
     }
 }
 
 impl From<sqlx::Error> for SqlStoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_locked(&error) {
-            Self::Locked { source: error.into() }
-        } else {
-            Self::Database { source: error.into() }
-        }
+        Self::of_driver(is_locked(&error), error.into())
     }
 }
 

@@ -163,7 +163,8 @@ impl Flush {
     }
 }
 
-/// Begins a call, and waits for the answer of a batch. Without one, the call runs alone, and keeps its turn meanwhile.
+/// Begins a call, and waits for the answer of a batch. Without one, the call runs alone, and keeps its turn meanwhile. So does
+/// a completion that has waited for too long, for example behind a connection that hangs: its handler would run again.
 pub(crate) async fn share<'a, S: Batches>(
     flush: Option<&'a Arc<Flush>>,
     store: &S,
@@ -172,8 +173,11 @@ pub(crate) async fn share<'a, S: Batches>(
 ) -> Result<(Option<Turn<'a>>, Option<Answer>), sqlx::Error> {
     let Some(flush) = flush else { return Ok((None, None)) };
     let mut turn = flush.begin(store, kind, call)?;
-    let answer = turn.answer(store.acquire_timeout()).await?;
-    Ok((Some(turn), answer))
+    match turn.answer(store.acquire_timeout()).await {
+        Ok(answer) => Ok((Some(turn), answer)),
+        Err(TimedOut) if kind == Kind::Complete => Ok((Some(turn), None)),
+        Err(TimedOut) => Err(sqlx::Error::PoolTimedOut),
+    }
 }
 
 /// A call's place among those under way, until it is dropped.
@@ -185,10 +189,10 @@ pub(crate) struct Turn<'a> {
 
 impl Turn<'_> {
     /// Waits for the answer of a batch. `None` if the call has to run alone.
-    pub(crate) async fn answer(&mut self, acquire_timeout: Duration) -> Result<Option<Answer>, sqlx::Error> {
+    async fn answer(&mut self, acquire_timeout: Duration) -> Result<Option<Answer>, TimedOut> {
         let Some(wait) = &mut self.waits else { return Ok(None) };
         let leave = |id| self.flush.remove(id).is_some();
-        wait.answer(acquire_timeout, leave).await.map_err(|TimedOut| sqlx::Error::PoolTimedOut)
+        wait.answer(acquire_timeout, leave).await
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
 use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Postgres, Row, SqlSafeStr, Transaction,
 };
@@ -65,7 +65,7 @@ pub(crate) use statements::Argument;
 ///
 /// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
 /// statements have the same names as those of other clients, unless PgBouncer keeps them apart (from 1.21 on,
-/// with `max_prepared_statements`). The store notices this at the first call, and then prepares each statement in a
+/// with `max_prepared_statements`), and those without a name reach another session than they were prepared in. The store notices this at the first call, and then prepares each statement in a
 /// transaction, which takes more round trips. This protects only the statements of stores, of any number of tables: yours
 /// need session mode or such a version. Statement mode does not work, because it allows no transactions.
 ///
@@ -83,8 +83,8 @@ pub(crate) use statements::Argument;
 /// `max_connections`); where it is full, the calls run alone.
 /// [`without_shared_flush`](PostgresStore::without_shared_flush) turns this off.
 ///
-/// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as it would without a
-/// connection. So does a claim that finds 16,384 others waiting. The task runs on the Tokio runtime of the call that began
+/// A call waits in the queue for as long as the pool's `acquire_timeout`. Then a completion runs alone, and a claim fails as it
+/// would without a connection. So does a claim that finds 16,384 others waiting. The task runs on the Tokio runtime of the call that began
 /// it, so a handler that blocks that runtime's thread delays the others' calls. A call that is dropped leaves the queue; if it is being
 /// written, its claim stands until its lease ends, and its completion stays.
 ///
@@ -164,6 +164,10 @@ impl PostgresStore {
     pub(crate) const TRIES: u32 = 4;
 
     pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+    /// How long a handler's transaction may be idle before the server ends it. Without a limit, the transaction of a machine
+    /// that has vanished would hold its key until TCP gives up, which takes two hours.
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
     /// For how long a connection that has answered is not asked again whether it is alive.
     const STAYS_ALIVE: Duration = Duration::from_millis(500);
@@ -373,6 +377,7 @@ impl PostgresStore {
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
+        check_retention(retention)?;
         self.complete_on(Some(connection), lease, retention).await
     }
 
@@ -395,14 +400,16 @@ impl PostgresStore {
         self.insert(Some(connection), &record, retention, true).await.map(Recorded::of)
     }
 
-    /// Begins a transaction with the store's `lock_timeout`, in one round trip, also on a connection that is still in a
+    /// Begins a transaction with the store's time-outs, in one round trip, also on a connection that is still in a
     /// transaction: the pool's check would be another one. The cursor `countersign` is open until the transaction ends.
     pub(crate) async fn begin_at_once(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         // `ROLLBACK` ends whatever was open. The `BEGIN` before it avoids the server's warning where nothing was.
         let begin = AssertSqlSafe(format!(
-            "BEGIN; ROLLBACK; {}; SET LOCAL lock_timeout = '{}'; DECLARE countersign NO SCROLL CURSOR FOR SELECT",
+            "BEGIN; ROLLBACK; {}; SET LOCAL lock_timeout = '{}'; SET LOCAL idle_in_transaction_session_timeout = '{}s'; \
+             DECLARE countersign NO SCROLL CURSOR FOR SELECT",
             Self::BEGIN,
-            self.lock_timeout()
+            self.lock_timeout(),
+            Self::IDLE_TIMEOUT.as_secs()
         ));
         let begin = begin.into_sql_str();
         match IS_CHECKED_LATER.scope((), self.pool.begin_with(begin.clone())).await {
@@ -453,7 +460,6 @@ impl PostgresStore {
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
-        check_retention(retention)?;
         self.write(transaction, &self.sql.complete, lease, Some(Self::micros(retention))).await
     }
 
@@ -575,9 +581,13 @@ fn is_undone(error: &sqlx::Error) -> bool {
 
 /// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
 /// statements: the name exists already (42P05), does not exist (26000), has other parameters (08P01), or is that of
-/// another table's statement (22012: see [`Statement`]).
+/// another table's statement (22012: see [`Statement`]). PgBouncer ends a connection with 08P01 for other reasons, too:
+/// that error is fatal.
 pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("42P05" | "26000" | "08P01" | "22012"))
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| {
+        error.severity() == PgSeverity::Error && matches!(error.code(), "42P05" | "26000" | "08P01" | "22012")
+    })
 }
 
 impl IdempotencyStore for PostgresStore {

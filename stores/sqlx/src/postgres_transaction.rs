@@ -17,14 +17,18 @@ use crate::version::{Advance, Version, check_object};
 /// [`Receiver::handle_in_transaction`](countersign::Receiver::handle_in_transaction) gets it and hands it back.
 ///
 /// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
-/// Only the receiver commits it. Dropping it rolls back. If the handler ends the transaction with SQL of its own, or
-/// ignores an error that has aborted it, the delivery is not acknowledged. (After a savepoint, a transaction goes on: use
+/// Only the receiver commits it. Dropping it rolls back. If the handler ignores an error that has aborted the transaction, the
+/// delivery is not acknowledged, and nothing is committed. Do not end the transaction with SQL of your own: the delivery is not
+/// acknowledged, but after a `COMMIT` its key and what was written are there, and after a `ROLLBACK` each statement is
+/// committed by itself. (After a savepoint, a transaction goes on: use
 /// one for a statement that may fail.) If the `begin` of a savepoint fails, or is dropped before its end (by a time-out),
 /// sqlx rolls back the whole transaction: return an error then. The next use of this one panics.
 ///
 /// The isolation level is `READ COMMITTED`, and `lock_timeout` is the [store's](PostgresStore::with_lock_timeout) until
-/// the handler sets another (`SET LOCAL`). The cursor `countersign` is the store's: if the handler closes it (`CLOSE ALL`),
-/// nothing is committed.
+/// the handler sets another (`SET LOCAL`). The server ends a transaction that is idle for a minute
+/// (`idle_in_transaction_session_timeout`), so that the event of a machine that has vanished is handled elsewhere: a handler
+/// that pauses for longer between two statements sets another limit. The cursor `countersign` is the store's: if the handler
+/// closes it (`CLOSE ALL`), nothing is committed.
 ///
 /// ```
 /// use countersign::{Delivery, provider::Quote3d};

@@ -51,8 +51,8 @@ pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 /// others: it runs alone. If the transaction fails, its calls run alone, so only the call at fault fails.
 /// [`without_shared_flush`](SqliteStore::without_shared_flush) turns this off.
 ///
-/// A call waits in the queue for as long as the pool's `acquire_timeout`, and then fails as [`SqlStoreError::Locked`].
-/// So does a claim that finds 16,384 others waiting. The task runs on the runtime of the call that began it, so a handler
+/// A call waits in the queue for as long as the pool's `acquire_timeout`. Then a completion runs alone, and a claim fails as
+/// [`SqlStoreError::Locked`]. So does a claim that finds 16,384 others waiting. The task runs on the runtime of the call that began it, so a handler
 /// that blocks that runtime's thread delays the others' calls. A call that is dropped leaves the queue; if it
 /// is being written, its claim stands until its lease ends, and its completion stays. The task needs a runtime that
 /// keeps running: a current-thread runtime stops it between two calls of `block_on`.
@@ -153,13 +153,14 @@ fn guarded(pool: SqlitePoolOptions, hooks: Option<Hooks>) -> SqlitePoolOptions {
 
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
+    // `AS k`, because a table may have the name `excluded`.
     let sql = |text: &str| table.in_sql(text);
     let savepoint = "SAVEPOINT countersign_delivery";
     let record = r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3;
-             INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, 1, ?4)
+             INSERT INTO "countersign_keys" AS k (key, token, done, expires_at) VALUES (?1, ?2, 1, ?4)
              ON CONFLICT (key) DO UPDATE SET
                  token = excluded.token, done = excluded.done, expires_at = excluded.expires_at
-             WHERE expires_at <= ?3
+             WHERE k.expires_at <= ?3
              RETURNING token = ?2, done, expires_at"#;
     Statements {
         record: sql(record),
@@ -170,12 +171,14 @@ fn statements(table: &TableName) -> Statements {
         live: sql(
             r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3"#,
         ),
-        claim: sql(r#"INSERT INTO "countersign_keys" (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
+        claim: sql(
+            r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at) VALUES (?1, ?2, ?5, ?4)
              ON CONFLICT (key) DO UPDATE SET
-                 token = iif(expires_at > ?3, token, excluded.token),
-                 done = iif(expires_at > ?3, done, excluded.done),
-                 expires_at = iif(expires_at > ?3, expires_at, excluded.expires_at)
-             RETURNING token = ?2, done, expires_at"#),
+                 token = iif(k.expires_at > ?3, k.token, excluded.token),
+                 done = iif(k.expires_at > ?3, k.done, excluded.done),
+                 expires_at = iif(k.expires_at > ?3, k.expires_at, excluded.expires_at)
+             RETURNING token = ?2, done, expires_at"#,
+        ),
         complete: sql(
             r#"UPDATE "countersign_keys" SET done = 1, expires_at = ?3 WHERE key = ?1 AND token = ?2"#,
         ),
@@ -198,9 +201,9 @@ fn statements(table: &TableName) -> Statements {
             )),
         }),
         advance: sql(
-            r#"INSERT INTO "countersign_keys_versions" (object, version, expires_at) VALUES (?1, ?2, ?3)
+            r#"INSERT INTO "countersign_keys_versions" AS v (object, version, expires_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (object) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at
-             WHERE version < excluded.version"#,
+             WHERE v.version < excluded.version"#,
         ),
         newest: sql(r#"SELECT version FROM "countersign_keys_versions" WHERE object = ?1"#),
         batches: batch::SIZES.map(|size| batch::statements(table, size)),
@@ -226,7 +229,8 @@ impl SqliteStore {
     /// The file is in WAL mode with `synchronous = FULL`, so that an acknowledged event survives a power cut. The store
     /// uses a single connection, because SQLite has one writer at a time. A call waits up to 2 seconds for this process's
     /// other statements, and then up to 2.5 seconds for another process, before it is [`SqlStoreError::Locked`]. A claim
-    /// of a key that is done or in flight only reads, and does not wait for another process.
+    /// of a key that is done or in flight only reads, and does not wait for another process. A lease begins with the wait
+    /// for another process, so its duration must be much longer.
     ///
     /// # Errors
     /// [`SqlStoreError::NotAFile`] if the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
@@ -242,7 +246,8 @@ impl SqliteStore {
     }
 
     /// Makes a store in the memory of this process, for tests. The store and its clones share one database, which ends
-    /// with the last of them. No other store shares it.
+    /// with the last of them, or if the pool closes its connection because a statement ended the transaction around it. No
+    /// other store shares it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -353,9 +358,11 @@ impl SqliteStore {
         self
     }
 
-    /// Sets the clock, for tests: the time since the Unix epoch. All processes that share a file must agree
-    /// on the time. (A key that was claimed with a clock far ahead is in flight until that time:
-    /// [`forget`](IdempotencyStore::forget) it.)
+    /// Sets the clock, for tests: the time since the Unix epoch. Without it, this is the machine's. All processes that share
+    /// a file must agree on the time. A key that was claimed with a clock far ahead is in flight until that time:
+    /// [`forget`](IdempotencyStore::forget) it. A done key that was written with a clock far behind, or that a
+    /// [`purge`](SqliteStore::purge) with a clock far ahead deletes, is forgotten too early, and a later delivery is handled
+    /// again: start the service after the machine has set its clock.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -460,6 +467,7 @@ impl SqliteStore {
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
+        check_retention(retention)?;
         self.complete_on(connection, lease, retention).await
     }
 
@@ -546,7 +554,6 @@ impl SqliteStore {
         lease: &Lease,
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
-        check_retention(retention)?;
         let (_, end) = self.now_and(retention);
         write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(LeaseStatus::applied_if)
     }
@@ -621,10 +628,9 @@ impl IdempotencyStore for SqliteStore {
 
     async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, SqlStoreError> {
         check_lease_duration(lease_duration)?;
+        let mut connection = self.connection().await?;
         let (_, end) = self.now_and(lease_duration);
-        write(&mut *self.connection().await?, fenced(&self.sql.renew, lease).bind(end))
-            .await
-            .map(LeaseStatus::applied_if)
+        write(&mut *connection, fenced(&self.sql.renew, lease).bind(end)).await.map(LeaseStatus::applied_if)
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {

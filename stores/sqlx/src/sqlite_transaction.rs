@@ -10,7 +10,7 @@ use sqlx::{SqlStr, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
 
 use crate::claim::random_token;
-use crate::error::{Shared, SqlStoreError};
+use crate::error::SqlStoreError;
 use crate::sqlite::{Alone, Failure, Hooks, Open, Place, Returned, Row, SqliteStore, in_the_way};
 use crate::version::{Advance, Version, check_object};
 
@@ -287,10 +287,8 @@ impl SqliteStore {
 
     /// Undoes what was written since the savepoint, which stays.
     pub(crate) async fn undo_savepoint(&self, transaction: &mut SqliteConnection) -> Result<(), Failure> {
-        match sqlx::query(self.sql.undo_savepoint.clone()).execute(transaction).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Failure::Database(Shared::new(error))),
-        }
+        sqlx::query(self.sql.undo_savepoint.clone()).execute(transaction).await?;
+        Ok(())
     }
 
     async fn record_with(

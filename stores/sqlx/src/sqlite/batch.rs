@@ -45,12 +45,12 @@ pub(super) fn statements(table: &TableName, size: usize) -> Statements {
         ),
         claim: sql(
             3,
-            r#"INSERT INTO "countersign_keys" (key, token, done, expires_at)
+            r#"INSERT INTO "countersign_keys" AS k (key, token, done, expires_at)
              SELECT column1, column2, 0, column3 FROM (VALUES [rows]) WHERE column1 IS NOT NULL
              ON CONFLICT (key) DO UPDATE SET
-                 token = iif(expires_at > ?1, token, excluded.token),
-                 done = iif(expires_at > ?1, done, excluded.done),
-                 expires_at = iif(expires_at > ?1, expires_at, excluded.expires_at)
+                 token = iif(k.expires_at > ?1, k.token, excluded.token),
+                 done = iif(k.expires_at > ?1, k.done, excluded.done),
+                 expires_at = iif(k.expires_at > ?1, k.expires_at, excluded.expires_at)
              RETURNING key, token, done, expires_at"#,
         ),
         complete: sql(
@@ -189,8 +189,7 @@ impl SqliteStore {
         for record in records {
             query = query.bind(record.key().as_str()).bind(&record.token()[..]);
         }
-        let found: i64 =
-            query.fetch_one(transaction).await.map_err(|error| Failure::Database(Shared::new(error)))?;
+        let found: i64 = query.fetch_one(transaction).await?;
         Ok(usize::try_from(found) == Ok(count))
     }
 

@@ -45,7 +45,7 @@ impl Open {
         if !guard.allow() {
             return Err(Failure::NotCommitted);
         }
-        transaction.commit().await.map_err(|error| Failure::Database(Shared::new(error)))?;
+        transaction.commit().await?;
         // sqlx would also release a savepoint that a handler left open, and call that a commit.
         if guard.has_committed() { Ok(()) } else { Err(Failure::NotCommitted) }
     }
@@ -56,6 +56,12 @@ impl Open {
 pub(crate) enum Failure {
     NotCommitted,
     Database(Shared),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Shared::new(error))
+    }
 }
 
 impl From<Failure> for SqlStoreError {

@@ -76,6 +76,24 @@ async fn a_connection_that_breaks_in_the_handler_acknowledges_nothing() {
     }
 }
 
+/// As if the machine of the first delivery had vanished: nothing tells the server so.
+#[tokio::test]
+async fn a_transaction_that_postgres_waits_for_in_vain_ends_and_its_event_is_handled() {
+    let Some(service) = Service::<PostgresStore>::new().await else { return };
+    let stalling = async |delivery: Scan, transaction| {
+        let mut transaction = with_effect::<PostgresStore>(delivery, transaction).await?;
+        let limit = sqlx::query_scalar("SHOW idle_in_transaction_session_timeout");
+        let limit: String = limit.fetch_one(&mut *transaction).await?;
+        assert_eq!(limit, "1min");
+        PostgresStore::run(&mut transaction, "SET LOCAL idle_in_transaction_session_timeout = '1s'").await?;
+        service.deliver_until_acknowledged(1).await;
+        Ok::<_, BoxError>(transaction)
+    };
+    let outcome = service.receiver().handle_in_transaction(delivery(1), stalling).await;
+    assert_eq!((outcome.code(), outcome.status()), ("store_unavailable", 503), "{outcome:?}");
+    assert_eq!(service.effects(1).await, 1);
+}
+
 /// The server does nothing after a shutdown in the middle of a delivery, and serves again after its start.
 #[tokio::test]
 async fn a_server_that_restarts_in_the_handler_has_nothing_of_it() {

@@ -10,6 +10,9 @@ use countersign_sqlx::{Recorded, SqliteStore, TableName, sqlx};
 
 use crate::support::{LEASE, RETENTION, open};
 
+/// A time by an injected clock.
+const START: Duration = Duration::from_secs(1_000_000);
+
 #[tokio::test]
 async fn the_sqlite_store_keeps_the_contract() {
     let directory = tempfile::tempdir().unwrap();
@@ -317,6 +320,19 @@ async fn any_table_name_will_do() {
         assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
         assert_eq!(store.purge().await.unwrap(), 0);
         assert!(store.forget(key.as_str()).await.unwrap());
+        // What has lapsed or expired is taken over: alone, in a batch, and in a transaction.
+        let (old, new) = (store.clone().with_clock(|| START), store.with_clock(|| START + 2 * LEASE));
+        let keys = [(); 8].map(|()| conformance::fresh_key());
+        for key in &keys {
+            assert!(matches!(old.claim(key, LEASE).await.unwrap(), Claim::Acquired(_)));
+        }
+        let (alone, others) = keys.split_first().unwrap();
+        assert!(matches!(new.claim(alone, LEASE).await.unwrap(), Claim::Acquired(_)), "{name}");
+        let (recorded, others) = others.split_first().unwrap();
+        assert!(matches!(new.begin(recorded, RETENTION).await.unwrap(), Begun::New(_)), "{name}");
+        for claim in futures_util::future::join_all(others.iter().map(|key| new.claim(key, LEASE))).await {
+            assert!(matches!(claim.unwrap(), Claim::Acquired(_)), "{name}");
+        }
     }
 }
 

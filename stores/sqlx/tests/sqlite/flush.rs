@@ -104,6 +104,29 @@ async fn a_file_that_another_writes_holds_up_many_no_longer_than_one() {
     }
 }
 
+/// Its handler would run again. A claim costs only a retry.
+#[tokio::test]
+async fn a_completion_that_waited_in_vain_for_a_shared_flush_runs_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let [first, key, other] = [(); 3].map(|()| conformance::fresh_key());
+    let wait = Duration::from_secs(60);
+    let Claim::Acquired(lease) = store.claim(&key, wait).await.unwrap() else { panic!() };
+    // The only connection, for longer than a call waits in the queue.
+    let connection = store.pool().acquire().await.unwrap();
+    let calls = async {
+        tokio::join!(biased; store.claim(&first, wait), store.complete(&lease, wait), store.claim(&other, wait))
+    };
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drop(connection);
+    };
+    let ((_, completed, claimed), ()) = tokio::join!(calls, release);
+    assert_eq!(completed.unwrap(), LeaseStatus::Applied);
+    assert_eq!(claimed.unwrap_err().code(), "store_locked");
+    assert_eq!(store.claim(&key, wait).await.unwrap(), Claim::Done);
+}
+
 /// A completion that is asked for first counts before a claim of its key, also where both are written together.
 #[tokio::test]
 async fn a_late_completion_comes_before_a_claim_of_its_lapsed_key() {
