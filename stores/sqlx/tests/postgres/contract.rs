@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use countersign::IdempotencyStore;
-use countersign::store::{Claim, DynIdempotencyStore, LeaseStatus, conformance};
+use countersign::store::{Begun, Claim, DynIdempotencyStore, LeaseStatus, TransactionalStore, conformance};
 use countersign_sqlx::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use countersign_sqlx::{PostgresStore, TableName, sqlx};
 
@@ -145,6 +145,11 @@ async fn a_database_that_is_serializable_by_default_fails_no_claim_and_no_comple
     for round in 0..50 {
         one_wins(&stores, &conformance::fresh_key(), round % 2 == 0).await;
     }
+    let begun = store.begin(&conformance::fresh_key(), RETENTION).await.unwrap();
+    let Begun::New(mut transaction) = begun else { panic!() };
+    let isolation: String =
+        sqlx::query_scalar("SHOW transaction_isolation").fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(isolation, "read committed");
 }
 
 /// What a pooler mixes up, the server then refuses: see `pgbouncer.rs`.
