@@ -10,7 +10,7 @@
 //!
 //! All of them hash each piece of the body when it arrives. A request without one well-formed
 //! signature, or with a Content-Length over the webhook's [limit](Webhook::with_body_limit), is
-//! refused before its body is read. A body of unknown length is read up to the limit and no
+//! refused before anything is hashed. A body of unknown length is read up to the limit and no
 //! further. actix-web's `PayloadConfig` does not apply.
 //!
 //! A sender that writes its whole request before it reads still sees the refusal: actix-web (from actix-http 3.13
@@ -19,8 +19,7 @@
 //! with one in front. actix-web answers `Expect: 100-continue` before this crate sees the request, with or without a
 //! signature.
 //!
-//! [`Error`] and [`Outcome`] are responses with their status and the body `{"error": code}`, without
-//! further detail.
+//! [`Error`] and [`Outcome`] are responses with their status and the body of [`Outcome::to_response`].
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -1,7 +1,7 @@
 //! For axum 0.8: an extractor, and responses.
 //!
 //! [`Verified`] extracts a delivery from a request. [`Error`] and [`Outcome`] are responses with their
-//! status and the body `{"error": code}`, without further detail. [`Endpoint`] is a whole endpoint, for
+//! status and the body of [`Outcome::to_response`]. [`Endpoint`] is a whole endpoint, for
 //! `post_service`.
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@
 //!
 //! All of them hash each frame when it arrives, so the verdict is known right after the last one. A request without
 //! one well-formed signature, or with a Content-Length over the webhook's [limit](Webhook::with_body_limit), is refused
-//! before its body is read. A body of unknown length is refused when it passes the limit. To limit how long a slow
+//! before anything is hashed. A body of unknown length is refused when it passes the limit. To limit how long a slow
 //! sender may take, configure the server, or put a timeout around the service.
 //!
 //! # The rest of a refused body

@@ -1,7 +1,7 @@
 //! A provider's test that an endpoint holds the secret, as data.
 
 /// How a provider verifies an endpoint: it sends a token in a signed delivery, and the response must answer it.
-/// [`Webhook::challenge_response`](crate::Webhook::challenge_response) makes the answer.
+/// [`Delivery::challenge_response`](crate::Delivery::challenge_response) is the answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Challenge {
     /// The member that tells such a delivery from an event, and its value.

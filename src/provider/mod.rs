@@ -94,8 +94,8 @@ pub trait Provider: Send + Sync + 'static {
     /// change.
     const NAME: &'static str;
 
-    /// What the provider signs, and how it writes the signature. The compiler checks that it makes sense, and that no
-    /// two deliveries have the same signed bytes:
+    /// What the provider signs, and how it writes the signature. The compiler checks that it makes sense, and that
+    /// deliveries which differ in what is signed have different signed bytes:
     ///
     /// ```compile_fail,E0080
     /// use countersign::{Provider, Scheme, Secret, UnknownEvent, Webhook};

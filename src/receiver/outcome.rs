@@ -1,5 +1,6 @@
 //! What happened to a delivery, and what to answer.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::error::{BoxError, Error};
@@ -18,7 +19,6 @@ use crate::trace::{Ended, Severity};
 /// | [`Failed`](Outcome::Failed) with [`Error::InvalidEvent`] | 422 | `invalid_event` |
 /// | [`Failed`](Outcome::Failed) with anything else | 500 | `handler_failed` |
 /// | [`Unavailable`](Outcome::Unavailable) | 503 | `store_unavailable` |
-#[derive(Debug)]
 #[non_exhaustive]
 #[must_use = "the provider waits for its status"]
 pub enum Outcome {
@@ -27,7 +27,7 @@ pub enum Outcome {
     /// The event was handled before; the handler did not run.
     Duplicate,
     /// The provider verifies the endpoint, as Slack and Zoom do, and waits for this answer, which is JSON; the handler did
-    /// not run, and the store was not called. See [`Webhook::challenge_response`](crate::Webhook::challenge_response).
+    /// not run, and the store was not called. See [`Delivery::challenge_response`](crate::Delivery::challenge_response).
     Challenge(String),
     /// Another delivery of the event is being handled; the handler did not run. The delivery is not
     /// acknowledged, because the other handler may still fail. The provider retries.
@@ -116,6 +116,26 @@ impl Outcome {
             Self::Rejected(error) => Some(error),
             Self::Failed(error) | Self::Unavailable(error) => Some(&**error),
             _ => None,
+        }
+    }
+}
+
+/// Leaves out the answer to a challenge, which may contain a MAC.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handled => f.write_str("Handled"),
+            Self::Duplicate => f.write_str("Duplicate"),
+            Self::Challenge(_) => f.write_str("Challenge(..)"),
+            Self::InFlight { retry_after } => {
+                f.debug_struct("InFlight").field("retry_after", retry_after).finish()
+            }
+            Self::LeaseLost { retry_after } => {
+                f.debug_struct("LeaseLost").field("retry_after", retry_after).finish()
+            }
+            Self::Rejected(error) => f.debug_tuple("Rejected").field(error).finish(),
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+            Self::Unavailable(error) => f.debug_tuple("Unavailable").field(error).finish(),
         }
     }
 }

@@ -24,7 +24,7 @@ const DEFAULT_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Joins a webhook and a store: it verifies a delivery, claims its key, runs your handler, marks
 /// the key done, and returns what to answer.
 ///
-/// **What it promises.** A delivery is acknowledged with a 2xx only if the handler has succeeded and
+/// **What it promises.** An event is acknowledged with a 2xx only if the handler has succeeded and
 /// the store has recorded it. Among deliveries of one event at the same time, one is handled.
 /// A forged delivery never reaches the store. A completion that fails is tried once more at once.
 ///
@@ -249,8 +249,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         let key = delivery.idempotency_key();
         let span = Span::new(&delivery.named(), key.as_str());
         let work = async {
-            if let Some(answer) = self.webhook.challenge_response(&delivery) {
-                return Outcome::Challenge(answer);
+            if let Some(answer) = delivery.challenge_response() {
+                return Outcome::Challenge(answer.to_owned());
             }
             let lease = match self.claim(&key).await {
                 Ok(lease) => lease,
@@ -305,8 +305,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         let key = delivery.idempotency_key();
         let span = Span::new(&delivery.named(), key.as_str());
         let work = async {
-            if let Some(answer) = self.webhook.challenge_response(&delivery) {
-                return Outcome::Challenge(answer);
+            if let Some(answer) = delivery.challenge_response() {
+                return Outcome::Challenge(answer.to_owned());
             }
             let lease = match self.claim(&key).await {
                 Ok(lease) => lease,

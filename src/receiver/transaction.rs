@@ -94,8 +94,8 @@ impl<P: Provider, S: TransactionalStore> Receiver<P, S> {
         let key = delivery.idempotency_key();
         let span = Span::new(&delivery.named(), key.as_str());
         let work = async {
-            if let Some(answer) = self.webhook().challenge_response(&delivery) {
-                return Outcome::Challenge(answer);
+            if let Some(answer) = delivery.challenge_response() {
+                return Outcome::Challenge(answer.to_owned());
             }
             let transaction = match self.store().begin(&key, self.retention()).await {
                 Ok(Begun::New(transaction)) => transaction,

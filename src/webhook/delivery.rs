@@ -45,6 +45,8 @@ pub struct Delivery<'a, P> {
     secret: MatchedSecret,
     signed_at: Option<SystemTime>,
     tenant: Option<Arc<str>>,
+    /// What answers it, if it is the provider's verification of the endpoint.
+    challenge_response: Option<Arc<str>>,
 }
 
 /// Where the name of a delivery's event comes from.
@@ -71,7 +73,36 @@ impl<'a, P: Provider> Delivery<'a, P> {
         signed_at: Option<SystemTime>,
         tenant: Option<Arc<str>>,
     ) -> Self {
-        Self { provider, body, contents, name_source, secret, signed_at, tenant }
+        Self { provider, body, contents, name_source, secret, signed_at, tenant, challenge_response: None }
+    }
+
+    pub(super) fn with_challenge_response(mut self, answer: String) -> Self {
+        self.challenge_response = Some(answer.into());
+        self
+    }
+
+    /// Returns the body to answer with, as JSON, if the delivery is the provider's verification of the endpoint: Slack's
+    /// `url_verification` and Zoom's `endpoint.url_validation`. For every other delivery, it returns `None`.
+    ///
+    /// A [`Receiver`](crate::Receiver) and the adapters' endpoints answer it themselves
+    /// ([`Outcome::Challenge`](crate::Outcome::Challenge)). Without them, answer with status 200, and handle nothing.
+    ///
+    /// The webhook that verified the delivery makes the answer, with the secret that matched. A token is answered only if it
+    /// is 1 to 128 letters, digits, `-` and `_`. Everything that a provider signs contains other characters, so that the MAC
+    /// of a token is never the signature of a delivery. (A provider of your own with opaque bodies gets no MAC.)
+    ///
+    /// ```
+    /// use countersign::{Secret, Webhook, provider::Slack};
+    ///
+    /// let webhook = Webhook::<Slack>::new(Secret::new("8f742231b10e8888abcd99yyyzzz85a5")?)?;
+    /// let body = br#"{"token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY","type":"url_verification"}"#;
+    /// let delivery = webhook.verify(&webhook.signed_headers(body), body)?;
+    /// assert_eq!(delivery.challenge_response(), Some(r#"{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY"}"#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn challenge_response(&self) -> Option<&str> {
+        self.challenge_response.as_deref()
     }
 
     /// Returns the typed event.
@@ -186,6 +217,7 @@ impl<'a, P: Provider> Delivery<'a, P> {
             secret: self.secret,
             signed_at: self.signed_at,
             tenant: self.tenant,
+            challenge_response: self.challenge_response,
         }
     }
 
@@ -212,6 +244,7 @@ impl<P> Clone for Delivery<'_, P> {
             secret: self.secret.clone(),
             signed_at: self.signed_at,
             tenant: self.tenant.clone(),
+            challenge_response: self.challenge_response.clone(),
         }
     }
 }

@@ -452,7 +452,8 @@ impl<P: Provider> Webhook<P> {
             Some(max_age) if !contents.is_within(max_age, self.now()) => return Err(Error::Stale),
             _ => {}
         }
-        Ok(Delivery::new(
+        let answer = self.challenge_response(body.as_slice(), &proof.secret);
+        let delivery = Delivery::new(
             Arc::clone(&self.provider),
             body,
             contents,
@@ -460,7 +461,11 @@ impl<P: Provider> Webhook<P> {
             proof.secret,
             proof.signed_at,
             self.tenant.clone(),
-        ))
+        );
+        Ok(match answer {
+            Some(answer) => delivery.with_challenge_response(answer),
+            None => delivery,
+        })
     }
 
     /// Logs the verdict on a delivery.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use countersign::provider::{NowToPrint, Quote3d, Slack, ThreeQpr, Zoom};
 use countersign::store::{DynIdempotencyStore, LeaseStatus};
 use countersign::{
-    Delivery, Error, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, Scheme, UnknownEvent,
-    Webhook,
+    Delivery, Error, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, Scheme, Secrets,
+    UnknownEvent, Webhook,
 };
 
 use countersign_sqlx::SqliteStore;
@@ -94,14 +94,16 @@ async fn a_refused_delivery_never_reaches_the_store() {
 
 /// Hands a delivery over in each of the ways, and returns the outcomes, which should be one.
 async fn in_each_way<P: Provider + Default>(body: &str) -> [Outcome; 3] {
-    let receiver = Receiver::new(webhook::<P>(), Faulty::default());
-    let headers = receiver.webhook().signed_headers(body.as_bytes());
-    let delivery = || receiver.webhook().verify(&headers, body.as_bytes()).unwrap();
+    // One receiver for all tenants, whose own webhook has no secret.
+    let head = || Webhook::<P>::new(Secrets::reject_all()).unwrap();
+    let (receiver, tenant) = (Receiver::new(head(), Faulty::default()), webhook::<P>().with_tenant("acme"));
+    let headers = tenant.signed_headers(body.as_bytes());
+    let delivery = || tenant.verify(&headers, body.as_bytes()).unwrap();
     let handled = receiver.handle(delivery(), async |_| -> Handled { panic!("the handler must not run") });
     let leased = receiver.handle_with_lease(delivery(), async |_, _| -> Result<LeaseStatus, io::Error> {
         panic!("the handler must not run")
     });
-    let sqlite = Receiver::new(receiver.webhook().clone(), SqliteStore::in_memory().await.unwrap());
+    let sqlite = Receiver::new(head(), SqliteStore::in_memory().await.unwrap());
     let committed = sqlite.handle_in_transaction(delivery(), async |_, _| -> Result<_, io::Error> {
         panic!("the handler must not run")
     });
@@ -123,6 +125,7 @@ async fn a_providers_verification_of_the_endpoint_is_answered_and_not_handled() 
             assert_eq!(answer(&outcome), (200, "challenge", None));
             assert!(outcome.is_acknowledged());
             assert!(matches!(&outcome, Outcome::Challenge(answer) if answer.starts_with(expected)));
+            assert_eq!(format!("{outcome:?}"), "Challenge(..)");
         }
     }
 }

@@ -65,7 +65,7 @@ pub(crate) use statements::Argument;
 ///
 /// **Poolers.** PgBouncer's session mode changes nothing. In its transaction mode, sqlx's prepared
 /// statements have the same names as those of other clients, unless PgBouncer keeps them apart (from 1.21 on,
-/// with `max_prepared_statements`), and those without a name reach another session than they were prepared in. The store notices this at the first call, and then prepares each statement in a
+/// with `max_prepared_statements`). A statement without a name may reach another session than the one that prepared it. The store notices this at the first call, and then prepares each statement in a
 /// transaction, which takes more round trips. This protects only the statements of stores, of any number of tables: yours
 /// need session mode or such a version. Statement mode does not work, because it allows no transactions.
 ///

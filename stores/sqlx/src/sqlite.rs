@@ -228,7 +228,8 @@ impl SqliteStore {
     ///
     /// The file is in WAL mode with `synchronous = FULL`, so that an acknowledged event survives a power cut. The store
     /// uses a single connection, because SQLite has one writer at a time. A call waits up to 2 seconds for this process's
-    /// other statements, and then up to 2.5 seconds for another process, before it is [`SqlStoreError::Locked`]. A claim
+    /// other statements, and then up to 2.5 seconds for another process, before it is [`SqlStoreError::Locked`]. (A completion
+    /// that waited in vain for a shared flush waits for the connection once more.) A claim
     /// of a key that is done or in flight only reads, and does not wait for another process. A lease begins with the wait
     /// for another process, so its duration must be much longer.
     ///
