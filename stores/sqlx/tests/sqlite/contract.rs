@@ -88,6 +88,8 @@ async fn a_claim_and_a_done_key_end_exactly_when_their_time_is_over() {
         assert_eq!(claim(&key).await, a_millisecond, "{shares_a_flush}");
         pass(1);
         let Claim::Acquired(lease) = claim(&key).await else { panic!("{shares_a_flush}") };
+        // The new lease is a whole one.
+        assert_eq!(claim(&key).await, Claim::InFlight { retry_after: time }, "{shares_a_flush}");
         assert_eq!(store.complete(&lapses, time).await.unwrap(), LeaseStatus::Lost);
         assert_eq!(store.complete(&lease, time).await.unwrap(), LeaseStatus::Applied);
         pass(9);
