@@ -102,7 +102,15 @@ async fn a_version_is_purged_after_the_retention<S: Backend>(mut service: Servic
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     // The key and the version.
     assert_eq!(service.store().purge_all().await, 2);
+    // A newer version begins the retention anew.
     assert_eq!(handle(&service, 0, 2, "a", 4, false).await, Ok(Advance::Newer));
+    service.receivers =
+        service.receivers.map(|receiver| receiver.with_retention(Duration::from_secs(3_600)).unwrap());
+    assert_eq!(handle(&service, 0, 3, "a", 5, false).await, Ok(Advance::Newer));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    // The key of the first of them.
+    assert_eq!(service.store().purge_all().await, 1);
+    assert_eq!(handle(&service, 0, 4, "a", 4, false).await, Ok(Advance::Older));
 }
 
 /// Two transactions on one object run one after the other, and none waits longer than the lock timeout.

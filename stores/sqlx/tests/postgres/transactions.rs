@@ -192,6 +192,33 @@ async fn a_claim_waits_for_who_completes_a_lapsed_key_no_longer_than_its_lock_ti
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
 }
 
+/// Whoever inserts the key without a store's lock: what it commits during the wait stays as it is.
+#[tokio::test]
+async fn a_claim_that_waited_for_a_key_changes_nothing_of_it() {
+    let Some((server, store)) = store().await else { return };
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    for done in [true, false] {
+        let key = conformance::fresh_key();
+        let mut transaction = other.begin().await.unwrap();
+        let insert = "INSERT INTO countersign_keys (key, token, done, expires_at)
+             VALUES ($1, '\\x00', $2, now() + interval '100 seconds')";
+        sqlx::query(insert).bind(key.as_str()).bind(done).execute(&mut *transaction).await.unwrap();
+        let waiting = tokio::spawn({
+            let (store, key) = (store.clone(), key.clone());
+            async move { store.claim(&key, LEASE).await.unwrap() }
+        });
+        sleep(Duration::from_millis(500)).await;
+        transaction.commit().await.unwrap();
+        let claim = waiting.await.unwrap();
+        assert!(matches!((&claim, done), (Claim::Done, true) | (Claim::InFlight { .. }, false)), "{claim:?}");
+        let kept = "SELECT token = '\\x00' AND done = $2 AND expires_at > now() + interval '90 seconds'
+             FROM countersign_keys WHERE key = $1";
+        let kept: bool =
+            sqlx::query_scalar(kept).bind(key.as_str()).bind(done).fetch_one(&mut other).await.unwrap();
+        assert!(kept, "{done}");
+    }
+}
+
 #[tokio::test]
 async fn the_lease_of_a_claim_that_waited_counts_from_the_beginning_of_the_wait() {
     let Some((server, store)) = store().await else { return };

@@ -86,6 +86,25 @@ async fn a_closed_pool_fails_each_call() {
     }
 }
 
+/// As the log of what is written tells: each transaction adds a page to it at least.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_at_once_share_transactions() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let log = directory.path().join("webhooks.db-wal");
+    let pages = async || {
+        let pages = std::fs::metadata(&log).unwrap().len() / 4_096;
+        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(store.pool()).await.unwrap();
+        pages
+    };
+    pages().await;
+    let leases = many::claim_all(&store, &many::keys(300)).await;
+    let claimed = pages().await;
+    many::complete_all(&store, leases).await;
+    let completed = pages().await;
+    assert!(claimed < 150 && completed < 150, "{claimed} and {completed} pages for 300 calls each");
+}
+
 /// However many wait, none waits for longer than a provider does; and once the file is free, all go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_another_writes_holds_up_many_no_longer_than_one() {

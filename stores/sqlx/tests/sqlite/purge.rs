@@ -107,6 +107,17 @@ async fn purge_every_waits_for_a_second_at_least() {
     purging.abort();
 }
 
+/// Then it only reads.
+#[tokio::test]
+async fn a_purge_that_finds_nothing_waits_for_no_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, other) = (open(&directory).await, open(&directory).await);
+    let Claim::Acquired(_) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else { panic!() };
+    let writing = other.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    assert_eq!(store.purge().await.unwrap(), 0);
+    writing.rollback().await.unwrap();
+}
+
 /// A purge reads the table in parts, in the order of its keys, and so holds up nobody for longer than a part takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_of_many_keys_holds_up_no_claim() {
