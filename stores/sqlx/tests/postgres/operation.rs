@@ -182,6 +182,24 @@ async fn a_purge_reads_a_large_table_in_parts_and_to_its_end() {
     assert_eq!(store.purge().await.unwrap(), expired);
 }
 
+/// A purge deletes a thousand keys at a time. What is claimed or renewed after it was found stays.
+#[tokio::test]
+async fn a_purge_deletes_nothing_that_is_live_again() {
+    let Some((_server, store)) = store().await else { return };
+    let fill = "INSERT INTO countersign_keys
+         SELECT 'k' || n, '\\x00', true, clock_timestamp() FROM generate_series(1, 1500) AS n;
+         CREATE FUNCTION revive() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             UPDATE countersign_keys SET expires_at = clock_timestamp() + interval '1 day' WHERE key = 'k1500';
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER revives AFTER DELETE ON countersign_keys FOR EACH STATEMENT EXECUTE FUNCTION revive()";
+    sqlx::raw_sql(fill).execute(store.pool()).await.unwrap();
+    assert_eq!(store.purge().await.unwrap(), 1_499);
+    let left: String =
+        sqlx::query_scalar("SELECT key FROM countersign_keys").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(left, "k1500");
+}
+
 /// A connection that prepared its statements on an empty table does not read the whole table once that has grown.
 #[tokio::test]
 async fn no_plan_of_an_empty_table_outlives_its_growth() {
