@@ -76,9 +76,8 @@ impl<'a, P: Provider> Delivery<'a, P> {
         Self { provider, body, contents, name_source, secret, signed_at, tenant, challenge_response: None }
     }
 
-    pub(super) fn with_challenge_response(mut self, answer: String) -> Self {
-        self.challenge_response = Some(answer.into());
-        self
+    pub(super) fn with_challenge_response(self, answer: Option<String>) -> Self {
+        Self { challenge_response: answer.map(Arc::from), ..self }
     }
 
     /// Returns the body to answer with, as JSON, if the delivery is the provider's verification of the endpoint: Slack's

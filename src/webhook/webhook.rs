@@ -462,10 +462,7 @@ impl<P: Provider> Webhook<P> {
             proof.signed_at,
             self.tenant.clone(),
         );
-        Ok(match answer {
-            Some(answer) => delivery.with_challenge_response(answer),
-            None => delivery,
-        })
+        Ok(delivery.with_challenge_response(answer))
     }
 
     /// Logs the verdict on a delivery.

@@ -14,7 +14,6 @@ use countersign::{
     Delivery, Error, IdempotencyStore, MemoryStore, Outcome, Provider, Receiver, Scheme, Secrets,
     UnknownEvent, Webhook,
 };
-
 use countersign_sqlx::SqliteStore;
 
 use crate::common::{NOWTOPRINT, QUOTE3D, headers, signed, webhook};

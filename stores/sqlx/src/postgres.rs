@@ -1,6 +1,5 @@
 //! Keys in a PostgreSQL table.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::time::Duration;
 
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgPoolOptions, PgRow, PgSeverity};
 use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Postgres, Row, SqlSafeStr, Transaction,
@@ -569,14 +567,19 @@ impl PostgresStore {
 
 const OTHER_STATEMENT: &str = "a pooler ran another statement than the one that it was asked for";
 
-pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
-    error.as_database_error().and_then(DatabaseError::code)
+/// The server's error, or a pooler's.
+fn of_server(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
+}
+
+pub(crate) fn sqlstate(error: &sqlx::Error) -> Option<&str> {
+    of_server(error).map(PgDatabaseError::code)
 }
 
 /// Whether the server undid the statement because of another transaction, so that it can be repeated: in a
 /// transaction stricter than `READ COMMITTED` (40001), or in a deadlock (40P01).
 fn is_undone(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("40001" | "40P01"))
+    matches!(sqlstate(error), Some("40001" | "40P01"))
 }
 
 /// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
@@ -584,10 +587,8 @@ fn is_undone(error: &sqlx::Error) -> bool {
 /// another table's statement (22012: see [`Statement`]). PgBouncer ends a connection with 08P01 for other reasons, too:
 /// that error is fatal.
 pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
-    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    error.is_some_and(|error| {
-        error.severity() == PgSeverity::Error && matches!(error.code(), "42P05" | "26000" | "08P01" | "22012")
-    })
+    let refused = of_server(error).filter(|error| error.severity() == PgSeverity::Error);
+    matches!(refused.map(PgDatabaseError::code), Some("42P05" | "26000" | "08P01" | "22012"))
 }
 
 impl IdempotencyStore for PostgresStore {

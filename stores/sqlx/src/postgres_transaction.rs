@@ -161,7 +161,7 @@ impl PostgresTransaction {
     async fn commit(&mut self) -> Result<(), SqlStoreError> {
         match self.transaction.execute("CLOSE countersign; COMMIT AND CHAIN").await {
             Ok(_) => Ok(()),
-            Err(error) if matches!(sqlstate(&error).as_deref(), Some("25P02" | "34000")) => {
+            Err(error) if matches!(sqlstate(&error), Some("25P02" | "34000")) => {
                 Err(SqlStoreError::NotCommitted)
             }
             Err(error) => Err(error.into()),

@@ -153,9 +153,9 @@ fn guarded(pool: SqlitePoolOptions, hooks: Option<Hooks>) -> SqlitePoolOptions {
 
 /// Makes the statements for this table.
 fn statements(table: &TableName) -> Statements {
-    // `AS k`, because a table may have the name `excluded`.
     let sql = |text: &str| table.in_sql(text);
     let savepoint = "SAVEPOINT countersign_delivery";
+    // `AS k`, because a table may have the name `excluded`.
     let record = r#"SELECT token = ?2, done, expires_at FROM "countersign_keys" WHERE key = ?1 AND expires_at > ?3;
              INSERT INTO "countersign_keys" AS k (key, token, done, expires_at) VALUES (?1, ?2, 1, ?4)
              ON CONFLICT (key) DO UPDATE SET

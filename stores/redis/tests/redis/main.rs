@@ -9,6 +9,5 @@ mod cluster;
 mod contract;
 mod refusals;
 mod replica;
-
 mod support;
 mod tls;

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use countersign::IdempotencyStore;
-use countersign::store::{Claim, LeaseStatus, conformance};
+use countersign::store::{Claim, Lease, LeaseStatus, conformance};
+use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use countersign_sqlx::{SqliteStore, sqlx};
+use countersign_sqlx::{SqlStoreError, SqliteStore, sqlx};
 
 use crate::many;
 use crate::support::open;
+
+const WAIT: Duration = Duration::from_secs(60);
 
 /// Stores with and without a shared flush, each on a file of its own. Without one, hundreds of calls at once wait for as many
 /// flushes, which on a busy disk takes longer than calls wait by default.
@@ -136,27 +138,40 @@ async fn a_file_that_another_writes_holds_up_many_no_longer_than_one() {
     }
 }
 
+/// Makes three calls at once while the only connection is taken for a time: the first one waits for it alone, and the
+/// completion and the last claim in the queue.
+async fn behind_a_taken_connection(
+    store: &SqliteStore,
+    time: Duration,
+    lease: &Lease,
+    last: &IdempotencyKey,
+) -> (Result<LeaseStatus, SqlStoreError>, Result<Claim, SqlStoreError>) {
+    let connection = store.pool().acquire().await.unwrap();
+    let first = conformance::fresh_key();
+    let calls = async {
+        tokio::join!(biased; store.claim(&first, WAIT), store.complete(lease, WAIT), store.claim(last, WAIT))
+    };
+    let release = async {
+        tokio::time::sleep(time).await;
+        drop(connection);
+    };
+    let ((_, completed, claimed), ()) = tokio::join!(calls, release);
+    (completed, claimed)
+}
+
 /// Its handler would run again. A claim costs only a retry.
 #[tokio::test]
 async fn a_completion_that_waited_in_vain_for_a_shared_flush_runs_alone() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory).await;
-    let [first, key, other] = [(); 3].map(|()| conformance::fresh_key());
-    let wait = Duration::from_secs(60);
-    let Claim::Acquired(lease) = store.claim(&key, wait).await.unwrap() else { panic!() };
-    // The only connection, for longer than a call waits in the queue.
-    let connection = store.pool().acquire().await.unwrap();
-    let calls = async {
-        tokio::join!(biased; store.claim(&first, wait), store.complete(&lease, wait), store.claim(&other, wait))
-    };
-    let release = async {
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        drop(connection);
-    };
-    let ((_, completed, claimed), ()) = tokio::join!(calls, release);
+    let (key, other) = (conformance::fresh_key(), conformance::fresh_key());
+    let Claim::Acquired(lease) = store.claim(&key, WAIT).await.unwrap() else { panic!() };
+    // For longer than a call waits in the queue.
+    let (completed, claimed) =
+        behind_a_taken_connection(&store, Duration::from_secs(3), &lease, &other).await;
     assert_eq!(completed.unwrap(), LeaseStatus::Applied);
     assert_eq!(claimed.unwrap_err().code(), "store_locked");
-    assert_eq!(store.claim(&key, wait).await.unwrap(), Claim::Done);
+    assert_eq!(store.claim(&key, WAIT).await.unwrap(), Claim::Done);
 }
 
 /// A completion that is asked for first counts before a claim of its key, also where both are written together.
@@ -164,22 +179,13 @@ async fn a_completion_that_waited_in_vain_for_a_shared_flush_runs_alone() {
 async fn a_late_completion_comes_before_a_claim_of_its_lapsed_key() {
     let directories = directories();
     for store in both(&directories).await {
-        let (key, other) = (conformance::fresh_key(), conformance::fresh_key());
+        let key = conformance::fresh_key();
         let Claim::Acquired(lease) = store.claim(&key, Duration::from_millis(1)).await.unwrap() else {
             panic!()
         };
         tokio::time::sleep(Duration::from_millis(20)).await;
-        // The only connection: the first call waits for it alone, and the next two in the queue.
-        let connection = store.pool().acquire().await.unwrap();
-        let wait = Duration::from_secs(60);
-        let calls = async {
-            tokio::join!(biased; store.claim(&other, wait), store.complete(&lease, wait), store.claim(&key, wait))
-        };
-        let release = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            drop(connection);
-        };
-        let ((_, completed, claimed), ()) = tokio::join!(calls, release);
+        let time = Duration::from_millis(50);
+        let (completed, claimed) = behind_a_taken_connection(&store, time, &lease, &key).await;
         assert_eq!((completed.unwrap(), claimed.unwrap()), (LeaseStatus::Applied, Claim::Done));
     }
 }
