@@ -19,6 +19,7 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
+    rust_version: Option<String>,
     source: Option<String>,
     dependencies: Vec<Dependency>,
 }
@@ -170,6 +171,52 @@ fn every_dependency_comes_from_the_registry_and_none_is_banned() {
             let of_tests = OURS.contains(&&*dependency.name) && dependency.kind.as_deref() == Some("dev");
             let of_a_check = !PUBLISHED.contains(&&*name) && OURS.contains(&&*dependency.name);
             assert!(dependency.req != "*" || of_tests || of_a_check, "{name}: {}", dependency.name);
+        }
+    }
+}
+
+/// As `1.88`, or `1.88.0`.
+fn release(version: &str) -> Vec<u32> {
+    let mut numbers: Vec<_> = version.split('.').map(|number| number.parse().unwrap()).collect();
+    numbers.resize(3, 0);
+    numbers
+}
+
+/// `checks/oldest` compiles each package with its oldest compiler, but with the oldest dependencies.
+#[test]
+fn what_is_locked_compiles_with_the_oldest_compiler_of_each_package() {
+    let packages = packages();
+    let oldest = |name: &str, version: &str| {
+        let package = packages.iter().find(|package| package.name == name && package.version == version);
+        package.unwrap_or_else(|| panic!("{name} {version}")).rust_version.as_deref().map(release)
+    };
+    for package in PUBLISHED {
+        let tree = cargo(&[
+            "tree",
+            "--locked",
+            "--all-features",
+            "--package",
+            package,
+            "--edges",
+            "normal,build",
+            "--target",
+            "all",
+            "--prefix",
+            "none",
+            "--no-dedupe",
+            "--format",
+            "{p}",
+        ]);
+        let mut dependencies = tree.lines().filter_map(|line| {
+            let (name, version) = line.split_once(" v")?;
+            Some((name, version.split(' ').next().unwrap()))
+        });
+        let (name, version) = dependencies.next().unwrap();
+        assert_eq!(name, package);
+        let its_own = oldest(name, version).unwrap();
+        for (name, version) in dependencies.collect::<BTreeSet<_>>() {
+            let takes = oldest(name, version).unwrap_or_default();
+            assert!(takes <= its_own, "{package}: {name} {version} takes Rust {takes:?}");
         }
     }
 }
