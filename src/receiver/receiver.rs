@@ -102,11 +102,11 @@ impl<P, S> Receiver<P, S> {
 }
 
 impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
-    /// Makes a receiver with a lease of a minute and a retention of a week, or of twice the webhook's
-    /// [maximum age](Webhook::with_max_age) if that is longer.
+    /// Makes a receiver with a lease of a minute and a retention of a week, or of the
+    /// [replay window](Receiver::with_retention) if that is longer.
     #[must_use]
     pub fn new(webhook: Webhook<P>, store: S) -> Self {
-        let retention = DEFAULT_RETENTION.max(replayable_for(&webhook));
+        let retention = DEFAULT_RETENTION.max(webhook.replay_window());
         Self {
             webhook,
             store,
@@ -130,14 +130,15 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     }
 
     /// Sets the retention: how long a handled event is remembered, and a repeated or replayed delivery of it recognized.
-    /// The default is a week, or more if the lease or twice the maximum age is longer. Choose a retention that is
-    /// longer than the provider retries.
+    /// The default is a week, or more if the lease or the replay window is longer. Choose a retention
+    /// that is longer than the provider retries and the replay window together: a retry may be signed anew, and be replayed.
     ///
     /// # Errors
     /// [`PolicyError::ZeroRetention`], [`PolicyError::RetentionShorterThanLease`] if a longer lease was set, and
-    /// [`PolicyError::RetentionShorterThanMaxAge`] if it is shorter than twice the webhook's
-    /// [maximum age](Webhook::with_max_age). A timestamp may be in the past or in the future by the maximum age, so a
-    /// delivery can be accepted for twice as long, and must not be forgotten before.
+    /// [`PolicyError::RetentionShorterThanReplayWindow`] if it is shorter than the replay window: the
+    /// time in which a delivery can be accepted again, and must not be forgotten. A timestamp may be in the past or in the
+    /// future by the webhook's [maximum age](Webhook::with_max_age), so the window is twice that, or else the sum of the
+    /// scheme's [tolerances](crate::Scheme::with_tolerances).
     ///
     /// ```
     /// use std::time::Duration;
@@ -146,7 +147,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// let hour = Duration::from_secs(3600);
     /// let webhook = Webhook::<ThreeQpr>::new(Secret::new("whsec_0123456789abcdef")?)?.with_max_age(hour);
     /// let refused = Receiver::new(webhook, MemoryStore::new()).with_retention(hour).unwrap_err();
-    /// assert_eq!(refused, PolicyError::RetentionShorterThanMaxAge);
+    /// assert_eq!(refused, PolicyError::RetentionShorterThanReplayWindow);
     /// # Ok::<(), countersign::SetupError>(())
     /// ```
     pub fn with_retention(mut self, retention: Duration) -> Result<Self, PolicyError> {
@@ -189,10 +190,10 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
 
     /// Adapts the durations that were not set, and refuses a policy that cannot work.
     fn checked(mut self) -> Result<Self, PolicyError> {
-        let replayable = replayable_for(&self.webhook);
+        let replay_window = self.webhook.replay_window();
         let Told { lease_duration, retention } = self.told;
         self.retention = retention
-            .unwrap_or_else(|| DEFAULT_RETENTION.max(replayable).max(lease_duration.unwrap_or_default()));
+            .unwrap_or_else(|| DEFAULT_RETENTION.max(replay_window).max(lease_duration.unwrap_or_default()));
         let ceiling = self.renewal.as_ref().map(Renewal::ceiling);
         self.lease_duration = lease_duration.unwrap_or_else(|| {
             DEFAULT_LEASE_DURATION.min(self.retention).min(ceiling.unwrap_or(DEFAULT_LEASE_DURATION))
@@ -202,8 +203,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         if self.retention < self.lease_duration {
             return Err(PolicyError::RetentionShorterThanLease);
         }
-        if self.retention < replayable {
-            return Err(PolicyError::RetentionShorterThanMaxAge);
+        if self.retention < replay_window {
+            return Err(PolicyError::RetentionShorterThanReplayWindow);
         }
         if ceiling.is_some_and(|ceiling| ceiling < self.lease_duration) {
             return Err(PolicyError::RenewalShorterThanLease);
@@ -368,11 +369,6 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
             LeaseStatus::Lost => Outcome::LeaseLost { retry_after: self.lease_duration },
         }
     }
-}
-
-/// How long a delivery can be accepted: from the maximum age before its timestamp until the maximum age after it.
-fn replayable_for<P: Provider>(webhook: &Webhook<P>) -> Duration {
-    webhook.max_age().map_or(Duration::ZERO, |max_age| max_age.saturating_mul(2))
 }
 
 /// The outcome of a store's error, whose causes are logged.

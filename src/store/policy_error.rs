@@ -13,10 +13,12 @@ pub enum PolicyError {
     /// The retention is shorter than the lease: a key could be forgotten before its lease ends.
     #[error("a retention must not be shorter than the lease")]
     RetentionShorterThanLease,
-    /// The retention is shorter than twice the maximum age: a key would be forgotten while its delivery is still
-    /// accepted, and a replay would be handled.
-    #[error("a retention must be at least twice the maximum age")]
-    RetentionShorterThanMaxAge,
+    /// The retention is shorter than twice the maximum age, or, without one, than the sum of the scheme's tolerances: a key
+    /// would be forgotten while its delivery is still accepted, and a replay would be handled.
+    #[error(
+        "a retention must be at least twice the maximum age, or without one the sum of the scheme's tolerances"
+    )]
+    RetentionShorterThanReplayWindow,
     /// The ceiling of a renewal is shorter than the lease: nothing would be renewed.
     #[error("the ceiling of a renewal must not be shorter than the lease")]
     RenewalShorterThanLease,
@@ -30,7 +32,7 @@ impl PolicyError {
             Self::ZeroLease => "zero_lease",
             Self::ZeroRetention => "zero_retention",
             Self::RetentionShorterThanLease => "retention_shorter_than_lease",
-            Self::RetentionShorterThanMaxAge => "retention_shorter_than_max_age",
+            Self::RetentionShorterThanReplayWindow => "retention_shorter_than_replay_window",
             Self::RenewalShorterThanLease => "renewal_shorter_than_lease",
         }
     }

@@ -387,11 +387,21 @@ impl<P: Provider> Webhook<P> {
 
     /// Like [`is_timely`](Webhook::is_timely), with the tolerance of another scheme.
     pub(crate) fn is_timely_within(&self, time: SystemTime, tolerance: Option<Tolerance>) -> bool {
-        let own = self.max_age.map(|max_age| Tolerance { past: max_age, future: max_age });
-        own.or(tolerance).is_none_or(|limits| match self.now().duration_since(time) {
+        self.age_limits(tolerance).is_none_or(|limits| match self.now().duration_since(time) {
             Ok(past) => past <= limits.past,
             Err(future) => future.duration() <= limits.future,
         })
+    }
+
+    fn age_limits(&self, tolerance: Option<Tolerance>) -> Option<Tolerance> {
+        self.max_age.map(|max_age| Tolerance { past: max_age, future: max_age }).or(tolerance)
+    }
+
+    /// How long a delivery can be replayed, if its age is limited: the time from the earliest moment at which it is accepted
+    /// to the latest. Zero without a limit.
+    pub(crate) fn replay_window(&self) -> Duration {
+        let limits = self.age_limits(self.plan.tolerance);
+        limits.map_or(Duration::ZERO, |limits| limits.past.saturating_add(limits.future))
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use countersign::provider::NowToPrint;
-use countersign::{MemoryStore, Outcome, PolicyError, Receiver};
+use countersign::{MemoryStore, Outcome, PolicyError, Provider, Receiver, Scheme, TimeUnit, UnknownEvent};
 
 use crate::common::webhook;
 use crate::support::{MINUTE, answer, receive, receiver, unreached};
@@ -42,6 +42,19 @@ async fn a_done_key_is_remembered_for_the_retention_and_a_claimed_one_for_the_le
     }
 }
 
+/// A provider whose scheme tolerates so many seconds in the past and in the future.
+#[derive(Default)]
+struct Tolerant<const PAST: u64, const FUTURE: u64>;
+
+impl<const PAST: u64, const FUTURE: u64> Provider for Tolerant<PAST, FUTURE> {
+    type Event = UnknownEvent;
+    const NAME: &'static str = "tolerant";
+    const SCHEME: Scheme<'static> = Scheme::new("x-signature")
+        .with_time_header("x-time", TimeUnit::Seconds)
+        .with_template("{timestamp}.{body}")
+        .with_tolerances(Duration::from_secs(PAST), Duration::from_secs(FUTURE));
+}
+
 #[test]
 fn a_policy_that_cannot_work_is_refused_when_it_is_built() {
     const WEEK: Duration = Duration::from_secs(7 * 86_400);
@@ -63,8 +76,8 @@ fn a_policy_that_cannot_work_is_refused_when_it_is_built() {
         ),
         (
             aged(MINUTE).with_retention(2 * MINUTE - Duration::from_nanos(1)),
-            "retention_shorter_than_max_age",
-            "a retention must be at least twice the maximum age",
+            "retention_shorter_than_replay_window",
+            "a retention must be at least twice the maximum age, or without one the sum of the scheme's tolerances",
         ),
         (
             made().with_lease_duration(MINUTE).unwrap().with_renewal(MINUTE - Duration::from_nanos(1), sleep),
@@ -84,6 +97,17 @@ fn a_policy_that_cannot_work_is_refused_when_it_is_built() {
     assert!(made().with_lease_duration(MINUTE).unwrap().with_retention(MINUTE).is_ok());
     assert_eq!(made().with_renewal(Duration::ZERO, sleep).unwrap_err(), PolicyError::ZeroLease);
     assert!(aged(MINUTE).with_retention(2 * MINUTE).is_ok());
+    // A minute in the past and three in the future, which a maximum age replaces.
+    let tolerant = webhook::<Tolerant<60, 180>>;
+    let too_short = 4 * MINUTE - Duration::from_nanos(1);
+    let refused = Receiver::new(tolerant(), MemoryStore::new()).with_retention(too_short).unwrap_err();
+    assert_eq!(refused, PolicyError::RetentionShorterThanReplayWindow);
+    assert!(Receiver::new(tolerant(), MemoryStore::new()).with_retention(4 * MINUTE).is_ok());
+    let with_max_age = Receiver::new(tolerant().with_max_age(MINUTE), MemoryStore::new());
+    assert!(with_max_age.with_retention(2 * MINUTE).is_ok());
+    const LONG: u64 = 400_000;
+    let long = Receiver::new(webhook::<Tolerant<LONG, LONG>>(), MemoryStore::new());
+    assert_eq!(long.retention(), Duration::from_secs(2 * LONG));
     assert!(made().with_renewal(MINUTE, sleep).is_ok());
     // What is not told follows what is, in whatever order.
     let greatest = made().with_lease_duration(Duration::MAX).unwrap();

@@ -142,9 +142,9 @@ fn errors_of_a_store_and_of_a_policy() {
             "a retention must not be shorter than the lease",
         ),
         (
-            PolicyError::RetentionShorterThanMaxAge,
-            "retention_shorter_than_max_age",
-            "a retention must be at least twice the maximum age",
+            PolicyError::RetentionShorterThanReplayWindow,
+            "retention_shorter_than_replay_window",
+            "a retention must be at least twice the maximum age, or without one the sum of the scheme's tolerances",
         ),
         (
             PolicyError::RenewalShorterThanLease,
