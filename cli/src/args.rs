@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::listen::ListenArgs;
-use crate::provider::{ProviderCommand, ProvidersArgs};
+use crate::providers::{ProviderCommand, ProvidersArgs};
 use crate::send::SendArgs;
 use crate::sign::SignArgs;
 use crate::types::TypesArgs;

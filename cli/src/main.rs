@@ -16,6 +16,7 @@ mod listen;
 mod payload;
 mod progress;
 mod provider;
+mod providers;
 mod replay;
 mod secrets;
 mod send;
@@ -43,8 +44,8 @@ fn run(command: Command) -> Result<u8, Failure> {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Send(arguments) => block_on(send::run(*arguments)),
         Command::Listen(arguments) => block_on(listen::run(arguments)),
-        Command::Providers(arguments) => provider::list(&arguments),
-        Command::Provider(command) => provider::run(&command),
+        Command::Providers(arguments) => providers::list(&arguments),
+        Command::Provider(command) => providers::run(&command),
         Command::Types(arguments) => types::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -11,17 +11,13 @@ use clap::{Arg, Args, Command};
 use countersign::http::HeaderName;
 
 use crate::failure::Failure;
-use crate::secrets::Keyring;
 use crate::terminal;
 
 mod builtin;
-mod command;
-mod draft;
 mod file;
 mod kind;
 
-pub(crate) use command::{ProviderCommand, ProvidersArgs, list, run};
-pub(crate) use file::{in_directory, of_json};
+pub(crate) use file::{in_directory, of_json, read};
 pub(crate) use kind::{Kind, Sign};
 
 /// A provider, which is cheap to clone.
@@ -112,19 +108,19 @@ pub(crate) struct Notification {
 
 impl Settings {
     /// Adds what is known beside the arguments: see [`Notification::with`].
-    pub(crate) fn with(&self, captured: Option<&str>, keyring: &Keyring) -> Self {
+    pub(crate) fn with(&self, captured: Option<&str>, variable: Option<String>) -> Self {
         Self {
             signature_header: self.signature_header.clone(),
-            notification: self.notification.with(captured, keyring),
+            notification: self.notification.with(captured, variable),
         }
     }
 }
 
 impl Notification {
     /// Takes the URL that came with a delivery, if one did, and otherwise the variable's if no argument has one.
-    pub(crate) fn with(&self, captured: Option<&str>, keyring: &Keyring) -> Self {
+    pub(crate) fn with(&self, captured: Option<&str>, variable: Option<String>) -> Self {
         let url = captured.map(str::to_owned).or_else(|| self.notification_url.clone());
-        Self { notification_url: url.or_else(|| keyring.variable("SQUARE_NOTIFICATION_URL")) }
+        Self { notification_url: url.or(variable) }
     }
 
     /// The URL, if the provider signs one.

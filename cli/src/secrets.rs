@@ -112,8 +112,13 @@ impl Keyring {
         })
     }
 
+    /// The URL that Square signs, if its variable is set and not empty.
+    pub(crate) fn notification_url(&self) -> Option<String> {
+        self.variable("SQUARE_NOTIFICATION_URL")
+    }
+
     /// The text of a variable that holds no secret, if it is set and not empty.
-    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+    fn variable(&self, name: &str) -> Option<String> {
         let of_file = self.variables.get(name).map(|value| value.to_string());
         let of_file = of_file.filter(|value| !value.is_empty());
         of_file.or_else(|| std::env::var(name).ok().filter(|value| !value.is_empty()))

@@ -75,8 +75,10 @@ impl Signer {
         event: Option<&str>,
         url: Option<&str>,
     ) -> Result<Self, Failure> {
-        let settings =
-            Settings { signature_header: None, notification: arguments.notification.with(url, keyring) };
+        let settings = Settings {
+            signature_header: None,
+            notification: arguments.notification.with(url, keyring.notification_url()),
+        };
         let kind = provider.kind(&settings)?;
         let secret =
             if arguments.previous_secret { keyring.previous(provider)? } else { keyring.newest(provider)? };

@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::cause::Cause;
 use super::found::Found;
 use super::lens::Lens;
-use super::sent::Beside;
+use super::sent::{Beside, Values};
 use crate::scheme::{Head, MAX_HEADERS, Reader, TimeUnit};
 
 /// What is signed with a body.
@@ -19,9 +19,6 @@ pub(super) struct Message {
     pub(super) is_body_alone: bool,
     pub(super) causes: Vec<Cause>,
 }
-
-/// The values of a template's headers.
-pub(super) type Values<'h> = [&'h [u8]; MAX_HEADERS];
 
 /// What stands before and after the body. Returns `None` if a value is missing, or could not be told from what stands
 /// beside it.

@@ -5,7 +5,6 @@ use http::HeaderName;
 use super::cause::Cause;
 use super::found::{Found, MAX_VALUES, first};
 use super::lens::Lens;
-use super::message::Values;
 use super::spelling::{bare, items};
 use crate::mac::Candidates;
 use crate::scheme::MAX_HEADERS;
@@ -27,6 +26,9 @@ impl Sent<'_> {
         repeated.into_iter().chain((!is_named).then(other)).collect()
     }
 }
+
+/// The values of a template's headers.
+pub(super) type Values<'h> = [&'h [u8]; MAX_HEADERS];
 
 /// What the headers of one family hold beside the signature.
 #[derive(Clone, Copy)]

@@ -35,12 +35,12 @@ pub(super) fn of_argument(argument: &OsStr) -> Result<Provider, Failure> {
     )))
 }
 
-pub(super) fn of_path(path: &Path) -> Result<Provider, Failure> {
+fn of_path(path: &Path) -> Result<Provider, Failure> {
     of_json(&read(path)?).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
 /// Reads a file that may declare a provider.
-pub(super) fn read(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
     let mut text = String::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::flush::{Answer, Kind, Waiting};
+use crate::call::{Answer, Kind, Waiting};
 
 /// Calls in the order of their keys, each key once among the claims and once among the completions. Transactions that
 /// lock keys in the same order do not wait for each other in a circle.
@@ -95,7 +95,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::flush::Call;
+    use crate::call::Call;
 
     #[test]
     fn the_claim_of_a_caller_that_has_hung_up_is_the_next_ones() {

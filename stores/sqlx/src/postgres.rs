@@ -13,9 +13,10 @@ use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Postgres, Row, SqlSafeStr, Transaction,
 };
 
+use crate::call::{Call, Kind};
 use crate::claim::{claimed, random_token};
 use crate::error::SqlStoreError;
-use crate::flush::{Call, Flush, Kind, share};
+use crate::flush::{Flush, share};
 use crate::purge::purge_every;
 use crate::recorded::Recorded;
 use crate::table::TableName;

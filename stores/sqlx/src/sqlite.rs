@@ -14,9 +14,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Executor as _, SqlStr, Sqlite, SqliteConnection, SqliteExecutor, SqlitePool};
 
+use crate::call::{Call, Kind};
 use crate::claim::{claimed, random_token};
 use crate::error::SqlStoreError;
-use crate::flush::{Call, Flush, Kind, share};
+use crate::flush::{Flush, share};
 use crate::purge::purge_every;
 use crate::recorded::Recorded;
 use crate::table::TableName;

@@ -122,6 +122,7 @@ mod tests {
         for object in ["", "a\0b", &"o".repeat(MAX_OBJECT_LEN + 1)] {
             let error = check_object(object).unwrap_err();
             assert_eq!(error.code(), "store_invalid_object", "{object:?}");
+            assert_eq!(error.to_string(), "an object's name has 1 to 1,024 bytes and no NUL");
         }
     }
 }

@@ -9,7 +9,8 @@ use sqlx::{Connection, PgConnection, Postgres, Row};
 use super::PostgresStore;
 use super::statements::Argument;
 use crate::batch::{Batch, Calls};
-use crate::flush::{Answer, Batches};
+use crate::call::Answer;
+use crate::flush::Batches;
 
 impl Batches for PostgresStore {
     type Connection = PoolConnection<Postgres>;

@@ -9,8 +9,9 @@ use countersign::store::Lease;
 
 use super::{Failure, SqliteStore, millis};
 use crate::batch::{Batch, Calls};
+use crate::call::{Answer, Waiting};
 use crate::error::Shared;
-use crate::flush::{Answer, Batches, MAX_BATCH, Waiting};
+use crate::flush::{Batches, MAX_BATCH};
 use crate::table::TableName;
 
 /// How many rows the statements have. SQLite reads the rows without values as NULL, and the statements skip them.

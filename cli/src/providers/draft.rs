@@ -216,7 +216,7 @@ fn form(value: &str) -> Option<(Form<'_>, Tag)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::file::of_json;
+    use crate::provider::of_json;
 
     const HEX: &str = "4794b7d0082f007cdce251446147dfa908440fccbb443e264a41757e94b4bb48";
     const BASE64: &str = "R5S30AgvAHzc4lFEYUffqQhED8y7RD4mSkF1fpS0u0g=";

@@ -10,13 +10,16 @@ use countersign::{Secret, SigningOptions};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::draft::Draft;
-use super::{Provider, Settings, draft, file};
 use crate::failure::{Failure, REJECTED};
 use crate::payload::{self, Payload};
+use crate::provider::{self, Provider, Settings};
 use crate::secrets::Keyring;
 use crate::signed::{self, HeaderList};
 use crate::{curl, json, terminal};
+
+mod draft;
+
+use draft::{Draft, WHAT_TO_CHECK};
 
 /// List the providers that are built in
 #[derive(Args, Debug)]
@@ -137,7 +140,7 @@ fn new(output: Option<&Path>) -> Result<u8, Failure> {
     draft.name_events(&event);
 
     let text = draft.to_json();
-    file::of_json(&text)
+    provider::of_json(&text)
         .map_err(|error| Failure::usage(format!("these answers do not declare a provider: {error}")))?;
     let path = output.map_or_else(|| PathBuf::from(format!("{name}.json")), Path::to_owned);
     let mut file = std::fs::File::create_new(&path)
@@ -147,14 +150,14 @@ fn new(output: Option<&Path>) -> Result<u8, Failure> {
     let written = terminal::visible_line(&path.display().to_string());
     terminal::line(&format!(
         "written to {written}\n  {}\n  next: countersign provider check {written}",
-        draft::WHAT_TO_CHECK
+        WHAT_TO_CHECK
     ))?;
     Ok(0)
 }
 
 fn check(path: &Path) -> Result<u8, Failure> {
-    let text = file::read(path)?;
-    let provider = match file::of_json(&text) {
+    let text = provider::read(path)?;
+    let provider = match provider::of_json(&text) {
         Ok(provider) => provider,
         Err(error) => {
             terminal::note(&terminal::visible(&format!("countersign: {}: {error}", path.display())));
