@@ -27,7 +27,7 @@
 //! handler, marks the key done, and returns the status to answer. With a SQL store, key and effect are one commit.
 //!
 //! It is not a server, a queue, a scheduler of retries or a sender of webhooks, and it owns none of your databases.
-//! It verifies no asymmetric signatures and no JWTs.
+//! It verifies no asymmetric signatures or JWTs.
 //!
 //! | type | what it is for |
 //! |---|---|
