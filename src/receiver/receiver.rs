@@ -261,7 +261,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
                 return outcome;
             }
             match self.complete(&lease).await {
-                Ok(fenced) => self.outcome(fenced),
+                Ok(status) => self.outcome(status),
                 Err(error) => unavailable(error),
             }
         };
@@ -288,12 +288,12 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
     /// let outcome = receiver.handle_with_lease(delivery, async |delivery, lease| {
     ///     let mut transaction = receiver.store().pool().begin().await?;
     ///     // … write the effect of `delivery` in the transaction, and then:
-    ///     let fenced = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
-    ///     match fenced {
+    ///     let status = receiver.store().complete_in(&mut transaction, lease, receiver.retention()).await?;
+    ///     match status {
     ///         LeaseStatus::Applied => transaction.commit().await?,
     ///         LeaseStatus::Lost => transaction.rollback().await?, // another handler has taken over
     ///     }
-    ///     Ok::<_, countersign_sqlx::SqlStoreError>(fenced)
+    ///     Ok::<_, countersign_sqlx::SqlStoreError>(status)
     /// });
     /// # let _ = outcome.await;
     /// # }
@@ -314,7 +314,7 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
                 Err(outcome) => return outcome,
             };
             match self.run(&lease, handler(delivery, &lease)).await {
-                Ok(fenced) => self.outcome(fenced),
+                Ok(status) => self.outcome(status),
                 Err(Outcome::Failed(error)) if error.is::<S::Error>() => Outcome::Unavailable(error),
                 Err(outcome) => outcome,
             }
@@ -363,8 +363,8 @@ impl<P: Provider, S: IdempotencyStore> Receiver<P, S> {
         }
     }
 
-    fn outcome(&self, fenced: LeaseStatus) -> Outcome {
-        match fenced {
+    fn outcome(&self, status: LeaseStatus) -> Outcome {
+        match status {
             LeaseStatus::Applied => Outcome::Handled,
             LeaseStatus::Lost => Outcome::LeaseLost { retry_after: self.lease_duration },
         }

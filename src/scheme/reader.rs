@@ -18,6 +18,8 @@ pub(crate) struct Reader {
     form: OwnedForm,
     pub(crate) families: Vec<Family>,
     parts: Vec<Part>,
+    /// The place of the body among the parts.
+    body: usize,
     /// The unit, and the key with its `=` if the time is a field of the signature header.
     time: Option<(Option<Box<[u8]>>, TimeUnit)>,
     summary: Summary,
@@ -140,6 +142,7 @@ impl Reader {
 
     fn split(scheme: &Scheme<'_>, summary: Summary) -> Result<Self, SchemeError> {
         let (parts, signed) = parts(scheme.signed)?;
+        let body = parts.iter().position(|part| matches!(part, Part::Body)).ok_or(template::NO_BODY)?;
         let time_header = match scheme.time {
             Some((TimeSource::Header(name), _)) => Some(name),
             _ => None,
@@ -176,6 +179,7 @@ impl Reader {
             },
             families,
             parts,
+            body,
             time: scheme.time.map(|(source, unit)| match source {
                 TimeSource::Header(_) => (None, unit),
                 TimeSource::Field(key) => (Some(field(key)), unit),
@@ -337,10 +341,9 @@ impl Reader {
 
     /// The signed bytes before the body, and those after it.
     pub(crate) fn around<'p>(&'p self, head: &Head<'p>) -> (Pieces<'p>, Pieces<'p>) {
-        let body = self.parts.iter().position(|part| matches!(part, Part::Body)).unwrap_or_default();
         let (mut before, mut after) = (Pieces::new(), Pieces::new());
-        before.add(&self.parts[..body], head, &[]);
-        after.add(&self.parts[body + 1..], head, &[]);
+        before.add(&self.parts[..self.body], head, &[]);
+        after.add(&self.parts[self.body + 1..], head, &[]);
         (before, after)
     }
 

@@ -94,7 +94,7 @@ pub(crate) const fn summary(template: &str) -> Result<Summary, SchemeError> {
         at = next;
     }
     if !state.is_after_body {
-        return Err(error("`{body}` is missing"));
+        return Err(NO_BODY);
     }
     if state.headers > MAX_HEADERS {
         return Err(error("there are more than 4 headers"));
@@ -236,6 +236,9 @@ const fn has_header_from(template: &str, mut at: usize, name: &[u8]) -> bool {
     }
     false
 }
+
+/// The error of a template that does not sign the body.
+pub(super) const NO_BODY: SchemeError = error("`{body}` is missing");
 
 const fn error(problem: &'static str) -> SchemeError {
     SchemeError::new("signed", problem)

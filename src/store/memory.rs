@@ -285,15 +285,19 @@ impl MemoryStore {
     }
 
     /// Applies `write` to the lease's entry, if the entry still has the lease's token.
-    fn fenced(&self, lease: &Lease, write: impl FnOnce(&mut Entry, Nanos) -> LeaseStatus) -> LeaseStatus {
+    fn write_if_held(
+        &self,
+        lease: &Lease,
+        write: impl FnOnce(&mut Entry, Nanos) -> LeaseStatus,
+    ) -> LeaseStatus {
         let mut guard = self.keys_with(lease.key().as_str());
         let keys = &mut *guard;
         match keys.entries.get_mut(lease.key().as_str()) {
             Some(entry) if self.is_held(entry, lease) => {
                 let before = entry.deadline;
-                let fenced = write(entry, self.now());
+                let status = write(entry, self.now());
                 defer(&mut keys.deadlines, lease.key(), before, entry.deadline);
-                fenced
+                status
             }
             _ => LeaseStatus::Lost,
         }
@@ -382,7 +386,7 @@ impl IdempotencyStore for MemoryStore {
 
     async fn complete(&self, lease: &Lease, retention: Duration) -> Result<LeaseStatus, MemoryStoreError> {
         check_retention(retention)?;
-        Ok(self.fenced(lease, |entry, now| {
+        Ok(self.write_if_held(lease, |entry, now| {
             entry.claim |= Entry::DONE;
             entry.deadline = now.saturating_add(nanos(retention));
             LeaseStatus::Applied
@@ -401,7 +405,7 @@ impl IdempotencyStore for MemoryStore {
 
     async fn renew(&self, lease: &Lease, lease_duration: Duration) -> Result<LeaseStatus, MemoryStoreError> {
         check_lease_duration(lease_duration)?;
-        Ok(self.fenced(lease, |entry, now| {
+        Ok(self.write_if_held(lease, |entry, now| {
             if !entry.is_done() {
                 entry.deadline = now.saturating_add(nanos(lease_duration));
             }

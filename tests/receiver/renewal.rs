@@ -139,9 +139,9 @@ async fn a_handler_that_lingers_after_completing_its_lease_itself_is_stopped_and
     let headers = signed(receiver.webhook(), body);
     let delivery = receiver.webhook().verify(&headers, body).unwrap();
     let outcome = receiver.handle_with_lease(delivery, async |_, lease| {
-        let fenced = receiver.store().complete(lease, receiver.retention()).await?;
+        let status = receiver.store().complete(lease, receiver.retention()).await?;
         tokio::time::sleep(MINUTE / 6).await;
-        Ok::<_, MemoryStoreError>(fenced)
+        Ok::<_, MemoryStoreError>(status)
     });
     assert_eq!(outcome.await.code(), "lease_lost");
     assert_eq!(receive(&receiver, unreached).await.code(), "duplicate");

@@ -103,8 +103,8 @@ impl IdempotencyStore for Faulty {
         if cut && !self.cut_after {
             return Err(io::Error::other("the connection was cut"));
         }
-        let fenced = self.store.complete(lease, retention).await.map_err(io::Error::other);
-        if cut { Err(io::Error::other("the answer was lost")) } else { fenced }
+        let status = self.store.complete(lease, retention).await.map_err(io::Error::other);
+        if cut { Err(io::Error::other("the answer was lost")) } else { status }
     }
 
     async fn release(&self, lease: &Lease) -> io::Result<LeaseStatus> {

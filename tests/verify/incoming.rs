@@ -203,7 +203,7 @@ fn the_time_of_the_verdict_can_be_chosen() {
 }
 
 #[test]
-fn secrets_of_nobody_refuse_whatever_is_signed_with_anything() {
+fn secrets_that_reject_all_refuse_whatever_is_signed_with_anything() {
     let nobody = Webhook::<ThreeQpr>::new(Secrets::reject_all()).unwrap();
     let body = THREEQPR.as_bytes();
     let by_itself = signed(&nobody, body);

@@ -251,8 +251,8 @@ impl<S: IdempotencyStore, C: AsyncFn(Duration)> Suite<'_, S, C> {
         }
         expect("the successor's renew", self.store.renew(&lapsed[1], LONG).await?, LeaseStatus::Applied)?;
         for lapsed in &lapsed {
-            let fenced = self.store.complete(lapsed, LONG).await?;
-            expect("the successor's complete", fenced, LeaseStatus::Applied)?;
+            let status = self.store.complete(lapsed, LONG).await?;
+            expect("the successor's complete", status, LeaseStatus::Applied)?;
         }
         Ok(())
     }

@@ -557,7 +557,7 @@ impl SqliteStore {
         retention: Duration,
     ) -> Result<LeaseStatus, SqlStoreError> {
         let (_, end) = self.now_and(retention);
-        write(executor, fenced(&self.sql.complete, lease).bind(end)).await.map(LeaseStatus::applied_if)
+        write(executor, of_lease(&self.sql.complete, lease).bind(end)).await.map(LeaseStatus::applied_if)
     }
 
     /// Returns the time, and the time after `after`, in milliseconds.
@@ -587,7 +587,7 @@ pub(crate) fn millis(time: Duration) -> i64 {
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// A statement on the lease's key and token, which are its first two parameters.
-fn fenced<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
+fn of_lease<'q>(sql: &SqlStr, lease: &'q Lease) -> Query<'q> {
     sqlx::query(sql.clone()).bind(lease.key().as_str()).bind(&lease.token()[..])
 }
 
@@ -623,7 +623,7 @@ impl IdempotencyStore for SqliteStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<LeaseStatus, SqlStoreError> {
-        write(&mut *self.connection().await?, fenced(&self.sql.release, lease))
+        write(&mut *self.connection().await?, of_lease(&self.sql.release, lease))
             .await
             .map(LeaseStatus::applied_if)
     }
@@ -632,7 +632,7 @@ impl IdempotencyStore for SqliteStore {
         check_lease_duration(lease_duration)?;
         let mut connection = self.connection().await?;
         let (_, end) = self.now_and(lease_duration);
-        write(&mut *connection, fenced(&self.sql.renew, lease).bind(end)).await.map(LeaseStatus::applied_if)
+        write(&mut *connection, of_lease(&self.sql.renew, lease).bind(end)).await.map(LeaseStatus::applied_if)
     }
 
     async fn forget(&self, key: &str) -> Result<bool, SqlStoreError> {

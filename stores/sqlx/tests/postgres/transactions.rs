@@ -46,9 +46,9 @@ async fn key_and_effect_are_committed_together_or_not_at_all() {
     {
         let mut transaction = pool.begin().await.unwrap();
         add_effect(&mut transaction, &key).await;
-        let fenced = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
-        assert_eq!(fenced, expected);
-        match fenced {
+        let status = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
+        assert_eq!(status, expected);
+        match status {
             LeaseStatus::Applied => transaction.commit().await.unwrap(),
             LeaseStatus::Lost => transaction.rollback().await.unwrap(),
         }

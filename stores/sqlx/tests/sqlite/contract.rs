@@ -239,9 +239,9 @@ async fn key_and_effect_are_committed_together_or_not_at_all() {
         let mut transaction = store.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
         let insert = sqlx::query("INSERT INTO effects VALUES (?1)").bind(key.as_str());
         insert.execute(&mut *transaction).await.unwrap();
-        let fenced = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
-        assert_eq!(fenced, expected);
-        if commits && fenced == LeaseStatus::Applied {
+        let status = store.complete_in(&mut transaction, lease, RETENTION).await.unwrap();
+        assert_eq!(status, expected);
+        if commits && status == LeaseStatus::Applied {
             transaction.commit().await.unwrap();
         } else {
             transaction.rollback().await.unwrap();

@@ -88,9 +88,9 @@ async fn fill_and_free(form: Form) {
             let mut transaction = store.pool().begin_with("BEGIN IMMEDIATE").await?;
             let effect = sqlx::query("INSERT INTO effects VALUES (?1, zeroblob(?2))");
             effect.bind(lease.key().as_str()).bind(size).execute(&mut *transaction).await?;
-            let fenced = store.complete_in(&mut transaction, lease, receiver.retention()).await?;
+            let status = store.complete_in(&mut transaction, lease, receiver.retention()).await?;
             transaction.commit().await?;
-            Ok::<_, SqlStoreError>(fenced)
+            Ok::<_, SqlStoreError>(status)
         };
         receiver.handle_with_lease(delivery, handler).await
     };
