@@ -117,7 +117,7 @@ pub(crate) async fn run(arguments: ListenArgs) -> Result<u8, Failure> {
             Give --env-file FILE with a NAME=value line for each.";
         return Err(Failure::usage(message));
     }
-    let settings = arguments.settings.with(None, keyring.notification_url());
+    let settings = arguments.settings.with(None, || keyring.notification_url());
     let served = served(&arguments, &settings, &keyring)?;
     let record =
         arguments.journal.as_deref().map(|path| Record::open(path, &settings.notification)).transpose()?;

@@ -108,7 +108,7 @@ pub(crate) struct Notification {
 
 impl Settings {
     /// Adds what is known beside the arguments: see [`Notification::with`].
-    pub(crate) fn with(&self, captured: Option<&str>, variable: Option<String>) -> Self {
+    pub(crate) fn with(&self, captured: Option<&str>, variable: impl FnOnce() -> Option<String>) -> Self {
         Self {
             signature_header: self.signature_header.clone(),
             notification: self.notification.with(captured, variable),
@@ -118,9 +118,9 @@ impl Settings {
 
 impl Notification {
     /// Takes the URL that came with a delivery, if one did, and otherwise the variable's if no argument has one.
-    pub(crate) fn with(&self, captured: Option<&str>, variable: Option<String>) -> Self {
+    pub(crate) fn with(&self, captured: Option<&str>, variable: impl FnOnce() -> Option<String>) -> Self {
         let url = captured.map(str::to_owned).or_else(|| self.notification_url.clone());
-        Self { notification_url: url.or(variable) }
+        Self { notification_url: url.or_else(variable) }
     }
 
     /// The URL, if the provider signs one.

@@ -77,7 +77,7 @@ impl Signer {
     ) -> Result<Self, Failure> {
         let settings = Settings {
             signature_header: None,
-            notification: arguments.notification.with(url, keyring.notification_url()),
+            notification: arguments.notification.with(url, || keyring.notification_url()),
         };
         let kind = provider.kind(&settings)?;
         let secret =

@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &VerifyArgs) -> Result<u8, Failure> {
             "--signature-header is NowToPrint's: {provider} documents its header"
         )));
     }
-    let settings = arguments.settings.with(None, keyring.notification_url());
+    let settings = arguments.settings.with(None, || keyring.notification_url());
     let judge = of_keyring(&settings, &keyring, provider, arguments.max_age.map(Duration::from_secs))?;
     let mut headers = Captured::new();
     for argument in &arguments.headers {
@@ -162,7 +162,7 @@ fn lines(arguments: &VerifyArgs, keyring: &Keyring) -> Result<u8, Failure> {
 /// The verdict on a line, or the reason why it is unreadable.
 fn of_line(arguments: &VerifyArgs, keyring: &Keyring, line: &[u8]) -> Result<Verdict, String> {
     let capture = Capture::read(line)?;
-    let settings = arguments.settings.with(capture.url.as_deref(), keyring.notification_url());
+    let settings = arguments.settings.with(capture.url.as_deref(), || keyring.notification_url());
     let judge = match capture.secrets {
         Some(secrets) => {
             let kind = capture.provider.kind(&settings).map_err(|error| error.to_string())?;
