@@ -9,7 +9,7 @@ mod refusals;
 mod vectors;
 
 use countersign::provider::DeclaredProvider;
-use countersign::{Envelope, Provider, Scheme, Secret, SetupError, UnknownEvent, Webhook};
+use countersign::{Envelope, Provider, Scheme, SchemeError, Secret, SetupError, UnknownEvent, Webhook};
 
 /// A webhook of the provider that this row declares.
 fn declared(json: &str) -> Webhook<DeclaredProvider> {
@@ -50,11 +50,15 @@ impl Provider for Set {
     }
 }
 
-/// The part that is wrong.
-fn wrong_part<P: Provider>(provider: P) -> Option<&'static str> {
+fn scheme_error<P: Provider>(provider: P) -> Option<SchemeError> {
     match Webhook::for_provider(provider, Secret::new("a-secret-for-the-tests").unwrap()) {
         Ok(_) => None,
-        Err(SetupError::Scheme(error)) => Some(error.part()),
+        Err(SetupError::Scheme(error)) => Some(error),
         Err(error) => panic!("{error}"),
     }
+}
+
+/// The part that is wrong.
+fn wrong_part<P: Provider>(provider: P) -> Option<&'static str> {
+    scheme_error(provider).map(|error| error.part())
 }
