@@ -52,9 +52,9 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         let is_own = format!("1 / (${parameters} = 'countersign_keys')::int = 1");
         let text = text.replace("[is own]", &is_own);
         let large = sql(&format!("{} -- large", text.replace("[is large]", "true")));
-        // 8 MB.
-        let text =
-            text.replace("[is large]", r#"pg_relation_size('"countersign_keys"'::regclass) >= 8388608"#);
+        // Whether the new row is behind the first 8 MB: its place costs nothing, and the table's size would cost a tenth of
+        // the delivery.
+        let text = text.replace("[is large]", "ctid >= '(1024,0)'");
         let unnamed = sql(&format!("{text} -- unnamed"));
         let table = table.as_str().to_owned();
         Statement { name, sql: sql(&text), unnamed, large, parameters, table, is_persistent: true }
@@ -114,9 +114,10 @@ pub(crate) fn statements(table: &TableName) -> Statements {
                      token = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.token ELSE excluded.token END,
                      done = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.done ELSE excluded.done END,
                      expires_at = CASE WHEN k.expires_at > excluded.expires_at - $3 * interval '1 microsecond' THEN k.expires_at ELSE excluded.expires_at END
-                 RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts
+                 RETURNING token = $2 AS acquired, done, extract(epoch FROM expires_at - clock_timestamp())::float8 AS lasts,
+                     [is large] AS is_large
              )
-             SELECT 'claim', acquired, done, lasts, [is large] AS is_large FROM taken
+             SELECT 'claim', acquired, done, lasts, is_large FROM taken
              UNION ALL SELECT 'claim', is_ours, done, lasts, false FROM live"#,
         ),
         purges: [
@@ -201,7 +202,7 @@ const BATCH: &str = r#"WITH "ASKED" AS MATERIALIZED (
          INSERT INTO "countersign_keys" (key, token, done, expires_at)
          SELECT key, token, false, clock_timestamp() + micros * interval '1 microsecond' FROM "NEW" WHERE is_free
          ON CONFLICT (key) DO NOTHING
-         RETURNING key
+         RETURNING key, [is large] AS is_large
      ), "HELD" AS MATERIALIZED (
          SELECT k.key, held.micros
          FROM unnest($4::text[], $5::bytea[], $6::int8[]) AS held (key, token, micros)
@@ -213,7 +214,7 @@ const BATCH: &str = r#"WITH "ASKED" AS MATERIALIZED (
          FROM "HELD" AS held WHERE k.key = held.key
          RETURNING k.key
      )
-     SELECT 'batch', 'claimed', key, NULL::float8, (SELECT [is large]) AS is_large FROM "CLAIMED" WHERE [is own]
+     SELECT 'batch', 'claimed', key, NULL::float8 AS lasts, is_large FROM "CLAIMED" WHERE [is own]
      UNION ALL SELECT 'batch', CASE WHEN done THEN 'done' ELSE 'in flight' END, key, lasts, false FROM "FOUND" WHERE lasts > 0
      UNION ALL SELECT 'batch', 'uncommitted', key, NULL, false FROM "NEW" WHERE NOT is_free
      UNION ALL SELECT 'batch', 'completed', key, NULL, false FROM "COMPLETED""#;
