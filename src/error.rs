@@ -11,7 +11,7 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 /// Why a delivery was refused.
 ///
 /// [`status`](Error::status) is the HTTP status to answer with, and [`code`](Error::code) is a word
-/// that the caller may see. Log the error, and send nothing but the code. No message and no `Debug`
+/// that the caller may see. Log the error, and send only the code. No message and no `Debug`
 /// contains a secret or the correct tag. The `source()`, and therefore the `Debug`, may quote a value
 /// of a body whose signature has matched.
 ///
@@ -101,7 +101,7 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
 
-    /// The signing secrets could not be loaded: your lookup failed, or the application has none. Nothing was
+    /// The signing secrets could not be loaded: your lookup failed, or the application has none. The delivery was not
     /// verified. [`Error::secret_unavailable`] makes it.
     #[error("the signing secrets could not be loaded")]
     #[non_exhaustive]

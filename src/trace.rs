@@ -1,4 +1,4 @@
-//! The log of a delivery, with the feature `tracing`. Without the feature, nothing is logged.
+//! The log of a delivery. It needs the feature `tracing`.
 //!
 //! The log contains nothing of a payload. It contains a verified delivery's names, if they are short and plain. It
 //! leaves out the sources of most errors and a handler's error, because they may quote the payload.
@@ -84,7 +84,7 @@ mod on {
         }
     }
 
-    /// Records in the delivery's span why the store failed. The store knows the key and nothing else, so its error
+    /// Records in the delivery's span why the store failed. The store knows only the key, so its error
     /// cannot quote the payload, unless a deferred constraint of the user's own table does so at the commit.
     pub(crate) fn cause(error: &(dyn Error + 'static)) {
         tracing::Span::current().record("cause", causes(error));

@@ -52,8 +52,8 @@ pub(super) async fn discard(mut next: impl FnMut(&mut Context<'_>) -> Poll<Optio
     .await;
 }
 
-/// An alarm that rings after an [`INTERVAL`]. It works in every runtime, because its clock is a thread, which starts
-/// with the first alarm. A dropped alarm keeps nothing alive.
+/// An alarm that rings after an [`INTERVAL`]. It works in any runtime, because its clock is a thread, which starts
+/// with the first alarm. A dropped alarm keeps no task alive.
 struct Alarm(Arc<Mutex<State>>);
 
 enum State {
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// How long reading these pieces took, and how many were left. After them comes the end, or nothing.
+    /// How long reading these pieces took, and how many were left. After them comes the end, or a stall.
     fn discarded(pieces: Vec<usize>, ends: bool) -> (Duration, usize) {
         let mut pieces = VecDeque::from(pieces);
         let start = Instant::now();

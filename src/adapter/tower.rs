@@ -1,4 +1,4 @@
-//! For tower, and everything whose requests are `http::Request<B>`: hyper, axum, AWS Lambda.
+//! For tower, and other frameworks whose requests are `http::Request<B>`: hyper, axum, AWS Lambda.
 //!
 //! | you have | use |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The delivery that every adapter passes to your code.
+//! The delivery that each adapter passes to your code.
 
 use std::fmt;
 

@@ -106,7 +106,7 @@ fn replaced(body: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Every character that a form escapes, except the space, which becomes a plus.
+/// The characters that a form escapes, except the space, which becomes a plus.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
 const FORM_OF_PYTHON: &AsciiSet = &FORM.remove(b'~');
 
@@ -131,7 +131,7 @@ fn form_decoded(body: &[u8], is_plus_a_space: bool) -> Option<Vec<u8>> {
 /// Takes a body that may have been signed, with its accidents.
 pub(super) type Visit<'v> = dyn FnMut(&[u8], &[Cause]) -> ControlFlow<()> + 'v;
 
-/// Visits every body that becomes this one by exactly this number of accidents, at most one from each stage. Only a
+/// Visits each body that becomes this one by exactly this number of accidents, at most one from each stage. Only a
 /// few copies of a long body are in memory at a time.
 pub(super) fn visit_each(body: &[u8], accidents: usize, visit: &mut Visit<'_>) -> ControlFlow<()> {
     Stage::Unwrap.descend(body, accidents, &[], visit)?;

@@ -141,7 +141,7 @@ impl<P: Provider> Diagnoser<P> {
 
     /// Looks for what would have made the signature verify.
     ///
-    /// Pass every header that arrived, each occurrence of it, with its name in any case, and the body that the
+    /// Pass each header that arrived, each occurrence of it, with its name in any case, and the body that the
     /// verifier was given. A long body may take seconds, so do not diagnose while a request waits.
     ///
     /// ```

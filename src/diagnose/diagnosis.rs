@@ -199,7 +199,7 @@ impl fmt::Display for Hint {
     }
 }
 
-/// What a [`Diagnoser`](super::Diagnoser) found. Show it to operators, and never to the sender.
+/// What a [`Diagnoser`](super::Diagnoser) found. Show it to operators, and not to the sender.
 ///
 /// A diagnosis contains no secret, no tag and no part of the body. It may contain the name of a header, a known
 /// template or prefix, and the names that you gave. It is displayed as a few lines of text. It cannot be converted to a response:

@@ -23,7 +23,7 @@ impl<'h> Found<'h> {
         Self(headers.iter().map(|(name, value)| (name.as_ref().to_ascii_lowercase(), *value)).collect())
     }
 
-    /// The values of every occurrence of a header.
+    /// The values of all occurrences of a header.
     pub(super) fn values(&self, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
         self.0.iter().filter(move |(other, _)| other == name.as_str()).map(|(_, value)| *value)
     }
@@ -43,7 +43,7 @@ impl<'h> Found<'h> {
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// The values of every header that looks like a signature header, with its name.
+    /// The value of each header that looks like a signature header, with its name.
     pub(super) fn signatures(&self) -> impl Iterator<Item = (&str, &'h [u8])> {
         let is_meant = |name: &str| {
             let is_shown = name.len() <= MAX_NAME_LEN

@@ -24,7 +24,7 @@ impl Work {
     pub(super) const MAX_HASHES: u64 = 1 << 16;
     pub(super) const MAX_BYTES: u64 = 1 << 29;
 
-    /// Counts a hash of this many bytes. Returns false, and counts nothing, beyond the limit.
+    /// Counts a hash of this many bytes. If it exceeds a limit, returns false and does not count it.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
         let spent = Self { hashes: self.hashes + 1, bytes: self.bytes + bytes as u64 };
         let is_within = spent.hashes <= Self::MAX_HASHES && spent.bytes <= Self::MAX_BYTES;

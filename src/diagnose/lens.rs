@@ -67,7 +67,7 @@ impl<'s> Lens<'s> {
         self.scheme.time.map(|(_, unit)| unit)
     }
 
-    /// Whether nothing but the body is signed.
+    /// Whether only the body is signed.
     pub(super) fn is_body_alone(&self) -> bool {
         self.scheme.signed == "{body}"
     }

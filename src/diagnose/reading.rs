@@ -42,7 +42,7 @@ impl Reading {
     }
 }
 
-/// Every way in which the headers can be read, and whether some were left out because they were too many or too long.
+/// The ways in which the headers can be read, and whether some were left out because they were too many or too long.
 pub(super) fn readings(
     own: &Lens<'_>,
     known: &[(Cause, Lens<'static>)],

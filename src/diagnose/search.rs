@@ -99,7 +99,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// Tries a body with every reading and key that have this many accidents together.
+    /// Tries a body with each reading and key that have this many accidents together.
     fn try_body(&mut self, body: &[u8], of_body: &[Cause], accidents: usize) -> ControlFlow<()> {
         // A genuine message, with what stands before its body, could otherwise pass for a body that was signed alone.
         let may_be_alone = self.is_opaque || tokens::document(body).is_some();

@@ -37,7 +37,7 @@ pub(super) struct Beside<'f> {
     pub(super) values: Option<Values<'f>>,
     /// The first header that is signed, if there is one.
     pub(super) signed: Option<&'f HeaderName>,
-    /// Whether nothing is missing.
+    /// Whether the time and all values are there.
     is_whole: bool,
 }
 

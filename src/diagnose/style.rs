@@ -10,7 +10,7 @@ const MAX_NUMBERS: usize = 4;
 /// The ASCII characters that .NET escapes beyond JSON's own rules.
 pub(super) const SPECIAL_IN_DOT_NET: &[u8] = b"&'+<>`\x7f";
 
-/// The changes to make to a text. The default changes nothing.
+/// The changes to make to a text. The default makes none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
     pub(super) layout: Option<JsonLayout>,
@@ -49,11 +49,11 @@ pub(super) enum Slashes {
 pub(super) enum Numbers {
     #[default]
     Keep,
-    /// Every integer becomes `1.0`.
+    /// Each integer becomes `1.0`.
     IntegersOnePlace,
-    /// Every `1.5` becomes `1.50`.
+    /// Each `1.5` becomes `1.50`.
     FractionsTwoPlaces,
-    /// Every integer becomes `1.00`, and every `1.5` becomes `1.50`.
+    /// Each integer becomes `1.00`, and each `1.5` becomes `1.50`.
     TwoPlaces,
     /// Like `IntegersOnePlace`, for each of the first numbers whose bit is set.
     OnePlaceOf(u8),

@@ -113,7 +113,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Removes the event's name: nothing names it.
+    /// Removes the event's name: a delivery does not name its event.
     pub const fn without_name(mut self) -> Self {
         self.name = Name::Nowhere;
         self
@@ -121,7 +121,7 @@ impl<'a> Envelope<'a> {
 
     /// Sets the member that identifies the event, a string or null.
     ///
-    /// Only do so if the documentation promises that two events never share the value: the second event would be
+    /// Only do so if the documentation promises that no two events share the value: the second event would be
     /// answered as a duplicate, and lost.
     pub const fn with_id(mut self, member: &'a str) -> Self {
         self.id = Some(Place::Member(member));

@@ -14,7 +14,7 @@ use crate::event::json_object::{Text, once};
 ///
 /// [`Delivery::event`](crate::Delivery::event) returns one. An event can be queued and read back: it is
 /// `Serialize` and `Deserialize`, as `{"event":…,"data":…}` with the data unchanged. (A detour through a
-/// `serde_json::Value` keeps numbers only as exactly as that type does.) Reading back verifies nothing, so read
+/// `serde_json::Value` keeps numbers only as exactly as that type does.) Reading back does not verify, so read
 /// back only what your own service wrote, from a place where nobody else can write. A provider's body is refused
 /// there if it has another field, such as `id` or `timestamp`.
 ///
@@ -77,7 +77,7 @@ impl<'a> EventData<'a> {
 
 /// An event that the event type does not know, kept unchanged.
 ///
-/// Its data was signed and is well-formed JSON. Nothing else was checked: [`Json`] lists what it may still
+/// Its data was signed and is well-formed JSON. It was not checked further: [`Json`] lists what it may still
 /// contain.
 ///
 /// It is an [`Event`] itself, for a provider whose events have no types yet: `type Event = UnknownEvent`.

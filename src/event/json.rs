@@ -13,7 +13,7 @@ use crate::event::json_object::Text;
 /// A JSON value of any kind, kept as its text. Numbers keep their digits, objects keep their order and
 /// their repeated fields, and nesting of any depth costs no stack.
 ///
-/// The text is well-formed JSON in UTF-8. Nothing else was checked, so a reader of it must expect
+/// The text is well-formed JSON in UTF-8. It was not checked further, so a reader of it must expect
 /// - arrays and objects that are nested as deep as the body is long: a recursive reader needs a limit
 ///   (`serde_json` fails at more than 127 levels);
 /// - a field that is repeated in one object: some readers use the first, some the last (`serde_json::Value` does),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-/// A JSON string, borrowed unless it has escapes. (serde always makes an owned `Cow`.)
+/// A JSON string, borrowed unless it has escapes. (serde makes an owned `Cow`.)
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {

@@ -1,4 +1,4 @@
-//! An event's data: the documented fields as struct fields, and everything else kept.
+//! An event's data: the documented fields as struct fields, and the rest kept.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -41,7 +41,7 @@ impl Extra {
         self.iter().find(|field| field.0 == name).map(|field| field.1)
     }
 
-    /// Every name with its value. A name occurs as often as it did on the wire.
+    /// Each name with its value. A name occurs as often as it did on the wire.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         let fields = match &self.0 {
             Content::Fields(fields) => fields.as_slice(),
@@ -148,7 +148,7 @@ macro_rules! payload {
         $vis struct $payload {
             $($( $(#[$required_meta])* pub $required: $required_type, )+)?
             $($( $(#[$optional_meta])* pub $optional: ::core::option::Option<$optional_type>, )*)?
-            /// Everything else in the payload.
+            /// The rest of the payload.
             pub extra: $crate::Extra,
         }
 
@@ -245,7 +245,7 @@ pub trait Fields: Default {
 }
 
 /// How many levels of arrays and objects an optional field's value may have to be read as its type. This is
-/// `serde_json`'s own limit, which starts anew with every reader of a field.
+/// `serde_json`'s own limit, which starts anew with each reader of a field.
 const MAX_LEVELS: usize = 127;
 
 /// How many payloads may be nested and still be read as their types. A level takes about 5 KiB of stack in an

@@ -75,7 +75,7 @@ pub(crate) fn hex_digits(bytes: &[u8]) -> impl Iterator<Item = char> {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).map(|digit| DIGITS[usize::from(digit)])
 }
 
-/// The value of a lower-case hex digit, and 255 for every other byte.
+/// The value of a lower-case hex digit, and 255 for any other byte.
 fn value_of_digit(byte: u8) -> u8 {
     match byte {
         b'0'..=b'9' => byte - b'0',

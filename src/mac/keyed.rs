@@ -16,7 +16,7 @@ use crate::mac::Algorithm;
 pub(crate) struct WipedStack(());
 
 impl WipedStack {
-    /// Keys an HMAC, which has seen nothing of a message yet.
+    /// Keys an HMAC, for a message that has yet to come.
     pub(crate) fn mac(&self, algorithm: Algorithm, key: &[u8]) -> Mac {
         Mac::keyed(algorithm, key)
     }
@@ -25,7 +25,7 @@ impl WipedStack {
 /// Runs the work, and then overwrites the copies of a key that it has left on the stack: keying a MAC moves it through
 /// local variables, which are not overwritten otherwise.
 ///
-/// The language does not guarantee that this works. `tests/memory` reads the memory and confirms it.
+/// The language does not promise that this works. `tests/memory` reads the memory and confirms it.
 pub(crate) fn on_wiped_stack<T>(work: impl FnOnce(&WipedStack) -> T) -> T {
     wiped::<{ 16 * 1024 }, T>(|| work(&WipedStack(())))
 }

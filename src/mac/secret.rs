@@ -14,9 +14,9 @@ use crate::mac::{KeyEncoding, SecretError};
 /// [`from_bytes`](Secret::from_bytes) takes a binary key, which is never decoded.
 ///
 /// A secret shorter than [`MIN_LEN`](Secret::MIN_LEN) bytes is refused. A text is also refused if it begins or ends
-/// with white space or a byte order mark (the newline of an env file is the commonest cause of signatures that never
+/// with white space or a byte order mark (the newline of an env file is the commonest cause of signatures that do not
 /// match), if it is in quotation marks, or if it is a common placeholder, such as `your_secret_here` or
-/// `${WEBHOOK_SECRET}`. No check recognizes every placeholder or every weak secret.
+/// `${WEBHOOK_SECRET}`. No check recognizes all placeholders or all weak secrets.
 ///
 /// A secret has no `Display` and no `Serialize`. Its `Debug` shows only the label. Its memory is overwritten when it
 /// is dropped.
@@ -74,7 +74,7 @@ impl Secret {
     ///
     /// # Errors
     /// [`SecretError::TooShort`], and [`SecretError::Placeholder`] if all bytes are zero, as in a buffer that
-    /// was never filled. The value is wiped in any case.
+    /// was not filled. The value is wiped in any case.
     ///
     /// ```
     /// # use countersign::Secret;
@@ -138,7 +138,7 @@ impl Secret {
     }
 
     /// Gives the secret a label that is safe to log, such as `2026-03` or a variable's name. A delivery names
-    /// the secret that matched by this label. Never put the secret itself in it.
+    /// the secret that matched by this label. Do not put the secret itself in it.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into().into());
@@ -170,12 +170,12 @@ impl Secret {
         }
     }
 
-    /// The secret's text, which is the key where nothing is decoded.
+    /// The secret's text, which is the key unless the scheme decodes it.
     pub(crate) fn text(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// A stand-in for a service that has no secret. Its MAC is computed, and never matches.
+    /// A stand-in for a service that has no secret. Its MAC is computed, and matches no tag.
     pub(crate) fn reject_all() -> Self {
         Self { bytes: Zeroizing::default(), min_len: 0, is_key: true, label: None, variable: None }
     }
@@ -202,12 +202,12 @@ impl Key<'_> {
     }
 }
 
-/// Whether all bytes are zero, as in a buffer that was never filled.
+/// Whether all bytes are zero, as in a buffer that was not filled.
 fn is_blank(key: &[u8]) -> bool {
     key.iter().all(|byte| *byte == 0)
 }
 
-/// Refuses texts that no provider issues. It copies nothing of the text.
+/// Refuses texts that no provider issues. It does not copy the text.
 fn check_text(text: &str) -> Result<(), SecretError> {
     if is_padded(text) {
         return Err(SecretError::Padded { variable: None });

@@ -46,7 +46,7 @@ pub enum SecretError {
         /// The environment variable it came from, if it did.
         variable: Option<String>,
     },
-    /// The secret is in quotation marks. Not every reader of env files removes them.
+    /// The secret is in quotation marks. Some readers of env files do not remove them.
     #[non_exhaustive]
     Quoted {
         /// The environment variable it came from, if it did.

@@ -5,7 +5,7 @@ use subtle::{Choice, ConstantTimeEq};
 /// The greatest length of a tag, in bytes.
 pub(crate) const MAX_TAG_LEN: usize = 64;
 
-/// A tag of one algorithm's length, with zeros behind it. Tags of two algorithms are never compared.
+/// A tag of one algorithm's length, with zeros behind it. Tags of two algorithms are not compared.
 #[derive(Clone, Copy)]
 pub(crate) struct Tag([u8; MAX_TAG_LEN]);
 

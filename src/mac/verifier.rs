@@ -13,12 +13,12 @@ struct KeyedSecret {
     mac: Mac,
     label: Option<Arc<str>>,
     /// Whether this is the key of `Secrets::reject_all`. It is computed with like any other, so that a refusal takes
-    /// as long, but never matches.
+    /// as long, but it matches no tag.
     refuses: bool,
 }
 
 impl KeyedSecret {
-    /// Compares the tag that the key made of a message with every candidate. This is the only place that reads a
+    /// Compares the tag that the key made of a message with each candidate. This is the only place that reads a
     /// computed tag. It does not stop at a match: which candidate is right stays unknown.
     #[inline]
     fn is_matched(&self, tag: &Tag, candidates: [&[Tag]; 2]) -> bool {
@@ -210,7 +210,7 @@ impl fmt::Debug for Verifier {
 
 /// The verification of a body that arrives in pieces. [`Verifier::begin`] makes one.
 ///
-/// Trust nothing of the body before [`finish`](Verification::finish) has succeeded. Then use the same bytes that you
+/// Do not trust the body before [`finish`](Verification::finish) has succeeded. Then use the same bytes that you
 /// passed to [`update`](Verification::update), and no others.
 #[must_use = "nothing is verified before `finish`"]
 pub struct Verification {

@@ -16,7 +16,7 @@ use crate::scheme::Scheme;
 
 builtin! {
     /// GitHub. The event's name is not signed: it selects the event's type, and is hashed into the key with the body.
-    /// Whoever has seen one delivery can send it again under another name, which makes another key. So do nothing for an
+    /// Whoever has seen one delivery can send it again under another name, which makes another key. So ignore an
     /// event whose name you do not know, and check that the body is what its name says.
     ///
     /// ```

@@ -10,7 +10,7 @@
 //!
 //! This crate's choice: no maximum age is set. Linear's SDK refuses a delivery that is more than a minute old or ahead, but
 //! only if its caller passes the time; the page does not say whether a retry has a new one. If it has not, a maximum age
-//! of a minute refuses every retry.
+//! of a minute refuses all retries.
 
 use crate::event::Envelope;
 use crate::provider::builtin::builtin;

@@ -90,7 +90,7 @@ pub trait Provider: Send + Sync + 'static {
     type Event: Event;
 
     /// The provider's name in keys, logs and metrics: 1 to 32 characters of `a` to `z`, `0` to `9`, `-`, `_`
-    /// and `.`. The compiler checks this. The name is part of the keys that stores remember, so it must never
+    /// and `.`. The compiler checks this. The name is part of the keys that stores remember, so it must not
     /// change.
     const NAME: &'static str;
 

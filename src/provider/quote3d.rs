@@ -1,7 +1,7 @@
 //! Quote3D: quotes for 3D prints.
 //!
 //! The page "Webhooks" of Quote3D's documentation names the two headers, the six events and the
-//! payload of `quote.completed`. This module requires nothing else. The page documents no event id, so
+//! payload of `quote.completed`. This module requires no more than these. The page documents no event id, so
 //! the idempotency key is the SHA-256 of the body. The body contains its timestamp: a retry or a resend
 //! of an event has the same body, and two events have different ones. An `id` in a body is ignored, because
 //! it is not documented what it would identify. A resend from the dashboard can come at any later time.

@@ -19,7 +19,7 @@ use crate::scheme::Scheme;
 
 builtin! {
     /// Shopify. The topic is not signed: it selects the event's type, and is hashed into the key with the body.
-    /// Whoever has seen one delivery can send it again under another topic, which makes another key. So do nothing for a
+    /// Whoever has seen one delivery can send it again under another topic, which makes another key. So ignore a
     /// topic that you do not know, and check that the body is what its topic says.
     ///
     /// The key has no id, because Shopify signs none: two events of one topic with the same bytes count as one.

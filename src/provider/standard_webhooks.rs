@@ -26,7 +26,7 @@ use crate::scheme::{Scheme, TimeUnit};
 
 /// Standard Webhooks, with the headers `webhook-…` or `svix-…`.
 ///
-/// **Name each sender.** Every sender chooses its ids, so if several share a store, one sender's id could make another's
+/// **Name each sender.** Each sender chooses its ids, so if several share a store, one sender's id could make another's
 /// event count as a duplicate. [`named`](StandardWebhooks::named) gives each sender keys of its own. Without a name, the
 /// keys begin with `standard-webhooks`.
 ///
@@ -50,8 +50,8 @@ pub struct StandardWebhooks<E = UnknownEvent> {
 }
 
 impl<E> StandardWebhooks<E> {
-    /// Makes a provider for one sender, whose name follows the rules of [`Provider::NAME`]. It stands in the sender's keys, so give no two
-    /// senders the same, nor a built-in provider's, and never change one.
+    /// Makes a provider for one sender, whose name follows the rules of [`Provider::NAME`]. It stands in the sender's
+    /// keys, so give no two senders the same, nor a built-in provider's, and do not change one.
     /// [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error if it breaks them.
     #[must_use]
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {

@@ -16,8 +16,8 @@ impl<P: Provider, S: TransactionalStore> Receiver<P, S> {
     /// rolled back, and the next delivery of the event is handled.
     ///
     /// The handler owns the transaction and hands it back: `Ok(transaction)` says "commit this". Write only through it,
-    /// and keep everything else (a mail, a call of another service) out of the handler, because a rollback cannot undo
-    /// it. The handler should be short: it holds a connection, and in SQLite every other writer waits for it.
+    /// and keep other effects (a mail, a call of another service) out of the handler, because a rollback cannot undo
+    /// it. The handler should be short: it holds a connection, and in SQLite all other writers wait for it.
     ///
     /// | what happened | outcome |
     /// |---|---|

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Headers {
-    /// Calls `each` with the value of every occurrence of this header. Compare names without regard to ASCII case.
+    /// Calls `each` with the value of each occurrence of this header. Compare names without regard to ASCII case.
     /// Leave no occurrence out, because a webhook refuses a repeated header.
     fn each_value<'h>(&'h self, name: &HeaderName, each: &mut dyn FnMut(&'h [u8]));
 }

@@ -70,7 +70,7 @@ fn collision(scheme: &Scheme<'_>) -> Option<[String; 2]> {
     None
 }
 
-/// Every template of up to five of the parts.
+/// All templates of up to five of the parts.
 fn templates() -> impl Iterator<Item = String> {
     let count = |length: u32| PARTS.len().pow(length);
     (1..=5).flat_map(move |length| (0..count(length)).map(move |number| template(number, length)))

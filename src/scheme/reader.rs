@@ -56,7 +56,7 @@ enum Part {
     Body,
 }
 
-/// What the headers of a delivery say. Everything in it is unproven until a candidate has matched.
+/// What the headers of a delivery say. It is unproven until a candidate has matched.
 pub(crate) struct Head<'h> {
     pub(crate) candidates: Candidates,
     family: usize,
@@ -211,7 +211,7 @@ impl Reader {
         self.families[0].signed.iter().position(|name| name == header)
     }
 
-    /// Reads the headers: the signature headers first, then the other headers that are signed. It allocates nothing.
+    /// Reads the headers: the signature headers first, then the other headers that are signed. It does not allocate.
     pub(crate) fn read<'h>(
         &self,
         headers: &'h (impl Headers + ?Sized),

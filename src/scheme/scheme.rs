@@ -127,7 +127,7 @@ impl<'a> Scheme<'a> {
     /// Adds a second family of headers: the same names with another beginning, such as `svix-` in place of `webhook-`.
     /// A delivery has the headers of one family. One with signatures of both is refused.
     ///
-    /// Every header of the scheme must begin with `beginning`.
+    /// Each header of the scheme must begin with `beginning`.
     pub const fn with_family(mut self, beginning: &'a str, other: &'a str) -> Self {
         self.family = Some((beginning, other));
         self

@@ -56,7 +56,7 @@ fn since_epoch(distance: Duration) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(distance)
 }
 
-/// Whether the text has the form of RFC 3339, in which every field has its fixed length except the fraction, which lies
+/// Whether the text has the form of RFC 3339, in which each field has its fixed length except the fraction, which lies
 /// between a period and the offset.
 fn is_rfc3339(text: &[u8]) -> bool {
     let Some((head, rest)) = text.split_at_checked(19) else { return false };

@@ -1,4 +1,4 @@
-//! The contract that every store keeps.
+//! The contract that all stores keep.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use crate::store::PolicyError;
 ///
 /// Implement it for your own database (write the methods as `async fn`), and test it with
 /// `conformance::check` (feature `conformance`). No method has a default, because a default that is
-/// not atomic would be inherited by every store. The contract:
+/// not atomic would be inherited by all stores. The contract:
 ///
 /// - **A claim is one atomic step.** Among any number of claims of a key at the same time, one is acquired.
 /// - **Every claim has its own token.** `complete`, `release` and `renew` change nothing and return
@@ -130,7 +130,7 @@ impl LeaseStatus {
     }
 }
 
-/// A claim on a key: the key, and the token that every later write must present.
+/// A claim on a key: the key, and the token that each later write must present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Lease {
@@ -139,8 +139,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Makes a lease, for a store. The token must be random, or otherwise never have been used for this
-    /// key; a v4 UUID is enough.
+    /// Makes a lease, for a store. The token must be random, or otherwise new for this key; a v4 UUID
+    /// is enough.
     pub fn new(key: IdempotencyKey, token: [u8; 16]) -> Self {
         Self { key, token }
     }
@@ -174,7 +174,7 @@ pub fn check_retention(retention: Duration) -> Result<(), PolicyError> {
     if retention.is_zero() { Err(PolicyError::ZeroRetention) } else { Ok(()) }
 }
 
-/// Implements the trait for a pointer, which passes every call on.
+/// Implements the trait for a pointer, which passes each call on.
 macro_rules! store_behind {
     ($($pointer:ty),+) => { $(
         impl<S: IdempotencyStore + ?Sized> IdempotencyStore for $pointer {

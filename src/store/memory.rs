@@ -79,7 +79,7 @@ pub struct MemoryStore {
     /// The number of keys in all shards.
     len: Apart<AtomicUsize>,
     capacity: usize,
-    /// Half of every token, so that a lease of another store is not valid here.
+    /// Half of each token, so that a lease of another store is not valid here.
     instance: u64,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
 }
@@ -160,7 +160,7 @@ impl MemoryStore {
     const AT_ONCE: usize = 16;
 
     /// The number of shards: many times the cores of most machines, because waiting for a lock takes longer than
-    /// the work under it. Loom tries every order of locking, so it gets fewer.
+    /// the work under it. Loom tries all orders of locking, so it gets fewer.
     const SHARDS: u64 = if cfg!(countersign_loom) { 32 } else { 256 };
 
     /// Makes an empty store with the [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY).
@@ -179,7 +179,7 @@ impl MemoryStore {
         }
     }
 
-    /// Sets the clock: the time since any fixed point, which never goes back. It is for tests, and for
+    /// Sets the clock: the time since any fixed point, which must not go back. It is for tests, and for
     /// platforms without `std::time::Instant`.
     ///
     /// ```

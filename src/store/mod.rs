@@ -6,9 +6,9 @@
 //! | `SqliteStore`, in the crate `countersign-sqlx` | in a file | one machine, any number of processes |
 //! | `PostgresStore`, in the crate `countersign-sqlx` | in a table | any number of machines |
 //! | `RedisStore`, in the crate `countersign-redis` | in Redis or Valkey | any number of machines |
-//! | your own | in your database | everything else: see [writing a store](crate::guide::writing_a_store) |
+//! | your own | in your database | other needs: see [writing a store](crate::guide::writing_a_store) |
 //!
-//! [Choosing a store](crate::guide::choosing_a_store) compares their guarantees.
+//! [Choosing a store](crate::guide::choosing_a_store) compares them.
 //!
 //! A SQL store can record the key in one transaction with the handler's effect ([`TransactionalStore`]). Otherwise, a key is
 //! claimed under a lease while its event is handled, and marked done afterwards:

@@ -7,7 +7,7 @@ pub enum PolicyError {
     /// The lease duration is zero: the lease would lapse before the handler begins.
     #[error("a lease must be longer than zero")]
     ZeroLease,
-    /// The retention is zero: the event would be handled at every delivery.
+    /// The retention is zero: the event would be handled at each delivery.
     #[error("a retention must be longer than zero")]
     ZeroRetention,
     /// The retention is shorter than the lease: a key could be forgotten before its lease ends.
@@ -19,7 +19,7 @@ pub enum PolicyError {
         "a retention must be at least twice the maximum age, or without one the sum of the scheme's tolerances"
     )]
     RetentionShorterThanReplayWindow,
-    /// The ceiling of a renewal is shorter than the lease: nothing would be renewed.
+    /// The ceiling of a renewal is shorter than the lease, which would not be renewed.
     #[error("the ceiling of a renewal must not be shorter than the lease")]
     RenewalShorterThanLease,
 }

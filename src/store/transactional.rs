@@ -53,7 +53,7 @@ pub trait TransactionalStore: IdempotencyStore {
     /// Begins a transaction and records the key in it as done, to be remembered for `retention`.
     ///
     /// # Errors
-    /// The store's own. Nothing was recorded.
+    /// The store's own. The key was not recorded.
     fn begin(
         &self,
         key: &IdempotencyKey,
@@ -87,7 +87,7 @@ pub enum Begun<T> {
     Done,
 }
 
-/// Implements the trait for a pointer, which passes every call on.
+/// Implements the trait for a pointer, which passes each call on.
 macro_rules! store_behind {
     ($($pointer:ty),+) => { $(
         impl<S: TransactionalStore + ?Sized> TransactionalStore for $pointer {

@@ -56,14 +56,14 @@ pub enum EventNameSource {
     /// From something that is signed: the body, or a signed header.
     Signed,
     /// From a header that is not signed: whoever can replay a delivery can change it. It selects the event's type.
-    /// Decide nothing else by it.
+    /// Use it for no other decision.
     Unsigned,
     /// The delivery does not name an event.
     Absent,
 }
 
 impl<'a, P: Provider> Delivery<'a, P> {
-    /// Makes a delivery. Only `Webhook::read` calls this, after every check.
+    /// Makes a delivery. Only `Webhook::read` calls this, after all checks.
     pub(super) fn new(
         provider: Arc<P>,
         body: Body<'a>,
@@ -84,10 +84,10 @@ impl<'a, P: Provider> Delivery<'a, P> {
     /// `url_verification` and Zoom's `endpoint.url_validation`. For every other delivery, it returns `None`.
     ///
     /// A [`Receiver`](crate::Receiver) and the adapters' endpoints answer it themselves
-    /// ([`Outcome::Challenge`](crate::Outcome::Challenge)). Without them, answer with status 200, and handle nothing.
+    /// ([`Outcome::Challenge`](crate::Outcome::Challenge)). Without them, answer with status 200, and do not handle it.
     ///
     /// The webhook that verified the delivery makes the answer, with the secret that matched. A token is answered only if it
-    /// is 1 to 128 letters, digits, `-` and `_`. Everything that a provider signs contains other characters, so that the MAC
+    /// is 1 to 128 letters, digits, `-` and `_`. The signed bytes of a delivery contain other characters, so that the MAC
     /// of a token is never the signature of a delivery. (A provider of your own with opaque bodies gets no MAC.)
     ///
     /// ```
@@ -169,8 +169,8 @@ impl<'a, P: Provider> Delivery<'a, P> {
         self.signed_at
     }
 
-    /// The event's data as JSON text (a member of the body, or all of it), or `null` if the body has none. The text is well-formed, and nothing else
-    /// was checked: [`Json`](crate::Json) lists what it may still contain.
+    /// The event's data as JSON text (a member of the body, or all of it), or `null` if the body has none.
+    /// The text is well-formed, and was not checked further: [`Json`](crate::Json) lists what it may still contain.
     #[must_use]
     pub fn data(&self) -> &str {
         self.contents.data.as_deref().unwrap_or("null")

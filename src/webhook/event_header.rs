@@ -32,7 +32,7 @@ impl<T: AsRef<[u8]>> EventHeader<T> {
         }
     }
 
-    /// Reads the name, which nothing confirms.
+    /// Reads the name, which is not confirmed.
     pub(crate) fn name(&self) -> Result<Option<&str>, Error> {
         const MAX_LEN: usize = 255;
         let Some(value) = self.value()? else { return Ok(None) };

@@ -95,8 +95,7 @@ impl<P: Provider> Webhook<P> {
 
     /// Sets the tenant's name, for a service whose tenants bring their own secrets. The name becomes part of
     /// the [`IdempotencyKey`](crate::IdempotencyKey), so that no tenant can claim another's events. Use the one
-    /// name by which your service knows the tenant, which never changes, and not the spelling in the request's
-    /// path.
+    /// permanent name by which your service knows the tenant, and not the spelling in the request's path.
     ///
     /// Tenants that share a store share its capacity: give each tenant a [`MemoryStore`](crate::MemoryStore) of its
     /// own, or use a durable store.
@@ -211,7 +210,7 @@ impl<P: Provider> Webhook<P> {
         self.logged(self.matched(headers, body).and_then(|proof| self.accept(proof, headers, body)))
     }
 
-    /// Verifies only the signature and its time, and returns which secret matched. Trust nothing in the headers.
+    /// Verifies only the signature and its time, and returns which secret matched. Do not trust the headers.
     ///
     /// # Errors
     /// [`Error::MissingSignature`], [`Error::DuplicateSignature`], [`Error::MalformedSignature`],
@@ -334,7 +333,7 @@ impl<P: Provider> Webhook<P> {
         Error::BodyTooLarge { limit: self.body_limit }
     }
 
-    /// Reads the head, and proves that a whole body is signed, whenever that was. It writes nothing to the log.
+    /// Reads the head, and proves that a whole body is signed, whenever that was. It does not log.
     fn prove<'h>(
         &self,
         headers: &'h (impl Headers + ?Sized),
@@ -408,7 +407,7 @@ impl<P: Provider> Webhook<P> {
         (self.clock)()
     }
 
-    /// Checks everything but the signature of a whole body. It writes nothing to the log.
+    /// Checks all but the signature of a whole body. It does not log.
     pub(crate) fn accept<'a>(
         &self,
         proof: Proof<&[u8]>,
@@ -438,7 +437,7 @@ impl<P: Provider> Webhook<P> {
         Contents::parse(body, &self.plan.members)
     }
 
-    /// Makes the delivery, after every check. This is the only place that makes one. The proof is that of its
+    /// Makes the delivery, after all checks. This is the only place that makes one. The proof is that of its
     /// signature.
     pub(super) fn read<'a>(
         &self,

@@ -48,16 +48,29 @@ fn rows() -> Vec<[&'static str; 3]> {
     .collect()
 }
 
-/// The pages on which no strong word may be without a row.
-fn pages() -> Vec<String> {
-    let mut pages = Vec::new();
-    for entry in fs::read_dir(root().join("src/guide")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if Path::new(&name).extension().is_some_and(|extension| extension == "md") {
-            pages.push(format!("src/guide/{name}"));
+/// Adds the guides and the Rust files in a folder, at any depth.
+fn add_pages(folder: &str, pages: &mut Vec<String>) {
+    for entry in fs::read_dir(root().join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            add_pages(&path, pages);
+        } else if path.ends_with(".md") || path.ends_with(".rs") {
+            pages.push(path);
         }
     }
-    assert!(pages.len() >= 10);
+}
+
+/// The pages and the Rust files in which no strong word may be without a row.
+fn pages() -> Vec<String> {
+    let mut pages = Vec::new();
+    for folder in ["src", "stores/redis/src", "stores/sqlx/src"] {
+        add_pages(folder, &mut pages);
+    }
+    for (kind, at_least) in [(".md", 10), (".rs", 100)] {
+        let count = pages.iter().filter(|page| page.ends_with(kind)).count();
+        assert!(count >= at_least, "{count} files {kind}");
+    }
     pages.extend(
         ["README.md", "SECURITY.md", "cli/README.md", "stores/redis/README.md", "stores/sqlx/README.md"]
             .map(str::to_owned),

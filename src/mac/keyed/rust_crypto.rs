@@ -1,4 +1,4 @@
-//! RustCrypto's `hmac`, `sha2` and `sha1`: the default, written in Rust, for every target.
+//! RustCrypto's `hmac`, `sha2` and `sha1`: the default, written in Rust, for all targets.
 
 use hmac::digest::{FixedOutput, Update};
 use hmac::{Hmac, KeyInit};

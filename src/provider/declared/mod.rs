@@ -17,7 +17,7 @@ use declaration::{Declaration, Encoding, EventPart, Hash, SecretEncoding, Source
 /// A provider that a configuration declares, for a gateway whose providers are rows. Read it with serde.
 ///
 /// Its name is the row's name, and stands in its idempotency keys: give no two rows the same name, nor that of a
-/// built-in provider, and never change one.
+/// built-in provider, and do not change one.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::DeclaredProvider};
@@ -44,7 +44,7 @@ use declaration::{Declaration, Encoding, EventPart, Hash, SecretEncoding, Source
 /// | `secret` | `text`, `hex` or `base64`: how the secret spells its key | `text` |
 /// | `signature.header` | a header's name, or a list of names of which at least one occurs | an error |
 /// | `signature.encoding` | `hex`, `base64` or `base64url` | `hex` |
-/// | `signature.prefix` | what stands before the only tag | nothing |
+/// | `signature.prefix` | what stands before the only tag | no prefix |
 /// | `signature.separator` with `each` | what separates several tags, and what stands before each, such as `v1,` | one tag |
 /// | `signature.separator` with `field` | what separates items `key=value`, and the key of the tags | one tag |
 /// | `signed` | the template of the signed bytes, as in [`Scheme::with_template`] | `{body}` |

@@ -34,7 +34,7 @@ use crate::store::IdempotencyStore;
 use rules::Suite;
 pub use rules::fresh_key;
 
-/// Runs every rule of the contract against `store`.
+/// Runs all rules of the contract against `store`.
 ///
 /// # Panics
 /// If the store breaks a rule. The message names every broken rule.
@@ -44,7 +44,7 @@ pub async fn check<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Duration))
     assert!(violations.is_empty(), "the store breaks its contract:{list}");
 }
 
-/// Runs every rule of the contract against `store`, and returns those that it breaks.
+/// Runs all rules of the contract against `store`, and returns those that it breaks.
 pub async fn violations<S: IdempotencyStore>(store: &S, pass: impl AsyncFn(Duration)) -> Vec<Violation> {
     let mut violations = Vec::new();
     let suite = Suite { store, pass };

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use crate::store::{Claim, IdempotencyKey, IdempotencyStore, Lease, LeaseStatus};
 
-/// A lease or a retention that outlasts every test.
+/// A lease or a retention that outlasts each test.
 const LONG: Duration = Duration::from_secs(600);
 /// A lease or a retention that ends during the test.
 const SHORT: Duration = Duration::from_millis(150);

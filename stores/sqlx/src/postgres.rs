@@ -47,7 +47,7 @@ pub(crate) use statements::Argument;
 ///
 /// The store makes its own pool, because a plain pool of sqlx 0.9.0 can lose acknowledged events. If a
 /// client hangs up while the handler waits for `pool.begin()`, the connection returns to the pool with
-/// the transaction still open. Everything that runs on that connection afterwards is undone when it closes
+/// the transaction still open. All that runs on that connection afterwards is undone when it closes
 /// (launchbadge/sqlx#4385). The store's pool checks for an open transaction instead of sending a ping, and
 /// closes such a connection. Use [`pool`](PostgresStore::pool) for your own tables too. If you already have a
 /// pool, pass its options to [`connect_with`](PostgresStore::connect_with):
@@ -128,7 +128,7 @@ tokio::task_local! {
 /// Makes a pool close a connection that is still in a transaction before it is used again.
 ///
 /// If the future of a `BEGIN` is dropped before the answer, sqlx 0.9.0 leaves the transaction open
-/// (launchbadge/sqlx#4385). Everything that runs on the connection afterwards would be part of that transaction,
+/// (launchbadge/sqlx#4385). All that runs on the connection afterwards would be part of that transaction,
 /// and undone with it.
 fn guarded(pool: PgPoolOptions) -> PgPoolOptions {
     // It replaces the ping, and costs no more.
@@ -159,7 +159,7 @@ impl PostgresStore {
     /// The longest time that is stored: a thousand years, in microseconds.
     const MAX_MICROS: i64 = 1_000 * 365 * 86_400 * 1_000_000;
 
-    /// How often a call is tried if the server did nothing. The second try works in a way that avoids the reason.
+    /// How often a call is tried if the server did not run it. The second try works in a way that avoids the reason.
     pub(crate) const TRIES: u32 = 4;
 
     pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -295,8 +295,8 @@ impl PostgresStore {
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
     /// then they can be completed), a thousand at a time, and returns how many. It reads the tables once, 1,024 pages
-    /// (8 MB) a statement. Before PostgreSQL 14, each of these statements reads the whole table. Call it about every hour, as
-    /// [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the same time: each skips the
+    /// (8 MB) a statement. Before PostgreSQL 14, each of these statements reads the whole table. Call it about once an hour,
+    /// as [`purge_every`](PostgresStore::purge_every) does. Any number of instances may call it at the same time: each skips the
     /// keys that another is deleting.
     ///
     /// # Errors
@@ -531,7 +531,7 @@ impl PostgresStore {
         Ok(rows)
     }
 
-    /// Runs a statement in its own transaction, and again if the server did nothing.
+    /// Runs a statement in its own transaction, and again if the server did not run it.
     async fn ask_alone(
         &self,
         connection: &mut PgConnection,
@@ -583,7 +583,7 @@ fn is_undone(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error), Some("40001" | "40P01"))
 }
 
-/// Whether the server ran nothing because a pooler in transaction mode mixed the names of two sessions'
+/// Whether the server did not run the statement because a pooler in transaction mode mixed the names of two sessions'
 /// statements: the name exists already (42P05), does not exist (26000), has other parameters (08P01), or is that of
 /// another table's statement (22012: see [`Statement`]). PgBouncer ends a connection with 08P01 for other reasons, too:
 /// that error is fatal.

@@ -64,7 +64,7 @@ pub(crate) use group::{Alone, Failure, Group, Open, Place, Returned};
 /// transaction (a full disk, `ON CONFLICT ROLLBACK`, a `COMMIT` that fails) ends it for all, and none is acknowledged; each
 /// of the next 128 transactions then has one handler, so that only the event at fault fails again. A handler that takes longer
 /// than 5 milliseconds commits at once, and each of the next 32 transactions has one handler. So a delivery waits for a slow
-/// handler with which it shares the commit only where slow ones are rare. One that never ends holds those before it up,
+/// handler with which it shares the commit only where slow ones are rare. One that does not end holds those before it up,
 /// as it holds up those behind it. A caller that hangs up after its handler has ended does not undo it.
 ///
 /// # Transactions
@@ -390,7 +390,7 @@ impl SqliteStore {
 
     /// Deletes the keys and the objects' versions whose retention has ended, and the claims that lapsed an hour ago (until
     /// then they can be completed), and returns how many. It reads the whole table, a thousand keys at a time. Call
-    /// it about every hour, as [`purge_every`](SqliteStore::purge_every) does. Any number of processes may call it.
+    /// it about once an hour, as [`purge_every`](SqliteStore::purge_every) does. Any number of processes may call it.
     ///
     /// # Errors
     /// The store's own.
@@ -571,7 +571,7 @@ impl SqliteStore {
 /// Whether the token is the call's own, whether the key is done, and when that ends.
 pub(crate) type Row = (bool, bool, i64);
 
-/// The error of a call that got no connection, or none that could begin. A wait for the connection is always a wait for
+/// The error of a call that got no connection, or none that could begin. A wait for the connection is a wait for
 /// another transaction.
 pub(crate) fn in_the_way(error: sqlx::Error) -> SqlStoreError {
     match error {

@@ -20,7 +20,7 @@ use crate::version::{Advance, Version, check_object};
 /// It dereferences to sqlx's connection: pass `&mut *transaction` to `execute` and `fetch_…`, or begin a savepoint on it.
 /// Only the receiver commits it: a `COMMIT` of the handler's own fails and rolls back. Dropping it rolls back. If SQLite
 /// has ended the transaction with an error that the handler ignores (`ON CONFLICT ROLLBACK`, a full disk), every later
-/// write fails, and the delivery is not acknowledged. Other errors undo only their own statement, as in every transaction
+/// write fails, and the delivery is not acknowledged. Other errors undo only their own statement, as in any transaction
 /// of SQLite. If the `begin` of a savepoint is dropped before its end (by a time-out), sqlx rolls back the whole transaction,
 /// and nothing is acknowledged.
 ///
@@ -251,7 +251,7 @@ impl SqliteStore {
         Ok(Open { guard, transaction })
     }
 
-    /// Records the key in a transaction that has written nothing. The statement reads first, because a transaction that
+    /// Records the key in a transaction that has not written. The statement reads first, because a transaction that
     /// has read does not wait for a writer: it fails at once where there is one.
     pub(crate) async fn record(
         &self,

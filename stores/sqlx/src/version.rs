@@ -61,7 +61,7 @@ impl From<SystemTime> for Version {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Advance {
-    /// The version is newer than every one that was handled, or the first: apply the event.
+    /// The version is newer than all that were handled, or the first: apply the event.
     Newer,
     /// The version was handled before, by another event. If the version is a coarse time, such as one in seconds, two
     /// changes may share it: decide whether to apply the second one.
@@ -71,7 +71,7 @@ pub enum Advance {
 }
 
 impl Advance {
-    /// Whether the version is newer than every one that was handled.
+    /// Whether the version is newer than all that were handled.
     #[must_use]
     pub fn is_newer(self) -> bool {
         self == Self::Newer

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 /// Refuses every commit but the store's own while a handler has the connection.
 ///
-/// SQLite ends a transaction by itself after some errors: a full disk, an I/O error, `ON CONFLICT ROLLBACK`. Every
+/// SQLite ends a transaction by itself after some errors: a full disk, an I/O error, `ON CONFLICT ROLLBACK`. Each
 /// further write would then be a transaction of its own, which commits at once, without the key. The guard turns such a
 /// commit into a rollback, and the statement fails.
 ///
