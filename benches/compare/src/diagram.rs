@@ -91,6 +91,7 @@ impl Diagram<'_> {
 
 fn power_of_ten(power: i32) -> String {
     match power {
+        -2 => "0.01".to_owned(),
         -1 => "0.1".to_owned(),
         0..=3 => 10_i32.pow(power as u32).to_string(),
         4..=5 => format!("{}k", 10_i32.pow(power as u32 - 3)),

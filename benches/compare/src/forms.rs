@@ -1,11 +1,13 @@
-//! The forms of GitHub, Stripe and Standard Webhooks, verified alone: by this crate, by the bare MAC, and by the crates
-//! that Rust services take for the last two. No body is parsed.
+//! The forms of the built-in providers, verified alone: by this crate, by the bare MAC, and by the crates that Rust services
+//! take for Stripe and Standard Webhooks. No body is parsed. Quote3D, NowToPrint and 3QPR have GitHub's form.
 
 use std::hint::black_box;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign::provider::{GitHub, Provider, StandardWebhooks, Stripe};
+use countersign::provider::{
+    GitHub, Linear, Paddle, Provider, Shopify, Slack, Square, StandardWebhooks, Stripe, Zoom,
+};
 use countersign::{Error, Secret, Webhook};
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
@@ -18,8 +20,15 @@ use crate::rounds::Candidate;
 
 /// `sha256=` and hex digits.
 pub const GITHUB: &str = "GitHub";
+pub const LINEAR: &str = "Linear";
+pub const SHOPIFY: &str = "Shopify";
+pub const SQUARE: &str = "Square";
+pub const SLACK: &str = "Slack";
+pub const ZOOM: &str = "Zoom";
+pub const PADDLE: &str = "Paddle";
 pub const STRIPE: &str = "Stripe";
 pub const STANDARD_WEBHOOKS: &str = "Standard Webhooks";
+pub const ALL: [&str; 9] = [GITHUB, LINEAR, SHOPIFY, SQUARE, SLACK, ZOOM, PADDLE, STRIPE, STANDARD_WEBHOOKS];
 /// With a signature that does not match, as async-stripe has to have it: it would parse the event otherwise.
 pub const FORGED: &str = "Webhook::verify_signature, forged";
 pub const ASYNC_STRIPE: &str = "async-stripe, forged";
@@ -30,7 +39,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// The candidates of all forms, which take turns. The name of each begins with its form.
 pub fn all() -> Vec<Candidate<'static>> {
-    github().into_iter().chain(stripe()).chain(standard_webhooks()).collect()
+    alone().into_iter().chain(stripe()).chain(standard_webhooks()).collect()
 }
 
 /// A candidate that has to have the right verdict every time.
@@ -49,8 +58,37 @@ fn bare(form: &str, key: &[u8], before_body: String, tag: Vec<u8>) -> Candidate<
     })
 }
 
-fn ours<P: Provider>(form: &str, webhook: Webhook<P>, headers: HeaderMap) -> Candidate<'static> {
-    judged(form, SIGNATURE, move || webhook.verify_signature(&headers, black_box(DOCUMENTED)).is_ok())
+/// The bare MAC and this crate, of a delivery that the webhook signs. The last argument tells from the headers what is
+/// signed before the body, and the tag.
+fn both<P: Provider>(
+    form: &str,
+    webhook: &Webhook<P>,
+    key: &[u8],
+    signed_and_tag: impl Fn(&HeaderMap) -> (String, Vec<u8>),
+) -> Vec<Candidate<'static>> {
+    let headers = signed_headers(webhook, DOCUMENTED);
+    let (before_body, tag) = signed_and_tag(&headers);
+    let webhook = webhook.clone();
+    let ours =
+        judged(form, SIGNATURE, move || webhook.verify_signature(&headers, black_box(DOCUMENTED)).is_ok());
+    vec![bare(form, key, before_body, tag), ours]
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers[name].to_str().unwrap()
+}
+
+/// The digits of a header after this prefix.
+fn digits(headers: &HeaderMap, name: &str, prefix: &str) -> Vec<u8> {
+    hex::decode(text(headers, name).strip_prefix(prefix).unwrap()).unwrap()
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).unwrap()
+}
+
+fn new<P: Provider + Default>() -> Webhook<P> {
+    Webhook::new(Secret::new(SECRET).unwrap()).unwrap()
 }
 
 /// The headers of this body, with those that every request brings. They are as old as this process, and each crate
@@ -61,30 +99,57 @@ fn signed_headers<P: Provider>(webhook: &Webhook<P>, body: &[u8]) -> HeaderMap {
     headers
 }
 
-fn github() -> Vec<Candidate<'static>> {
-    let webhook = Webhook::<GitHub>::new(Secret::new(SECRET).unwrap()).unwrap();
-    let headers = signed_headers(&webhook, DOCUMENTED);
-    let tag = headers["x-hub-signature-256"].to_str().unwrap().strip_prefix("sha256=").unwrap();
-    let tag = hex::decode(tag).unwrap();
-    vec![bare(GITHUB, SECRET.as_bytes(), String::new(), tag), ours(GITHUB, webhook, headers)]
+/// Those with no other crate beside them.
+fn alone() -> Vec<Candidate<'static>> {
+    const URL: &str = "https://example.com/webhooks/square";
+    let square: Square = Square::new(URL);
+    let square = Webhook::for_provider(square, Secret::new(SECRET).unwrap()).unwrap();
+    let key = SECRET.as_bytes();
+    [
+        both(GITHUB, &new::<GitHub>(), key, |headers| {
+            (String::new(), digits(headers, "x-hub-signature-256", "sha256="))
+        }),
+        both(LINEAR, &new::<Linear>(), key, |headers| {
+            (String::new(), digits(headers, "linear-signature", ""))
+        }),
+        both(SHOPIFY, &new::<Shopify>(), key, |headers| {
+            (String::new(), base64(text(headers, "x-shopify-hmac-sha256")))
+        }),
+        both(SQUARE, &square, key, |headers| {
+            (URL.to_owned(), base64(text(headers, "x-square-hmacsha256-signature")))
+        }),
+        both(SLACK, &new::<Slack>(), key, |headers| {
+            let time = text(headers, "x-slack-request-timestamp");
+            (format!("v0:{time}:"), digits(headers, "x-slack-signature", "v0="))
+        }),
+        both(ZOOM, &new::<Zoom>(), key, |headers| {
+            let time = text(headers, "x-zm-request-timestamp");
+            (format!("v0:{time}:"), digits(headers, "x-zm-signature", "v0="))
+        }),
+        both(PADDLE, &new::<Paddle>(), key, |headers| {
+            let value = text(headers, "paddle-signature").strip_prefix("ts=").unwrap();
+            let (time, tag) = value.split_once(";h1=").unwrap();
+            (format!("{time}:"), hex::decode(tag).unwrap())
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn stripe() -> Vec<Candidate<'static>> {
-    let webhook = Webhook::<Stripe>::new(Secret::new(SECRET).unwrap()).unwrap();
-    let headers = signed_headers(&webhook, DOCUMENTED);
-    let value = headers["stripe-signature"].to_str().unwrap();
-    let (time, tag) = value.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
-    let bare = bare(STRIPE, SECRET.as_bytes(), format!("{time}."), hex::decode(tag).unwrap());
+    let webhook = new::<Stripe>();
+    let mut candidates = both(STRIPE, &webhook, SECRET.as_bytes(), |headers| {
+        let value = text(headers, "stripe-signature").strip_prefix("t=").unwrap();
+        let (time, tag) = value.split_once(",v1=").unwrap();
+        (format!("{time}."), hex::decode(tag).unwrap())
+    });
     let forged = signed_headers(&webhook, b"another body");
     let forgery = forged["stripe-signature"].to_str().unwrap().to_owned();
-    let ours_forged = judged(STRIPE, FORGED, {
-        let webhook = webhook.clone();
-        move || {
-            let verdict = webhook.verify_signature(&forged, black_box(DOCUMENTED));
-            matches!(verdict, Err(Error::SignatureMismatch))
-        }
-    });
-    let mut candidates = vec![bare, ours(STRIPE, webhook, headers), ours_forged];
+    candidates.push(judged(STRIPE, FORGED, move || {
+        let verdict = webhook.verify_signature(&forged, black_box(DOCUMENTED));
+        matches!(verdict, Err(Error::SignatureMismatch))
+    }));
     candidates.extend(async_stripe(forgery));
     candidates
 }
@@ -105,20 +170,18 @@ fn async_stripe(_: String) -> Option<Candidate<'static>> {
 }
 
 fn standard_webhooks() -> Vec<Candidate<'static>> {
-    let form = STANDARD_WEBHOOKS;
-    let webhook = Webhook::<StandardWebhooks>::new(Secret::new(SECRET).unwrap()).unwrap();
+    let webhook = new::<StandardWebhooks>();
+    let key = base64(SECRET.strip_prefix("whsec_").unwrap());
+    let mut candidates = both(STANDARD_WEBHOOKS, &webhook, &key, |headers| {
+        let signed = ["webhook-id", "webhook-timestamp"].map(|name| format!("{}.", text(headers, name)));
+        (signed.concat(), base64(text(headers, "webhook-signature").strip_prefix("v1,").unwrap()))
+    });
     let headers = signed_headers(&webhook, DOCUMENTED);
-    let text = |name: &str| headers[name].to_str().unwrap();
-    let key = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
-    let tag = STANDARD.decode(text("webhook-signature").strip_prefix("v1,").unwrap()).unwrap();
-    let before_body = format!("{}.{}.", text("webhook-id"), text("webhook-timestamp"));
     let theirs = standardwebhooks::Webhook::new(SECRET).unwrap();
     let of_theirs = headers.clone();
-    let mut candidates = vec![
-        bare(form, &key, before_body, tag),
-        ours(form, webhook, headers.clone()),
-        judged(form, STANDARDWEBHOOKS, move || theirs.verify(black_box(DOCUMENTED), &of_theirs).is_ok()),
-    ];
+    candidates.push(judged(STANDARD_WEBHOOKS, STANDARDWEBHOOKS, move || {
+        theirs.verify(black_box(DOCUMENTED), &of_theirs).is_ok()
+    }));
     candidates.extend(svix(headers));
     candidates
 }

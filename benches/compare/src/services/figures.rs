@@ -41,18 +41,11 @@ pub fn all(record: &Record) -> Vec<Figure> {
             push(name, Some(Target::AtMost(1.0)), ratio(one, other, 1, what));
         }
     }
-    // In memory and in Redis, the CPU is the limit, and a refusal takes its part of it.
-    for (service, least) in [
-        (SQLITE, Some(0.8)),
-        (POSTGRES, Some(0.8)),
-        (POSTGRES_APART, Some(0.8)),
-        (REDIS, None),
-        (MEMORY, None),
-    ] {
+    for service in [SQLITE, POSTGRES, POSTGRES_APART, POSTGRES_ELSEWHERE, REDIS, MEMORY] {
         let accepted = |mix| value(service, mix, MIXES_LEVEL, ACCEPTED);
         let kept = accepted(MOSTLY_FORGED).zip(accepted(NEW)).map(|(forged, new)| forged / new);
         let name = format!("{service}, accepted a second, 90 % forged / none, {MIXES_LEVEL}");
-        push(name, least.map(Target::AtLeast), kept);
+        push(name, Some(Target::AtLeast(0.8)), kept);
     }
     let name = "control: a block's rate, apart from its median by";
     push(name.to_owned(), Some(Target::AtMost(1.25)), record.get(SPREAD));

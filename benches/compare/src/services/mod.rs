@@ -45,7 +45,6 @@ pub const SQLITE_APART: &str = "SQLite: apart";
 pub const SQLITE_APART_NOT_SHARED: &str = "SQLite: apart, not shared";
 pub const POSTGRES_BY_HAND: &str = "PostgreSQL: by hand";
 pub const POSTGRES: &str = "PostgreSQL: one commit";
-pub const POSTGRES_NOT_SHARED: &str = "PostgreSQL: one commit, not shared";
 pub const POSTGRES_APART_BY_HAND: &str = "PostgreSQL: apart, by hand";
 pub const POSTGRES_APART: &str = "PostgreSQL: apart";
 pub const POSTGRES_APART_NOT_SHARED: &str = "PostgreSQL: apart, not shared";
@@ -55,7 +54,7 @@ pub const NODE: &str = "PostgreSQL: Node";
 pub const PYTHON: &str = "PostgreSQL: Python";
 
 /// All services, in the order in which they are shown.
-pub static SERVICES: [Service; 20] = {
+pub static SERVICES: [Service; 19] = {
     use Program::{Node, Python, Rust};
     use Store::{Memory, Postgres, Redis, Sqlite};
     const fn of(
@@ -82,7 +81,6 @@ pub static SERVICES: [Service; 20] = {
         of(SQLITE_APART_NOT_SHARED, Sqlite, Rust("apart-not-shared"), Some(SQLITE_BY_HAND)),
         of(POSTGRES_BY_HAND, Postgres, Rust("by-hand"), None),
         of(POSTGRES, Postgres, Rust("one-commit"), Some(POSTGRES_BY_HAND)),
-        of(POSTGRES_NOT_SHARED, Postgres, Rust("one-commit-not-shared"), Some(POSTGRES_BY_HAND)),
         of(POSTGRES_APART_BY_HAND, Postgres, Rust("by-hand-apart"), None),
         of(POSTGRES_APART, Postgres, Rust("apart"), Some(POSTGRES_APART_BY_HAND)),
         of(POSTGRES_APART_NOT_SHARED, Postgres, Rust("apart-not-shared"), Some(POSTGRES_APART_BY_HAND)),

@@ -3,7 +3,8 @@
 use crate::diagram::{Bars, Diagram};
 use crate::record::Record;
 use crate::services::{
-    CPU, DATABASE_CPU, LEVELS, MIXES_LEVEL, NEW, NODE, POSTGRES, POSTGRES_APART, POSTGRES_APART_BY_HAND,
+    ACCEPTED, CPU, DATABASE_CPU, HALF_REPEATED, LEVELS, MEMORY, MEMORY_BY_HAND, MEMORY_PEAK, MIXES_LEVEL,
+    MOSTLY_FORGED, Mix, NEW, NODE, ONLY_READS, P50, P99, POSTGRES, POSTGRES_APART, POSTGRES_APART_BY_HAND,
     POSTGRES_BY_HAND, PYTHON, RATE, REDIS, REDIS_BY_HAND, SERVICES, SQLITE, SQLITE_APART,
     SQLITE_APART_NOT_SHARED, SQLITE_BY_HAND, SQLITE_NOT_SHARED, record_name,
 };
@@ -18,8 +19,29 @@ pub struct Plot {
     pub words: String,
 }
 
-pub fn all(record: &Record, machine: &str) -> [Plot; 2] {
-    [rates(record, machine), cpu(record, machine)]
+pub fn all(record: &Record, machine: &str) -> [Plot; 6] {
+    let curves = |name, title, what, unit| by_level(record, machine, name, title, what, unit);
+    let bars = |name, title, kinds| by_service(record, machine, name, title, kinds);
+    [
+        curves("services", "deliveries a second", RATE, 1.0),
+        curves("services_p50", "p50 of the answer, ms", P50, 1e-3),
+        curves("services_p99", "p99 of the answer, ms", P99, 1e-3),
+        bars(
+            "services_cpu",
+            "CPU time a delivery, in microseconds",
+            [("the service", NEW, CPU), ("its database server", NEW, DATABASE_CPU)],
+        ),
+        bars(
+            "services_memory",
+            "Most memory of the service, in MiB",
+            [("new events alone", NEW, MEMORY_PEAK), ("50 % repeated", HALF_REPEATED, MEMORY_PEAK)],
+        ),
+        bars(
+            "services_mixes",
+            "Deliveries a second",
+            [("50 % repeated", HALF_REPEATED, RATE), ("accepted of 90 % forged", MOSTLY_FORGED, ACCEPTED)],
+        ),
+    ]
 }
 
 /// The part of a service's name after its store.
@@ -27,71 +49,91 @@ fn label(service: &'static str) -> &'static str {
     service.split_once(": ").map_or(service, |(_, label)| label)
 }
 
-/// Deliveries a second by how many are in flight, with each durable store.
-fn rates(record: &Record, machine: &str) -> Plot {
-    let stores: [(&str, (f64, f64), &[&'static str]); 3] = [
+/// A value by how many deliveries are in flight, with each store.
+fn by_level(
+    record: &Record,
+    machine: &str,
+    name: &'static str,
+    what: &str,
+    recorded_as: &str,
+    unit: f64,
+) -> Plot {
+    let stores: [(&str, (f64, f64), &[&'static str]); 4] = [
         (
-            "SQLite, deliveries a second",
+            "SQLite",
             (60.0, 50.0),
             &[SQLITE_BY_HAND, SQLITE, SQLITE_NOT_SHARED, SQLITE_APART, SQLITE_APART_NOT_SHARED],
         ),
         (
-            "PostgreSQL, deliveries a second",
+            "PostgreSQL",
             (470.0, 50.0),
             &[POSTGRES_BY_HAND, POSTGRES, POSTGRES_APART_BY_HAND, POSTGRES_APART, NODE, PYTHON],
         ),
-        ("Redis, deliveries a second", (60.0, 450.0), &[REDIS_BY_HAND, REDIS]),
+        ("Redis", (60.0, 450.0), &[REDIS_BY_HAND, REDIS]),
+        ("in memory", (470.0, 450.0), &[ONLY_READS, MEMORY_BY_HAND, MEMORY]),
     ];
-    let mut words =
-        format!("Deliveries a second with 1, 8, 32 and 128 in flight, with logarithmic axes. On {machine}.");
+    let mut words = format!("Whole services, {what}, with 1, 8, 32 and 128 in flight, on {machine}.");
+    let titles = stores.map(|(store, ..)| format!("{store}, {what}"));
     let mut diagrams = Vec::new();
-    for (title, corner, services) in stores {
+    for ((_, corner, services), title) in stores.into_iter().zip(&titles) {
         let mut curves = Vec::new();
         for &service in services {
-            let rate = |level| record.get(&record_name(service, NEW, level, RATE));
+            let value = |level| record.get(&record_name(service, NEW, level, recorded_as));
             let points: Vec<_> =
-                LEVELS.iter().filter_map(|&level| Some((level as f64, rate(level)?))).collect();
+                LEVELS.iter().filter_map(|&level| Some((level as f64, unit * value(level)?))).collect();
             if !points.is_empty() {
-                let rates: Vec<_> = points.iter().map(|(_, rate)| format!("{rate:.0}")).collect();
-                words += &format!(" {service}: {}.", rates.join(", "));
+                let values: Vec<_> = points.iter().map(|(_, value)| short(*value)).collect();
+                words += &format!(" {service}: {}.", values.join(", "));
                 curves.push((label(service), points));
             }
         }
-        let rates = || curves.iter().flat_map(|(_, points)| points).map(|(_, rate)| rate.log10());
-        let y = (rates().fold(f64::INFINITY, f64::min).floor(), rates().fold(0.0, f64::max).ceil());
+        let powers = || curves.iter().flat_map(|(_, points)| points).map(|(_, value)| value.log10());
+        let y = (
+            powers().fold(f64::INFINITY, f64::min).floor(),
+            powers().fold(f64::NEG_INFINITY, f64::max).ceil(),
+        );
         if !curves.is_empty() {
-            diagrams.push(Diagram { corner, title, axis: "deliveries in flight", x: (0.0, 2.2), y, curves });
+            let axis = "deliveries in flight";
+            diagrams.push(Diagram { corner, title, axis, x: (0.0, 2.2), y, curves });
         }
     }
-    let mut svg = Svg::new(WIDTH, 800.0, "Whole services over HTTP", &words);
+    let mut svg = Svg::new(WIDTH, 830.0, "Whole services over HTTP", &words);
     diagrams.into_iter().for_each(|diagram| diagram.draw(&mut svg));
-    Plot { name: "services", svg: svg.finish(), words }
+    Plot { name, svg: svg.finish(), words }
 }
 
-/// The CPU time of a delivery.
-fn cpu(record: &Record, machine: &str) -> Plot {
-    const KINDS: [&str; 2] = ["the service", "its database server"];
+/// Two values of each service, as bars.
+fn by_service(
+    record: &Record,
+    machine: &str,
+    name: &'static str,
+    what: &str,
+    kinds: [(&'static str, Mix, &'static str); 2],
+) -> Plot {
+    let [first, second] = kinds.map(|(kind, ..)| kind);
     let mut words = format!(
-        "CPU time a delivery with {MIXES_LEVEL} in flight, in microseconds, on {machine}. Of the service, and of its \
-             database server:"
+        "Whole services with {MIXES_LEVEL} in flight, on {machine}. {what}, of {first} and of {second}:"
     );
     let mut rows = Vec::new();
     for service in &SERVICES {
-        let value = |what| record.get(&record_name(service.name, NEW, MIXES_LEVEL, what));
-        let values = [value(CPU), value(DATABASE_CPU)];
+        let values =
+            kinds.map(|(_, mix, what)| record.get(&record_name(service.name, mix, MIXES_LEVEL, what)));
         let row: Vec<_> =
-            values.into_iter().enumerate().filter_map(|(kind, time)| Some((kind, time?))).collect();
+            values.into_iter().enumerate().filter_map(|(kind, value)| Some((kind, value?))).collect();
         if !row.is_empty() {
-            let times: Vec<_> = row.iter().map(|(_, time)| format!("{time:.0}")).collect();
-            words += &format!(" {} {}.", service.name, times.join(" and "));
+            let values: Vec<_> = row.iter().map(|(_, value)| format!("{value:.0}")).collect();
+            words += &format!(" {} {}.", service.name, values.join(" and "));
             rows.push((service.name, row));
         }
     }
     let longest = rows.iter().flat_map(|(_, row)| row).map(|bar| bar.1).fold(0.0, f64::max);
-    let bars = Bars { corner: (310.0, 42.0), kinds: KINDS, apart: 120.0, rows };
-    let mut svg = Svg::new(WIDTH, bars.end() + 10.0, "CPU time a delivery, whole services over HTTP", &words);
-    let title = format!("CPU time a delivery with {MIXES_LEVEL} in flight, in microseconds");
-    svg.text(20.0, 28.0, Anchor::Start, 15.0, &title);
-    bars.draw(&mut svg, |time| 440.0 * time / longest);
-    Plot { name: "services_cpu", svg: svg.finish(), words }
+    let bars = Bars { corner: (310.0, 42.0), kinds: [first, second], apart: 140.0, rows };
+    let mut svg = Svg::new(WIDTH, bars.end() + 10.0, "Whole services over HTTP", &words);
+    svg.text(20.0, 28.0, Anchor::Start, 15.0, &format!("{what}, with {MIXES_LEVEL} in flight"));
+    bars.draw(&mut svg, |value| 440.0 * value / longest);
+    Plot { name, svg: svg.finish(), words }
+}
+
+fn short(value: f64) -> String {
+    if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
 }

@@ -52,8 +52,8 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         let is_own = format!("1 / (${parameters} = 'countersign_keys')::int = 1");
         let text = text.replace("[is own]", &is_own);
         let large = sql(&format!("{} -- large", text.replace("[is large]", "true")));
-        // Whether the new row is behind the first 8 MB: its place costs nothing, and the table's size would cost a tenth of
-        // the delivery.
+        // Whether the new row is behind the first 8 MB: its place costs nothing, and the table's size would cost a sixth of
+        // the transaction.
         let text = text.replace("[is large]", "ctid >= '(1024,0)'");
         let unnamed = sql(&format!("{text} -- unnamed"));
         let table = table.as_str().to_owned();

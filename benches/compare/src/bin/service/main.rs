@@ -54,7 +54,6 @@ async fn service(form: &str, address: &str, effects: Effects) -> MethodRouter {
             let store = ours::postgres(address).await;
             match form {
                 "one-commit" => ours::one_commit_in_postgres(store),
-                "one-commit-not-shared" => ours::one_commit_in_postgres(store.without_shared_flush()),
                 "apart" => ours::apart_in_postgres(store, None),
                 "apart-not-shared" => ours::apart_in_postgres(store.without_shared_flush(), None),
                 "apart-elsewhere" => ours::apart_in_postgres(store, Some(effects)),
