@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::measure;
@@ -196,8 +197,7 @@ fn a_piece_of_the_body_allocates_nothing_but_that_the_body_grows_by_doubling() {
 }
 
 #[cfg(feature = "tower")]
-#[test]
-fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
+mod frames {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
@@ -205,7 +205,7 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
     use countersign::tower::http_body::{Body, Frame};
 
     /// Pieces of one buffer, as frames.
-    struct Frames(Bytes, usize);
+    pub(super) struct Frames(pub(super) Bytes, pub(super) usize);
 
     impl Body for Frames {
         type Data = Bytes;
@@ -220,12 +220,19 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
             Poll::Ready(frame)
         }
     }
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
+    use bytes::Bytes;
+    use countersign::tower::http_body::Frame;
 
     let webhook = webhook::<Quote3d>();
     let body = Bytes::from(large_body());
     let headers = signed(&webhook, &body);
     let measured = |size: usize| {
-        let mut request = http::Request::new(Frames(body.clone(), size));
+        let mut request = http::Request::new(frames::Frames(body.clone(), size));
         *request.headers_mut() = headers.clone();
         let measured = measure(|| {
             let verified = webhook.verify_request(request).now_or_never().unwrap();
@@ -255,6 +262,32 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
         let (count, _) = measured(body.len() / frames);
         assert!(count <= one + doublings, "{frames} frames: {count} allocations, in one: {one}");
     }
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn a_connection_that_sends_an_unsigned_mebibyte_takes_no_memory_for_it() {
+    use bytes::Bytes;
+    use countersign::tower::{Endpoint, Verified};
+    use tower::ServiceExt;
+
+    let handler = |_: Verified<Quote3d>| async { Err::<(), &str>("it was handled") };
+    let receiver = Arc::new(Receiver::new(rotating::<Quote3d>(), Untouched));
+    let most = |size: usize| {
+        let endpoint = Endpoint::new(Arc::clone(&receiver), handler);
+        let mut request = http::Request::new(frames::Frames(Bytes::from(vec![b'x'; size]), 16 << 10));
+        *request.headers_mut() = headers(&[("x-webhook-event", "quote.completed")]);
+        let mut status = None;
+        let allocations = measure(|| {
+            let response = endpoint.oneshot(request).now_or_never().expect("an answer at once");
+            status = response.ok().map(|response| response.status().as_u16());
+        });
+        assert_eq!(status, Some(401));
+        println!("{} bytes for a body of {size}", allocations.bytes_max);
+        allocations.bytes_max
+    };
+    // The answer, and the clock of what is dropped.
+    assert!(most(1) < 4_000 && most(1 << 20) < 4_000);
 }
 
 #[cfg(feature = "tower")]
