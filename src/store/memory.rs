@@ -124,7 +124,37 @@ struct Keys {
 }
 
 /// The keys, sorted by deadline.
-type Deadlines = BTreeSet<(Nanos, Arc<str>)>;
+#[derive(Default)]
+struct Deadlines {
+    all: BTreeSet<(Nanos, Arc<str>)>,
+    /// No deadline is earlier. While it is ahead, the first of them need not be looked at, which is in no cache.
+    earliest: Nanos,
+}
+
+impl Deadlines {
+    fn insert(&mut self, deadline: Nanos, key: Arc<str>) {
+        self.earliest = self.earliest.min(deadline);
+        self.all.insert((deadline, key));
+    }
+
+    fn remove(&mut self, deadline: Nanos, key: Arc<str>) {
+        self.all.remove(&(deadline, key));
+    }
+
+    fn change(&mut self, key: &IdempotencyKey, from: Nanos, to: Nanos) {
+        self.remove(from, key.shared());
+        self.insert(to, key.shared());
+    }
+
+    /// Takes out the key with the first deadline, unless that is after `time`.
+    fn pop_until(&mut self, time: Nanos) -> Option<Arc<str>> {
+        if self.earliest > time {
+            return None;
+        }
+        self.earliest = self.all.first()?.0;
+        if self.earliest > time { None } else { self.all.pop_first().map(|(_, key)| key) }
+    }
+}
 
 /// Nanoseconds: half the size of a `Duration`, and enough for five hundred years.
 type Nanos = u64;
@@ -253,12 +283,12 @@ impl MemoryStore {
             }
             Occupied(mut place) => {
                 let expired = place.insert(claimed);
-                defer(&mut keys.deadlines, key, expired.deadline, deadline);
+                keys.deadlines.change(key, expired.deadline, deadline);
             }
             Vacant(place) => {
                 self.take_place()?;
                 place.insert(claimed);
-                keys.deadlines.insert((deadline, key.shared()));
+                keys.deadlines.insert(deadline, key.shared());
             }
         }
         keys.newest = claim;
@@ -296,7 +326,7 @@ impl MemoryStore {
             Some(entry) if self.is_held(entry, lease) => {
                 let before = entry.deadline;
                 let status = write(entry, self.now());
-                defer(&mut keys.deadlines, lease.key(), before, entry.deadline);
+                keys.deadlines.change(lease.key(), before, entry.deadline);
                 status
             }
             _ => LeaseStatus::Lost,
@@ -306,14 +336,9 @@ impl MemoryStore {
     /// Removes up to `at_most` keys whose deadline is not after `time`, and returns how many.
     fn drop_expired(&self, keys: &mut Keys, time: Nanos, at_most: usize) -> usize {
         for dropped in 0..at_most {
-            match keys.deadlines.first() {
-                Some(first) if first.0 <= time => {}
-                _ => return dropped,
-            }
-            if let Some((_, key)) = keys.deadlines.pop_first() {
-                keys.entries.remove(&key);
-                self.len.0.fetch_sub(1, Ordering::Relaxed);
-            }
+            let Some(key) = keys.deadlines.pop_until(time) else { return dropped };
+            keys.entries.remove(&key);
+            self.len.0.fetch_sub(1, Ordering::Relaxed);
         }
         at_most
     }
@@ -330,7 +355,7 @@ impl MemoryStore {
 
     fn remove(&self, keys: &mut Keys, key: &str) -> bool {
         let Some((key, entry)) = keys.entries.remove_entry(key) else { return false };
-        keys.deadlines.remove(&(entry.deadline, key));
+        keys.deadlines.remove(entry.deadline, key);
         self.len.0.fetch_sub(1, Ordering::Relaxed);
         true
     }
@@ -347,12 +372,6 @@ fn spread(key: &str) -> u64 {
 
 fn nanos(time: Duration) -> Nanos {
     Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
-}
-
-/// Moves a key from one deadline to another.
-fn defer(deadlines: &mut Deadlines, key: &IdempotencyKey, from: Nanos, to: Nanos) {
-    deadlines.remove(&(from, key.shared()));
-    deadlines.insert((to, key.shared()));
 }
 
 fn lock(shard: &Apart<Mutex<Keys>>) -> MutexGuard<'_, Keys> {
