@@ -199,10 +199,10 @@ impl fmt::Display for Hint {
     }
 }
 
-/// What a [`Diagnoser`](super::Diagnoser) found. Show it to operators, and not to the sender.
+/// What a [`Diagnoser`](super::Diagnoser) found. Show it to operators, and never to the sender.
 ///
 /// A diagnosis contains no secret, no tag and no part of the body. It may contain the name of a header, a known
-/// template or prefix, and the names that you gave. It is displayed as a few lines of text. It cannot be converted to a response:
+/// template or prefix, and the names that you gave. It is displayed as a few lines of text, which may change: compare codes in a test. It cannot be converted to a response:
 ///
 /// ```compile_fail,E0277
 /// # fn is_a_response<T: Into<http::Response<Vec<u8>>>>() {}

@@ -138,7 +138,7 @@ impl Secret {
     }
 
     /// Gives the secret a label that is safe to log, such as `2026-03` or a variable's name. A delivery names
-    /// the secret that matched by this label. Do not put the secret itself in it.
+    /// the secret that matched by this label. Never put the secret itself in it.
     #[must_use]
     pub fn with_label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into().into());

@@ -51,7 +51,7 @@ pub struct StandardWebhooks<E = UnknownEvent> {
 
 impl<E> StandardWebhooks<E> {
     /// Makes a provider for one sender, whose name follows the rules of [`Provider::NAME`]. It stands in the sender's
-    /// keys, so give no two senders the same, nor a built-in provider's, and do not change one.
+    /// keys, so give no two senders the same, nor a built-in provider's, and do not rename one later.
     /// [`Webhook::for_provider`](crate::Webhook::for_provider) returns an error if it breaks them.
     #[must_use]
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {

@@ -43,7 +43,7 @@ builtin! {
     /// struct Data<T> { object: T }
     ///
     /// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    /// struct Charge { id: String, amount: u64, failure_code: Option<String> }
+    /// struct Charge { id: String, amount: i64, failure_code: Option<String> }
     ///
     /// countersign::events! {
     ///     enum Event { ChargeFailed(Data<Charge>) = "charge.failed" }

@@ -139,7 +139,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Makes a lease, for a store. The token must be random, or otherwise new for this key; a v4 UUID
+    /// Makes a lease, for a store. The token must be random, or at least unused for this key until now; a v4 UUID
     /// is enough.
     pub fn new(key: IdempotencyKey, token: [u8; 16]) -> Self {
         Self { key, token }

@@ -127,13 +127,13 @@ struct Keys {
 #[derive(Default)]
 struct Deadlines {
     all: BTreeSet<(Nanos, Arc<str>)>,
-    /// No deadline is earlier. While it is ahead, the first of them need not be looked at, which is in no cache.
-    earliest: Nanos,
+    /// No deadline is earlier. While it is in the future, `all` need not be read, which is seldom in a cache.
+    not_before: Nanos,
 }
 
 impl Deadlines {
     fn insert(&mut self, deadline: Nanos, key: Arc<str>) {
-        self.earliest = self.earliest.min(deadline);
+        self.not_before = self.not_before.min(deadline);
         self.all.insert((deadline, key));
     }
 
@@ -148,11 +148,11 @@ impl Deadlines {
 
     /// Takes out the key with the first deadline, unless that is after `time`.
     fn pop_until(&mut self, time: Nanos) -> Option<Arc<str>> {
-        if self.earliest > time {
+        if self.not_before > time {
             return None;
         }
-        self.earliest = self.all.first()?.0;
-        if self.earliest > time { None } else { self.all.pop_first().map(|(_, key)| key) }
+        self.not_before = self.all.first()?.0;
+        if self.not_before > time { None } else { self.all.pop_first().map(|(_, key)| key) }
     }
 }
 

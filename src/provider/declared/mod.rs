@@ -17,7 +17,7 @@ use declaration::{Declaration, Encoding, EventPart, Hash, SecretEncoding, Source
 /// A provider that a configuration declares, for a gateway whose providers are rows. Read it with serde.
 ///
 /// Its name is the row's name, and stands in its idempotency keys: give no two rows the same name, nor that of a
-/// built-in provider, and do not change one.
+/// built-in provider, and do not rename one later.
 ///
 /// ```
 /// use countersign::{Secret, Webhook, provider::DeclaredProvider};

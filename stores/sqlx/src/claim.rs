@@ -13,7 +13,7 @@ pub(crate) fn random_token() -> Result<[u8; 16], SqlStoreError> {
     Ok(token)
 }
 
-/// Makes a claim from the row of the claim statement, which returns one.
+/// Makes a claim from the row that the claim statement returned.
 pub(crate) fn claimed(lease: Lease, inserted: bool, done: bool, left: Duration) -> Claim {
     if inserted {
         Claim::Acquired(lease)

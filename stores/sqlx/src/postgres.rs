@@ -47,7 +47,7 @@ pub(crate) use statements::Argument;
 ///
 /// The store makes its own pool, because a plain pool of sqlx 0.9.0 can lose acknowledged events. If a
 /// client hangs up while the handler waits for `pool.begin()`, the connection returns to the pool with
-/// the transaction still open. All that runs on that connection afterwards is undone when it closes
+/// the transaction still open. Any statement that runs on that connection afterwards is undone when it closes
 /// (launchbadge/sqlx#4385). The store's pool checks for an open transaction instead of sending a ping, and
 /// closes such a connection. Use [`pool`](PostgresStore::pool) for your own tables too. If you already have a
 /// pool, pass its options to [`connect_with`](PostgresStore::connect_with):
@@ -128,7 +128,7 @@ tokio::task_local! {
 /// Makes a pool close a connection that is still in a transaction before it is used again.
 ///
 /// If the future of a `BEGIN` is dropped before the answer, sqlx 0.9.0 leaves the transaction open
-/// (launchbadge/sqlx#4385). All that runs on the connection afterwards would be part of that transaction,
+/// (launchbadge/sqlx#4385). Any statement that runs on the connection afterwards would be part of that transaction,
 /// and undone with it.
 fn guarded(pool: PgPoolOptions) -> PgPoolOptions {
     // It replaces the ping, and costs no more.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::claim::random_token;
 use crate::error::SqlStoreError;
 
-/// Purges once an `interval`, without end. The first purge comes after a random part of the interval or of a minute,
+/// Purges once per `interval`, without end. The first purge comes after a random part of the interval or of a minute,
 /// whichever is shorter.
 pub(crate) async fn purge_every<F: Future<Output = Result<u64, SqlStoreError>>>(
     interval: Duration,

@@ -1,7 +1,7 @@
 //! What is exact: instructions, by valgrind's callgrind, and allocations, of one delivery of the
 //! documented payload. callgrind knows no SHA extensions, so that it counts the portable code.
 //!
-//! `counting --forms` counts for the forms of GitHub, Stripe and Standard Webhooks alone.
+//! `counting --forms` counts for the forms of the built-in providers alone.
 
 use std::ops::Range;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! How long verifying alone takes in the forms of GitHub, Stripe and Standard Webhooks: `forms NAME`, under which the
+//! How long verifying alone takes in the forms of the built-in providers: `forms NAME`, under which the
 //! times are recorded.
 //!
 //! `forms --case WHAT TIMES` does one thing so often and ends, for a program that counts what that takes.

@@ -39,7 +39,7 @@ pub fn all(record: &Record, machine: &str) -> [Plot; 6] {
         bars(
             "services_mixes",
             "Deliveries a second",
-            [("50 % repeated", HALF_REPEATED, RATE), ("accepted of 90 % forged", MOSTLY_FORGED, ACCEPTED)],
+            [("50 % repeated", HALF_REPEATED, RATE), ("accepted, 90 % forged", MOSTLY_FORGED, ACCEPTED)],
         ),
     ]
 }

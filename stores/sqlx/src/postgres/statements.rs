@@ -52,7 +52,7 @@ pub(crate) fn statements(table: &TableName) -> Statements {
         let is_own = format!("1 / (${parameters} = 'countersign_keys')::int = 1");
         let text = text.replace("[is own]", &is_own);
         let large = sql(&format!("{} -- large", text.replace("[is large]", "true")));
-        // Whether the new row is behind the first 8 MB: its place costs nothing, and the table's size would cost a sixth of
+        // Whether the new row is beyond the first 1,024 pages (8 MB): its place costs nothing, and the table's size would cost a sixth of
         // the transaction.
         let text = text.replace("[is large]", "ctid >= '(1024,0)'");
         let unnamed = sql(&format!("{text} -- unnamed"));

@@ -224,7 +224,7 @@ async fn no_plan_of_an_empty_table_outlives_its_growth() {
     let insert = "INSERT INTO countersign_keys
          SELECT 'k' || n, '\\x00', true, clock_timestamp() + interval '1 day' FROM generate_series(1, 150000) AS n";
     sqlx::raw_sql(insert).execute(admin.pool()).await.unwrap();
-    // More than the page takes in which the connection inserted last.
+    // More rows than fit into the page that the connection inserted into last.
     for _ in 0..60 {
         handle(true).await;
     }
