@@ -37,6 +37,60 @@ async fn one_of_8_claims_acquires_each_of_800_keys() {
     }
 }
 
+/// A key that is found in the table hides no new one of its batch, which would be claimed by itself then.
+#[tokio::test]
+async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
+    let Some((server, store)) = store().await else { return };
+    let pool = PostgresStore::pool_options().max_connections(1).acquire_timeout(Duration::from_secs(60));
+    let options = store.pool().connect_options().as_ref().clone();
+    let store = PostgresStore::connect_with(pool, options).await.unwrap();
+    let handled = conformance::fresh_key();
+    let lease = acquired(store.claim(&handled, LEASE).await.unwrap());
+    assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    let mut observer = PgConnection::connect(&server.url()).await.unwrap();
+    // A transaction that writes takes a number.
+    let mut next = async || {
+        let next = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+        sqlx::query_scalar::<_, i64>(next).fetch_one(&mut observer).await.unwrap()
+    };
+    let keys = (0..50).map(|at| if at == 25 { handled.clone() } else { conformance::fresh_key() });
+
+    let (before, busy) = (next().await, store.pool().acquire().await.unwrap());
+    let claims: Vec<_> = keys
+        .map(|key| {
+            let store = store.clone();
+            tokio::spawn(async move { store.claim(&key, LEASE).await.unwrap() })
+        })
+        .collect();
+    sleep(Duration::from_millis(200)).await;
+    drop(busy);
+    let mut leases = Vec::new();
+    for claim in claims {
+        if let Claim::Acquired(lease) = claim.await.unwrap() {
+            leases.push(lease);
+        }
+    }
+    assert_eq!(leases.len(), 49);
+    let transactions = next().await - before;
+    assert!((1..=8).contains(&transactions), "{transactions} transactions for the claims");
+
+    let (before, busy) = (next().await, store.pool().acquire().await.unwrap());
+    let completions: Vec<_> = leases
+        .into_iter()
+        .map(|lease| {
+            let store = store.clone();
+            tokio::spawn(async move { store.complete(&lease, RETENTION).await.unwrap() })
+        })
+        .collect();
+    sleep(Duration::from_millis(200)).await;
+    drop(busy);
+    for completion in completions {
+        assert_eq!(completion.await.unwrap(), LeaseStatus::Applied);
+    }
+    let transactions = next().await - before;
+    assert!((1..=8).contains(&transactions), "{transactions} transactions for the completions");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_fails_alone() {
     let Some((_server, stores)) = both().await else { return };
