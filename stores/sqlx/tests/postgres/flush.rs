@@ -89,6 +89,34 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
     }
     let transactions = next().await - before;
     assert!((1..=8).contains(&transactions), "{transactions} transactions for the completions");
+
+    // Nor does a key that another transaction has claimed and not committed have one of its own.
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    let mut open = other.begin().await.unwrap();
+    let keys: Vec<_> = (0..50).map(|_| conformance::fresh_key()).collect();
+    for key in &keys {
+        let _ = acquired(store.claim_in(&mut open, key, LEASE).await.unwrap());
+    }
+    let mut ended = async || {
+        sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(store.pool()).await.unwrap();
+        let ended = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+        sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut observer).await.unwrap()
+    };
+    let (before, busy) = (ended().await, store.pool().acquire().await.unwrap());
+    let claims: Vec<_> = keys
+        .into_iter()
+        .map(|key| {
+            let store = store.clone();
+            tokio::spawn(async move { store.claim(&key, LEASE).await.unwrap() })
+        })
+        .collect();
+    sleep(Duration::from_millis(200)).await;
+    drop(busy);
+    for claim in claims {
+        assert!(matches!(claim.await.unwrap(), Claim::InFlight { .. }));
+    }
+    let transactions = ended().await - before;
+    assert!((1..=20).contains(&transactions), "{transactions} transactions for keys that are not committed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
