@@ -117,6 +117,10 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
     }
     let transactions = ended().await - before;
     assert!((1..=20).contains(&transactions), "{transactions} transactions for keys that are not committed");
+
+    // The bound on waits is the transaction's, and not the connection's.
+    let left: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(left, "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
