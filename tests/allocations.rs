@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::measure;
@@ -267,6 +266,8 @@ fn a_frame_of_the_body_allocates_no_more_than_a_piece() {
 #[cfg(feature = "tower")]
 #[test]
 fn a_connection_that_sends_an_unsigned_mebibyte_takes_no_memory_for_it() {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use countersign::tower::{Endpoint, Verified};
     use tower::ServiceExt;
