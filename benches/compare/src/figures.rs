@@ -72,6 +72,14 @@ impl Figures<'_> {
         self.all.push(Figure { name: name.into(), target: target.into(), values });
     }
 
+    /// A figure for each build, with the SHA extensions left unused and with them, which has its own target.
+    fn push_each_build(&mut self, name: &str, most: [f64; 2], value: impl Fn(&Self, &str) -> Option<f64>) {
+        for ((build, most), with) in SHA2.into_iter().zip(most).zip(["", WITH]) {
+            let value = value(self, build);
+            self.push(format!("{name}{with}"), Some(Target::AtMost(most)), value);
+        }
+    }
+
     fn ratio(&self, one: &str, other: &str) -> Option<f64> {
         Some(self.record.get(one)? / self.record.get(other)?)
     }
@@ -97,10 +105,9 @@ impl Figures<'_> {
         let documented = DOCUMENTED.len();
         for (what, name) in [("verify", SIGNATURE), ("verify, without headers", VERIFIER)] {
             // With SHA extensions, the bare MAC takes a quarter of the time.
-            for ((build, most), with) in SHA2.into_iter().zip([1.05, 1.08]).zip(["", WITH]) {
-                let value = self.of_times(build, documented, name, BARE);
-                self.push(format!("{what} / bare hmac{with}"), Some(Target::AtMost(most)), value);
-            }
+            self.push_each_build(&format!("{what} / bare hmac"), [1.05, 1.08], |all, build| {
+                all.of_times(build, documented, name, BARE)
+            });
         }
         let more = self.instructions_more(SIGNATURE, BARE);
         self.push("verify, instructions more than bare hmac", Some(Target::AtMost(600.0)), more);
@@ -165,13 +172,12 @@ impl Figures<'_> {
         self
     }
 
-    /// Of two candidates in a form, with the SHA extensions left unused and with them, each with its target.
+    /// Of two candidates in a form.
     fn push_times(&mut self, form: &str, ours: &str, other: &str, most: [f64; 2]) {
-        for ((build, most), with) in SHA2.into_iter().zip(most).zip(["", WITH]) {
+        self.push_each_build(&format!("{form}: verify / {other}"), most, |all, build| {
             let time = |name: &str| format!("time/{build}/forms/{form}/{name}");
-            let value = self.ratio(&time(ours), &time(other));
-            self.push(format!("{form}: verify / {other}{with}"), Some(Target::AtMost(most)), value);
-        }
+            all.ratio(&time(ours), &time(other))
+        });
     }
 
     fn of_memory(mut self) -> Self {

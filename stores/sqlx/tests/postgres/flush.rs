@@ -14,11 +14,35 @@ use crate::support::{LEASE, RETENTION, acquired, sleep, store};
 
 /// The store with and without a shared flush, for so many calls at once that they wait for long on a busy machine.
 async fn both() -> Option<(Server, [PostgresStore; 2])> {
-    let (server, store) = store().await?;
-    let pool = PostgresStore::pool_options().max_connections(16).acquire_timeout(Duration::from_secs(60));
-    let options = store.pool().connect_options().as_ref().clone();
-    let store = PostgresStore::connect_with(pool, options).await.unwrap();
+    let (server, store) = patient(16).await?;
     Some((server, [store.clone(), store.without_shared_flush()]))
+}
+
+/// A store with so many connections, on which a call waits for long.
+async fn patient(connections: u32) -> Option<(Server, PostgresStore)> {
+    let (server, store) = store().await?;
+    let pool =
+        PostgresStore::pool_options().max_connections(connections).acquire_timeout(Duration::from_secs(60));
+    let options = store.pool().connect_options().as_ref().clone();
+    Some((server, PostgresStore::connect_with(pool, options).await.unwrap()))
+}
+
+/// What calls answer that wait together for the store's only connection.
+async fn together<I, F, A>(store: &PostgresStore, of: I, call: impl Fn(PostgresStore, I::Item) -> F) -> Vec<A>
+where
+    I: IntoIterator,
+    F: Future<Output = A> + Send + 'static,
+    A: Send + 'static,
+{
+    let busy = store.pool().acquire().await.unwrap();
+    let calls: Vec<_> = of.into_iter().map(|of| tokio::spawn(call(store.clone(), of))).collect();
+    sleep(Duration::from_millis(200)).await;
+    drop(busy);
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap());
+    }
+    answers
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,10 +64,10 @@ async fn one_of_8_claims_acquires_each_of_800_keys() {
 /// A key that is found in the table hides no new one of its batch, which would be claimed by itself then.
 #[tokio::test]
 async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
-    let Some((server, store)) = store().await else { return };
-    let pool = PostgresStore::pool_options().max_connections(1).acquire_timeout(Duration::from_secs(60));
-    let options = store.pool().connect_options().as_ref().clone();
-    let store = PostgresStore::connect_with(pool, options).await.unwrap();
+    let Some((server, store)) = patient(1).await else { return };
+    let claim = |store: PostgresStore, key| async move { store.claim(&key, LEASE).await.unwrap() };
+    let complete =
+        |store: PostgresStore, lease| async move { store.complete(&lease, RETENTION).await.unwrap() };
     let handled = conformance::fresh_key();
     let lease = acquired(store.claim(&handled, LEASE).await.unwrap());
     assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
@@ -55,18 +79,10 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
     };
     let keys = (0..50).map(|at| if at == 25 { handled.clone() } else { conformance::fresh_key() });
 
-    let (before, busy) = (next().await, store.pool().acquire().await.unwrap());
-    let claims: Vec<_> = keys
-        .map(|key| {
-            let store = store.clone();
-            tokio::spawn(async move { store.claim(&key, LEASE).await.unwrap() })
-        })
-        .collect();
-    sleep(Duration::from_millis(200)).await;
-    drop(busy);
+    let before = next().await;
     let mut leases = Vec::new();
-    for claim in claims {
-        if let Claim::Acquired(lease) = claim.await.unwrap() {
+    for claim in together(&store, keys, claim).await {
+        if let Claim::Acquired(lease) = claim {
             leases.push(lease);
         }
     }
@@ -74,18 +90,9 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
     let transactions = next().await - before;
     assert!((1..=8).contains(&transactions), "{transactions} transactions for the claims");
 
-    let (before, busy) = (next().await, store.pool().acquire().await.unwrap());
-    let completions: Vec<_> = leases
-        .into_iter()
-        .map(|lease| {
-            let store = store.clone();
-            tokio::spawn(async move { store.complete(&lease, RETENTION).await.unwrap() })
-        })
-        .collect();
-    sleep(Duration::from_millis(200)).await;
-    drop(busy);
-    for completion in completions {
-        assert_eq!(completion.await.unwrap(), LeaseStatus::Applied);
+    let before = next().await;
+    for status in together(&store, leases, complete).await {
+        assert_eq!(status, LeaseStatus::Applied);
     }
     let transactions = next().await - before;
     assert!((1..=8).contains(&transactions), "{transactions} transactions for the completions");
@@ -102,18 +109,9 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
         let ended = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
         sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut observer).await.unwrap()
     };
-    let (before, busy) = (ended().await, store.pool().acquire().await.unwrap());
-    let claims: Vec<_> = keys
-        .into_iter()
-        .map(|key| {
-            let store = store.clone();
-            tokio::spawn(async move { store.claim(&key, LEASE).await.unwrap() })
-        })
-        .collect();
-    sleep(Duration::from_millis(200)).await;
-    drop(busy);
-    for claim in claims {
-        assert!(matches!(claim.await.unwrap(), Claim::InFlight { .. }));
+    let before = ended().await;
+    for claim in together(&store, keys, claim).await {
+        assert!(matches!(claim, Claim::InFlight { .. }));
     }
     let transactions = ended().await - before;
     assert!((1..=20).contains(&transactions), "{transactions} transactions for keys that are not committed");
