@@ -11,7 +11,7 @@ use countersign_redis::redis::cluster_async::ClusterConnection;
 use crate::common::servers::Server;
 use crate::race::{self, one_wins};
 use crate::refusals::{documented_rights, url_of_a_user};
-use crate::support::{LEASE, RETENTION, sleep};
+use crate::support::{LEASE, RETENTION, claimed, sleep};
 
 /// A connection to a cluster, which finds the other nodes by the first.
 async fn connect_to_all(nodes: &[Server]) -> ClusterConnection {
@@ -59,10 +59,7 @@ async fn every_node_of_a_cluster_keeps_its_keys_and_is_told_the_scripts() {
     let store = RedisStore::new(connect_to_all(&nodes).await);
     let mut leases = Vec::new();
     while nodes.iter().any(|node| node.redis_cli(&["dbsize"]).trim() == "0") {
-        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
-            panic!()
-        };
-        leases.push(lease);
+        leases.push(claimed(&store, LEASE).await);
     }
     for lease in leases {
         let key = lease.key();

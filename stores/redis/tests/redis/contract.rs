@@ -11,7 +11,7 @@ use countersign_redis::redis::{self, Client, Cmd, Pipeline, RedisFuture, Value};
 
 use crate::common::servers::Server;
 use crate::race;
-use crate::support::{LEASE, RETENTION, cause, connect, sleep};
+use crate::support::{LEASE, RETENTION, cause, claimed, connect, sleep};
 
 #[tokio::test]
 async fn the_redis_store_keeps_the_contract() {
@@ -57,6 +57,7 @@ async fn keys_expire_by_themselves_and_stand_under_the_prefix() {
     let Some(server) = Server::redis() else { return };
     let mut connection = connect(&server).await;
     let store = RedisStore::new(connection.clone()).with_prefix("shop:hooks:");
+    assert_eq!(format!("{store:?}"), r#"RedisStore { prefix: "shop:hooks:", .. }"#);
     let key = conformance::fresh_key();
     let Claim::Acquired(lease) = store.claim(&key, LEASE).await.unwrap() else { panic!() };
     let names: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
@@ -165,13 +166,7 @@ async fn a_lapsed_claim_lingers_for_an_hour_and_a_key_given_back_or_forgotten_do
     let Some(server) = Server::redis() else { return };
     let mut connection = connect(&server).await;
     let store = RedisStore::new(connection.clone());
-    let claimed = async || {
-        let key = conformance::fresh_key();
-        let Claim::Acquired(lease) = store.claim(&key, Duration::from_millis(50)).await.unwrap() else {
-            panic!()
-        };
-        lease
-    };
+    let claimed = async || claimed(&store, Duration::from_millis(50)).await;
     let (lapsed, released, forgotten) = (claimed().await, claimed().await, claimed().await);
     assert_eq!(store.release(&released).await.unwrap(), LeaseStatus::Applied);
     assert!(store.forget(forgotten.key().as_str()).await.unwrap());
@@ -186,16 +181,44 @@ async fn a_lapsed_claim_lingers_for_an_hour_and_a_key_given_back_or_forgotten_do
 }
 
 #[tokio::test]
+async fn the_longest_time_is_a_thousand_years() {
+    let Some(server) = Server::redis() else { return };
+    let mut connection = connect(&server).await;
+    let store = RedisStore::new(connection.clone());
+    let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(store.complete(&lease, Duration::MAX).await.unwrap(), LeaseStatus::Applied);
+    let name = format!("countersign:{}", lease.key());
+    let left: i64 = redis::cmd("PTTL").arg(name).query_async(&mut connection).await.unwrap();
+    let days = (left + 60_000) / 86_400_000;
+    assert_eq!(days, 365_000, "{left}");
+}
+
+/// Only a server that does not know the script is sent its code.
+#[tokio::test]
+async fn a_script_that_fails_is_run_once() {
+    let Some(server) = Server::redis() else { return };
+    let mut connection = connect(&server).await;
+    let store = RedisStore::new(connection.clone());
+    let (first, lease) = (claimed(&store, LEASE).await, claimed(&store, LEASE).await);
+    assert_eq!(store.complete(&first, RETENTION).await.unwrap(), LeaseStatus::Applied);
+    let name = format!("countersign:{}", lease.key());
+    redis::cmd("DEL").arg(&name).exec_async(&mut connection).await.unwrap();
+    redis::cmd("SADD").arg(&name).arg("theirs").exec_async(&mut connection).await.unwrap();
+    redis::cmd("CONFIG").arg("RESETSTAT").exec_async(&mut connection).await.unwrap();
+    assert!(store.complete(&lease, RETENTION).await.is_err());
+    let commands: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+    assert!(commands.contains("cmdstat_evalsha:calls=1,"), "{commands}");
+    assert!(!commands.contains("cmdstat_eval:"), "{commands}");
+}
+
+#[tokio::test]
 async fn what_another_program_wrote_at_a_key_is_an_error_and_stays() {
     let Some(server) = Server::redis() else { return };
     let mut connection = connect(&server).await;
     let store = RedisStore::new(connection.clone());
-    let lease = {
-        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
-            panic!()
-        };
-        lease
-    };
+    let lease = claimed(&store, LEASE).await;
     let name = format!("countersign:{}", lease.key());
     for command in [["SET", &name, "theirs"], ["SADD", &name, "theirs"]] {
         redis::cmd("DEL").arg(&name).exec_async(&mut connection).await.unwrap();

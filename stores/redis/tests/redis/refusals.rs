@@ -8,24 +8,18 @@ use countersign_redis::redis::aio::ConnectionManagerConfig;
 use countersign_redis::redis::{self, Client};
 
 use crate::common::servers::Server;
-use crate::support::{LEASE, RETENTION, cause, connect, sleep};
+use crate::support::{LEASE, RETENTION, cause, claimed, connect, sleep};
 
 #[tokio::test]
 async fn a_full_server_refuses_new_keys_and_finishes_those_under_way() {
     let Some(server) = Server::redis() else { return };
     let mut connection = connect(&server).await;
     let store = RedisStore::new(connection.clone());
-    let claimed = async || {
-        let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
-            panic!()
-        };
-        lease
-    };
-    let done = claimed().await;
+    let done = claimed(&store, LEASE).await;
     assert_eq!(store.complete(&done, RETENTION).await.unwrap(), LeaseStatus::Applied);
     let mut leases = Vec::new();
     for _ in 0..600 {
-        leases.push(claimed().await);
+        leases.push(claimed(&store, LEASE).await);
     }
     let set = |value: &str| redis::cmd("CONFIG").arg(&["SET", "maxmemory", value]).clone();
     set("1").exec_async(&mut connection).await.unwrap();
@@ -49,7 +43,7 @@ async fn a_full_server_refuses_new_keys_and_finishes_those_under_way() {
     assert!(store.forget(leases[0].key().as_str()).await.unwrap());
 
     set("0").exec_async(&mut connection).await.unwrap();
-    let _ = claimed().await;
+    let _ = claimed(&store, LEASE).await;
     assert_eq!(store.claim(done.key(), LEASE).await.unwrap(), Claim::Done);
 }
 

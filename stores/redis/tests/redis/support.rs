@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use countersign_redis::RedisStoreError;
+use countersign::store::{Claim, IdempotencyStore, Lease, conformance};
 use countersign_redis::redis::Client;
-use countersign_redis::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use countersign_redis::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use countersign_redis::{RedisStore, RedisStoreError};
 
 use crate::common::servers::Server;
 
@@ -15,6 +16,17 @@ pub(crate) async fn connect(server: &Server) -> ConnectionManager {
     let config = ConnectionManagerConfig::new().set_number_of_retries(1);
     let client = Client::open(server.url()).unwrap();
     client.get_connection_manager_with_config(config).await.unwrap()
+}
+
+/// The lease of a key that nobody else has.
+pub(crate) async fn claimed<C>(store: &RedisStore<C>, lease_duration: Duration) -> Lease
+where
+    C: ConnectionLike + Clone + Send + Sync,
+{
+    let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), lease_duration).await.unwrap() else {
+        panic!()
+    };
+    lease
 }
 
 pub(crate) async fn sleep(time: Duration) {

@@ -11,7 +11,7 @@ use countersign_redis::redis::{Client, TlsCertificates};
 
 use crate::common::certificates::Certificates;
 use crate::common::servers::{Server, free_port};
-use crate::support::{LEASE, RETENTION};
+use crate::support::{LEASE, RETENTION, claimed};
 
 const PASSWORD: &str = "a-password-that-no-log-may-show";
 
@@ -52,9 +52,7 @@ async fn a_store_works_by_tls_and_trusts_no_other_root_and_no_other_name() {
         ["root.crt", "other-root.crt"].map(|name| std::fs::read(certificates.file(name)).unwrap());
     let store = |host, root: Option<&Vec<u8>>| store(host, port, root.map(Vec::as_slice));
     let trusting = store("localhost", Some(&root));
-    let Claim::Acquired(lease) = trusting.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
-        panic!()
-    };
+    let lease = claimed(&trusting, LEASE).await;
     assert_eq!(trusting.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     assert_eq!(trusting.claim(lease.key(), LEASE).await.unwrap(), Claim::Done);
 
