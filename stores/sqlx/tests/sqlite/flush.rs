@@ -1,5 +1,6 @@
 //! Many calls at once, with a shared flush and without.
 
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use countersign::store::{Claim, Lease, LeaseStatus, conformance};
@@ -8,6 +9,9 @@ use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use countersign_sqlx::{SqlStoreError, SqliteStore, sqlx};
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use crate::many;
 use crate::support::open;
@@ -112,12 +116,7 @@ async fn calls_at_once_share_transactions() {
 async fn a_file_that_another_writes_holds_up_many_no_longer_than_one() {
     let directories = directories();
     for store in [open(&directories[0]).await, open(&directories[1]).await.without_shared_flush()] {
-        let path: String = sqlx::query_scalar("SELECT file FROM pragma_database_list")
-            .fetch_one(store.pool())
-            .await
-            .unwrap();
-        let other = SqliteStore::open(path).await.unwrap();
-        let writing = other.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let writing = another(&store).await.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
         let errors = many::at_once(many::keys(100), |key| {
             let store = store.clone();
             async move {
@@ -188,4 +187,104 @@ async fn a_late_completion_comes_before_a_claim_of_its_lapsed_key() {
         let (completed, claimed) = behind_a_taken_connection(&store, time, &lease, &key).await;
         assert_eq!((completed.unwrap(), claimed.unwrap()), (LeaseStatus::Applied, Claim::Done));
     }
+}
+
+/// The file of a store, opened by somebody else.
+async fn another(store: &SqliteStore) -> SqliteStore {
+    let path: String =
+        sqlx::query_scalar("SELECT file FROM pragma_database_list").fetch_one(store.pool()).await.unwrap();
+    SqliteStore::open(path).await.unwrap()
+}
+
+/// Claims keys that wait together for the only connection, and that one batch writes. Somebody else writes the file
+/// meanwhile.
+async fn claimed_together_of_a_locked_file(
+    store: &SqliteStore,
+    keys: &[IdempotencyKey],
+) -> (Vec<Result<Claim, SqlStoreError>>, sqlx::Transaction<'static, sqlx::Sqlite>) {
+    let other = another(store).await;
+    let connection = store.pool().acquire().await.unwrap();
+    let first = conformance::fresh_key();
+    let mut alone = Box::pin(store.claim(&first, WAIT));
+    assert!((&mut alone).now_or_never().is_none());
+    let mut claims = join_all(keys.iter().map(|key| store.claim(key, WAIT)));
+    assert!((&mut claims).now_or_never().is_none());
+    // Its caller hangs up, so that the batch comes first.
+    drop(alone);
+    let writing = other.pool().begin_with("BEGIN IMMEDIATE").await.unwrap();
+    drop(connection);
+    (claims.await, writing)
+}
+
+/// Each would wait for the file once more, and for longer than a provider does.
+#[tokio::test]
+async fn calls_that_wait_together_for_a_locked_file_fail_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let start = Instant::now();
+    let (claims, _writing) = claimed_together_of_a_locked_file(&store, &many::keys(20)).await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let alone = store.claim(&conformance::fresh_key(), WAIT).await.unwrap_err();
+    let expected = chain(&alone);
+    for claim in claims {
+        let error = claim.unwrap_err();
+        assert_eq!((error.code(), chain(&error)), ("store_locked", expected.clone()));
+    }
+}
+
+/// An error's message, and those of its sources.
+fn chain(error: &SqlStoreError) -> Vec<String> {
+    let mut messages = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        messages.push(error.to_string());
+        source = error.source();
+    }
+    messages
+}
+
+/// A batch of keys that are done is only read.
+#[tokio::test]
+async fn calls_that_wait_together_for_done_keys_wait_for_no_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let keys = many::keys(3);
+    let leases = many::claim_all(&store, &keys).await;
+    many::complete_all(&store, leases).await;
+    let (claims, _writing) = claimed_together_of_a_locked_file(&store, &keys).await;
+    for claim in claims {
+        assert_eq!(claim.unwrap(), Claim::Done);
+    }
+    // The batch would have it for as long as it waited for the file.
+    tokio::time::timeout(Duration::from_secs(1), store.pool().acquire())
+        .await
+        .expect("a free connection")
+        .unwrap();
+}
+
+/// A claim that fails costs a retry. A completion's handler would run again.
+#[tokio::test]
+async fn where_too_many_calls_wait_a_claim_fails_at_once_and_a_completion_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), WAIT).await.unwrap() else {
+        panic!()
+    };
+    let connection = store.pool().acquire().await.unwrap();
+    let key = conformance::fresh_key();
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let mut claim = Box::pin(store.claim(&key, WAIT));
+        match (&mut claim).now_or_never() {
+            None => waiting.push(claim),
+            Some(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.unwrap_err().code(), "store_locked");
+    assert_eq!(waiting.len(), 1 + 16_384);
+    let mut completion = Box::pin(store.complete(&lease, WAIT));
+    assert!((&mut completion).now_or_never().is_none());
+    drop(waiting);
+    drop(connection);
+    assert_eq!(completion.await.unwrap(), LeaseStatus::Applied);
 }
