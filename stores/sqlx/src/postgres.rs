@@ -151,7 +151,7 @@ impl PostgresStore {
 
     /// In how many pages [`purge`](PostgresStore::purge) looks for keys at a time. Others can write in between, and no
     /// snapshot is held for long.
-    const PURGE_PAGES: i64 = 1_024;
+    const PURGE_PAGES: u64 = 1_024;
 
     /// How many keys it deletes in one statement.
     const PURGE_BATCH: usize = 1_000;
@@ -311,7 +311,7 @@ impl PostgresStore {
                 let (mut size, mut keys) = (None, Vec::<String>::new());
                 for row in self.ask_for_rows(None, search, &[&part[0], &part[1]]).await? {
                     match row.try_get::<Option<i64>, _>("pages")? {
-                        Some(pages) => size = Some(pages),
+                        Some(pages) => size = Some(pages.unsigned_abs()),
                         None => keys.push(row.try_get("key")?),
                     }
                 }

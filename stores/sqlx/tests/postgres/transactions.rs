@@ -5,7 +5,7 @@ use std::process::Command;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use countersign::store::{Claim, LeaseStatus, conformance};
+use countersign::store::{Claim, LeaseStatus, TransactionalStore, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_sqlx::sqlx::{self, Connection, PgConnection};
 use countersign_sqlx::{PostgresStore, Recorded};
@@ -261,15 +261,11 @@ async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
     let mut connection = one.pool().acquire().await.unwrap();
     let process: i32 =
         sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
-    let signal = |name: &str| {
-        let status = Command::new("kill").args([name, &process.to_string()]).status();
-        assert!(status.unwrap().success(), "kill {name}");
-    };
     // Polled once, in which `BEGIN` is sent, and dropped before the answer, which its stopped server cannot give.
-    signal("-STOP");
+    signal(process, "-STOP");
     let mut begin = Box::pin(connection.begin());
     let pending = begin.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
-    signal("-CONT");
+    signal(process, "-CONT");
     assert!(pending, "the answer was there at once");
     drop(begin);
     drop(connection);
@@ -294,4 +290,25 @@ async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
         assert_eq!(effects(store.pool(), &key).await, 1);
         assert_eq!(store.claim(&key, LEASE).await.unwrap(), Claim::Done);
     }
+}
+
+/// It may have been cut meanwhile, without anybody noticing. Then the question is bounded by the pool's time-out, and a
+/// `BEGIN` by nothing.
+#[tokio::test]
+async fn a_connection_that_idled_is_asked_whether_it_is_alive() {
+    let Some((server, _store)) = store().await else { return };
+    let pool = PostgresStore::pool_options().max_connections(1).acquire_timeout(Duration::from_secs(1));
+    let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let process: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(one.pool()).await.unwrap();
+    sleep(Duration::from_millis(600)).await;
+    signal(process, "-STOP");
+    let key = conformance::fresh_key();
+    let begun = tokio::time::timeout(Duration::from_secs(20), one.begin(&key, RETENTION)).await;
+    signal(process, "-CONT");
+    assert_eq!(begun.expect("an error in time").unwrap_err().code(), "store_failed");
+}
+
+fn signal(process: i32, name: &str) {
+    let status = Command::new("kill").args([name, &process.to_string()]).status();
+    assert!(status.unwrap().success(), "kill {name}");
 }

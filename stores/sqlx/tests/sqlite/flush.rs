@@ -13,6 +13,7 @@ use countersign_sqlx::{SqlStoreError, SqliteStore, sqlx};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
+use crate::common::until;
 use crate::many;
 use crate::support::open;
 
@@ -187,6 +188,16 @@ async fn a_late_completion_comes_before_a_claim_of_its_lapsed_key() {
         let (completed, claimed) = behind_a_taken_connection(&store, time, &lease, &key).await;
         assert_eq!((completed.unwrap(), claimed.unwrap()), (LeaseStatus::Applied, Claim::Done));
     }
+}
+
+/// It would take the connection again and again.
+#[tokio::test]
+async fn no_task_outlives_the_calls_that_it_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory).await;
+    many::claim_all(&store, &many::keys(50)).await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    until("no task is left", || metrics.num_alive_tasks() == 0).await;
 }
 
 /// The file of a store, opened by somebody else.
