@@ -248,6 +248,14 @@ async fn no_plan_of_an_empty_table_outlives_its_growth() {
     assert!(after.1 - before.1 >= 40, "{before:?} {after:?}");
 }
 
+/// Less than the 5 seconds that 3QPR waits for an answer.
+#[tokio::test]
+async fn a_call_waits_for_a_connection_for_3_seconds_and_for_a_lock_for_2() {
+    assert_eq!(PostgresStore::pool_options().get_acquire_timeout(), Duration::from_secs(3));
+    let store = PostgresStore::connect_lazy_with(PgPoolOptions::new(), PgConnectOptions::new());
+    assert_eq!(format!("{store:?}"), "PostgresStore { lock_timeout: 2s, .. }");
+}
+
 /// Its SQLSTATE, 42501, is a number whose low byte is SQLite's code for a locked file.
 #[tokio::test]
 async fn a_right_that_is_missing_is_no_lock() {

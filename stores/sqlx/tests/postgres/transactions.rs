@@ -250,6 +250,44 @@ async fn a_serialization_failure_is_an_error_that_may_be_tried_again() {
     assert_eq!(error.code(), "store_locked");
 }
 
+/// Where it was undone for the sake of another transaction, which your own transaction decides about; and where a pooler
+/// mixed up two sessions' statements.
+#[tokio::test]
+async fn a_statement_that_the_server_did_not_run_is_tried_four_times_and_any_other_once() {
+    let Some((_server, store)) = store().await else { return };
+    sqlx::raw_sql("CREATE SEQUENCE tries").execute(store.pool()).await.unwrap();
+    let tries = async || {
+        // No rollback undoes what a sequence counted.
+        let tries = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tries";
+        let tries: i64 = sqlx::query_scalar(tries).fetch_one(store.pool()).await.unwrap();
+        sqlx::raw_sql("ALTER SEQUENCE tries RESTART").execute(store.pool()).await.unwrap();
+        tries
+    };
+    for (state, alone, in_one_commit) in [
+        ("P0001", 1, 1),
+        ("40001", 4, 1),
+        ("40P01", 4, 1),
+        ("26000", 4, 4),
+        ("42P05", 4, 4),
+        ("08P01", 4, 4),
+        ("22012", 4, 4),
+    ] {
+        let fails = format!(
+            "CREATE OR REPLACE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM nextval('tries');
+                 RAISE EXCEPTION USING ERRCODE = '{state}', MESSAGE = 'refused';
+             END $$;
+             DROP TRIGGER IF EXISTS fails ON countersign_keys;
+             CREATE TRIGGER fails BEFORE INSERT ON countersign_keys FOR EACH ROW EXECUTE FUNCTION fails()"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(fails)).execute(store.pool()).await.unwrap();
+        assert!(store.claim(&conformance::fresh_key(), LEASE).await.is_err(), "{state}");
+        assert_eq!(tries().await, alone, "{state}, alone");
+        assert!(store.begin(&conformance::fresh_key(), RETENTION).await.is_err(), "{state}");
+        assert_eq!(tries().await, in_one_commit, "{state}, in one commit");
+    }
+}
+
 /// A client hangs up while its handler begins a transaction: what others write after that, on the same
 /// connection, has to be there when the connection closes.
 #[tokio::test]
