@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use countersign::store::{Claim, Lease, LeaseStatus, check_lease_duration, check_retention};
 use countersign::{IdempotencyKey, IdempotencyStore};
@@ -236,8 +236,9 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`SqlStoreError::NotAFile`] if the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
-    /// a database without a file. (Write `./:memory:` for a file with such a name.) [`SqlStoreError::Database`] if the
-    /// file cannot be opened or is not a database.
+    /// a database without a file. (Write `./:memory:` for a file with such a name.) [`SqlStoreError::Locked`] if another
+    /// program holds the file for longer than a call waits. [`SqlStoreError::Database`] if the file cannot be opened or is
+    /// not a database.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlStoreError> {
         let path = path.as_ref();
         let name = path.as_os_str().as_encoded_bytes();
@@ -271,10 +272,10 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Self::BUSY_TIMEOUT);
         // Wait here, because SQLite does not wait if two processes switch a new file to WAL at the same time.
-        let mut tries = 0;
+        let start = Instant::now();
         loop {
             match Self::on_one_connection(options.clone()).await {
-                Err(SqlStoreError::Locked { .. }) if tries < 50 => tries += 1,
+                Err(SqlStoreError::Locked { .. }) if start.elapsed() < Self::BUSY_TIMEOUT => {}
                 opened => return opened,
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -293,7 +294,7 @@ impl SqliteStore {
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None);
-        let mut store = Self::new(pool.connect_with(options).await?);
+        let mut store = Self::new(pool.connect_with(options).await.map_err(in_the_way)?);
         store.hooks = Some(hooks);
         store.migrate().await?;
         Ok(store)

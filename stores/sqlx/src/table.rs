@@ -95,5 +95,8 @@ mod tests {
             assert_eq!(TableName::new(name), Err(TableNameError), "{name}");
         }
         assert_eq!(TableNameError.code(), "invalid_table_name");
+        let message =
+            "a table name is at most 48 of a-z, 0-9 and _, and begins with no digit, pg_ or sqlite_";
+        assert_eq!(TableNameError.to_string(), message);
     }
 }

@@ -53,6 +53,7 @@ async fn a_version_is_newer_than_all_that_were_handled_or_not<S: Backend>(servic
     for (id, (object, version, fails, expected)) in (1..).zip(steps) {
         let told = handle(&service, id as usize % 2, id, object, version, fails).await;
         assert_eq!(told, expected, "{object} {version}");
+        assert_eq!(told.is_ok_and(Advance::is_newer), told == Ok(Advance::Newer));
     }
 }
 

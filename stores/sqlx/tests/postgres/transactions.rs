@@ -5,12 +5,20 @@ use std::process::Command;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use countersign::store::{Claim, LeaseStatus, TransactionalStore, conformance};
+use countersign::store::{Begun, Claim, LeaseStatus, TransactionalStore, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_sqlx::sqlx::{self, Connection, PgConnection};
 use countersign_sqlx::{PostgresStore, Recorded};
 
 use crate::support::{LEASE, RETENTION, acquired, add_effect, effects, sleep, store};
+
+#[tokio::test]
+async fn a_log_shows_the_key_of_a_transaction() {
+    let Some((_server, store)) = store().await else { return };
+    let key = conformance::fresh_key();
+    let Begun::New(transaction) = store.begin(&key, RETENTION).await.unwrap() else { panic!() };
+    assert_eq!(format!("{transaction:?}"), format!("PostgresTransaction {{ key: {key:?}, .. }}"));
+}
 
 #[tokio::test]
 async fn key_and_effect_are_committed_together_or_not_at_all() {

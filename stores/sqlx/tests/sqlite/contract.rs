@@ -221,6 +221,15 @@ async fn claims_and_done_keys_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn a_log_shows_the_key_of_a_transaction_and_nothing_of_a_store() {
+    let store = SqliteStore::in_memory().await.unwrap();
+    assert_eq!(format!("{store:?}"), "SqliteStore { .. }");
+    let key = conformance::fresh_key();
+    let Begun::New(transaction) = store.begin(&key, RETENTION).await.unwrap() else { panic!() };
+    assert_eq!(format!("{transaction:?}"), format!("SqliteTransaction {{ key: {key:?}, .. }}"));
+}
+
+#[tokio::test]
 async fn key_and_effect_are_committed_together_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory).await;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use countersign::store::{Claim, LeaseStatus, conformance};
 use countersign::{IdempotencyKey, IdempotencyStore, Provider, Scheme, Secret, UnknownEvent, Webhook};
+use countersign_sqlx::sqlx::Connection;
 use countersign_sqlx::{SqliteStore, sqlx};
 use http::HeaderMap;
 
@@ -150,6 +151,30 @@ async fn a_locked_file_is_an_error_after_a_while_and_no_panic() {
     // As soon as the lock is gone, the store works again.
     sqlx::raw_sql("ROLLBACK").execute(&mut *lock).await.unwrap();
     assert!(matches!(store.claim(&key, LEASE).await.unwrap(), Claim::Acquired(_)));
+}
+
+/// SQLite itself does not wait for all of them where the file has no write-ahead log yet.
+#[tokio::test]
+async fn open_waits_for_who_writes_a_new_file() {
+    for begin in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("webhooks.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut writer = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(begin).execute(&mut writer).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE theirs (id)").execute(&mut writer).await.unwrap();
+        let start = Instant::now();
+        assert_eq!(SqliteStore::open(&path).await.unwrap_err().code(), "store_locked", "{begin}");
+        assert!(start.elapsed() >= Duration::from_secs(2), "{begin}");
+
+        let writes = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            sqlx::raw_sql("COMMIT").execute(&mut writer).await.unwrap();
+        };
+        let (store, ()) = tokio::join!(SqliteStore::open(&path), writes);
+        let claim = store.unwrap().claim(&conformance::fresh_key(), LEASE).await;
+        assert!(matches!(claim, Ok(Claim::Acquired(_))), "{begin}");
+    }
 }
 
 #[tokio::test]
