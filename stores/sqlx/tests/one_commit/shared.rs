@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
 use crate::backend::{Backend, BoxError, Scan, Service, delivery, with_effect};
+use crate::common::until;
 
 /// What a handler does after its effect.
 #[derive(Debug, Clone, Copy)]
@@ -179,6 +180,15 @@ async fn duplicates_among_those_that_wait_commit_nothing() {
     assert_eq!(mixed, ["duplicate", "duplicate", "handled", "handled"]);
     // One more, if the machine stalled.
     assert!((3..=4).contains(&(counted.commits().await - before)));
+}
+
+/// It would take the connection again and again.
+#[tokio::test]
+async fn no_task_outlives_the_handlers_that_share_a_commit() {
+    let counted = Counted::new(true).await;
+    assert_eq!(together(&counted.service, 1, &[Nothing; 5]).await, ["handled"; 5]);
+    let metrics = tokio::runtime::Handle::current().metrics();
+    until("no task is left", || metrics.num_alive_tasks() == 0).await;
 }
 
 pub(crate) const H: &str = "handled";
