@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use countersign::store::{Begun, TransactionalStore, conformance};
-use countersign::{Receiver, provider::ThreeQpr};
+use countersign::{IdempotencyStore, Receiver, provider::ThreeQpr};
 use countersign_sqlx::sqlx::Connection;
 use countersign_sqlx::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use countersign_sqlx::{SqlStoreError, SqliteStore, SqliteTransaction};
@@ -180,6 +180,18 @@ async fn duplicates_among_those_that_wait_commit_nothing() {
     assert_eq!(mixed, ["duplicate", "duplicate", "handled", "handled"]);
     // One more, if the machine stalled.
     assert!((3..=4).contains(&(counted.commits().await - before)));
+}
+
+/// As after a claim of the same key in another form.
+#[tokio::test]
+async fn a_key_in_flight_among_those_that_wait_is_refused_alone() {
+    let counted = Counted::new(true).await;
+    let key = delivery(2).idempotency_key().clone();
+    let _claim = counted.service.store().claim(&key, Duration::from_secs(60)).await.unwrap();
+    let before = counted.commits().await;
+    assert_eq!(together(&counted.service, 1, &[Nothing; 3]).await, [H, "in_flight", H]);
+    // That of the delivery before them, and one more if the machine stalled.
+    assert!((2..=3).contains(&(counted.commits().await - before)));
 }
 
 /// It would take the connection again and again.
