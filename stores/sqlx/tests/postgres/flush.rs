@@ -72,14 +72,14 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
     let lease = acquired(store.claim(&handled, LEASE).await.unwrap());
     assert_eq!(store.complete(&lease, RETENTION).await.unwrap(), LeaseStatus::Applied);
     let mut observer = PgConnection::connect(&server.url()).await.unwrap();
-    // A transaction that writes takes a number.
-    let mut next = async || {
-        let next = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
-        sqlx::query_scalar::<_, i64>(next).fetch_one(&mut observer).await.unwrap()
+    let mut ended = async || {
+        sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(store.pool()).await.unwrap();
+        let ended = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+        sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut observer).await.unwrap()
     };
     let keys = (0..50).map(|at| if at == 25 { handled.clone() } else { conformance::fresh_key() });
 
-    let before = next().await;
+    let before = ended().await;
     let mut leases = Vec::new();
     for claim in together(&store, keys, claim).await {
         if let Claim::Acquired(lease) = claim {
@@ -87,15 +87,30 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
         }
     }
     assert_eq!(leases.len(), 49);
-    let transactions = next().await - before;
-    assert!((1..=8).contains(&transactions), "{transactions} transactions for the claims");
+    let transactions = ended().await - before;
+    assert!((1..=20).contains(&transactions), "{transactions} transactions for the claims");
 
-    let before = next().await;
+    let keys: Vec<_> = leases.iter().map(|lease| lease.key().clone()).collect();
+    let before = ended().await;
+    for claim in together(&store, keys.clone(), claim).await {
+        assert!(matches!(claim, Claim::InFlight { .. }));
+    }
+    let transactions = ended().await - before;
+    assert!((1..=20).contains(&transactions), "{transactions} transactions for keys in flight");
+
+    let before = ended().await;
     for status in together(&store, leases, complete).await {
         assert_eq!(status, LeaseStatus::Applied);
     }
-    let transactions = next().await - before;
-    assert!((1..=8).contains(&transactions), "{transactions} transactions for the completions");
+    let transactions = ended().await - before;
+    assert!((1..=20).contains(&transactions), "{transactions} transactions for the completions");
+
+    let before = ended().await;
+    for claim in together(&store, keys, claim).await {
+        assert_eq!(claim, Claim::Done);
+    }
+    let transactions = ended().await - before;
+    assert!((1..=20).contains(&transactions), "{transactions} transactions for keys that are done");
 
     // Nor does a key that another transaction has claimed and not committed have one of its own.
     let mut other = PgConnection::connect(&server.url()).await.unwrap();
@@ -104,11 +119,6 @@ async fn calls_at_once_share_a_transaction_whatever_is_among_them() {
     for key in &keys {
         let _ = acquired(store.claim_in(&mut open, key, LEASE).await.unwrap());
     }
-    let mut ended = async || {
-        sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(store.pool()).await.unwrap();
-        let ended = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
-        sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut observer).await.unwrap()
-    };
     let before = ended().await;
     for claim in together(&store, keys, claim).await {
         assert!(matches!(claim, Claim::InFlight { .. }));
