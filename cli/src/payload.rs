@@ -59,13 +59,7 @@ fn minimal(members: &Members, event: &str) -> Vec<u8> {
         fields.push((name, event.into()));
     }
     if let Some((name, form)) = &members.time {
-        let now = OffsetDateTime::now_utc();
-        let time = match form {
-            TimeForm::Text => self::now().into(),
-            TimeForm::Seconds => now.unix_timestamp().into(),
-            TimeForm::Milliseconds => (now.unix_timestamp() * 1000 + i64::from(now.millisecond())).into(),
-        };
-        fields.push((name, time));
+        fields.push((name, time_value(OffsetDateTime::now_utc(), *form)));
     }
     if let Some(data) = &members.data {
         fields.push((data, Value::Object(serde_json::Map::new())));
@@ -96,7 +90,7 @@ fn about(provider: &Provider, event: &str) -> String {
 /// Replaces the id and the timestamp, and keeps every other byte.
 fn freshened(body: &'static str) -> String {
     let envelope: Value = serde_json::from_str(body).expect("a built-in payload is JSON");
-    let fresh = [("id", fresh_id()), ("timestamp", now())];
+    let fresh = [("id", fresh_id()), ("timestamp", time_text(OffsetDateTime::now_utc()))];
     fresh.into_iter().fold(body.to_owned(), |body, (field, fresh)| match &envelope[field] {
         Value::Null => body,
         old => body.replacen(&old.to_string(), &Value::from(fresh).to_string(), 1),
@@ -108,17 +102,26 @@ fn fresh_id() -> String {
     format!("evt_test_{random:016x}")
 }
 
-/// The time as the providers write it: RFC 3339 with milliseconds, in UTC.
-fn now() -> String {
+fn time_value(time: OffsetDateTime, form: TimeForm) -> Value {
+    match form {
+        TimeForm::Text => time_text(time).into(),
+        TimeForm::Seconds => time.unix_timestamp().into(),
+        TimeForm::Milliseconds => (time.unix_timestamp() * 1000 + i64::from(time.millisecond())).into(),
+    }
+}
+
+/// A time in UTC as the providers write it: RFC 3339 with milliseconds.
+fn time_text(time: OffsetDateTime) -> String {
     const FORMAT: EncodedConfig = iso8601::Config::DEFAULT
         .set_time_precision(TimePrecision::Second { decimal_digits: std::num::NonZeroU8::new(3) })
         .encode();
-    OffsetDateTime::now_utc().format(&Iso8601::<FORMAT>).expect("a time of this era can be written")
+    time.format(&Iso8601::<FORMAT>).expect("a time of this era can be written")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::of_json;
 
     const DOCUMENTED: [&str; 3] = ["quote3d", "nowtoprint", "3qpr"];
 
@@ -149,6 +152,8 @@ mod tests {
             };
             let (documented, mut fresh) = (read(false), read(true));
             assert_ne!(documented, fresh);
+            let ids = [&fresh, &read(true)].map(|fresh| fresh.get("id").cloned());
+            assert!(ids[0].is_none() || ids[0] != ids[1], "{ids:?}");
             for field in ["id", "timestamp"] {
                 assert_eq!(documented.get(field).is_some(), fresh.get(field).is_some());
                 if let Some(value) = documented.get(field) {
@@ -157,6 +162,18 @@ mod tests {
                 }
             }
             assert_eq!(documented, fresh);
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_in_each_form() {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(1_614_265_330_123_456_789).unwrap();
+        for (form, written) in [
+            (TimeForm::Text, Value::from("2021-02-25T15:02:10.123Z")),
+            (TimeForm::Seconds, 1_614_265_330.into()),
+            (TimeForm::Milliseconds, 1_614_265_330_123_i64.into()),
+        ] {
+            assert_eq!(time_value(time, form), written);
         }
     }
 
@@ -172,6 +189,11 @@ mod tests {
         assert!(payload.note.unwrap().contains("do not name the event scan.deleted"));
         let body: Value = serde_json::from_slice(&payload.body).unwrap();
         assert!(body["id"].is_string() && body.get("timestamp").is_none(), "{body}");
+
+        // A file may declare another provider with a built-in one's name.
+        let declared = r#"{"name":"quote3d","signature":{"header":"x-s"}}"#;
+        let payload = of_event(&of_json(declared).unwrap(), "quote.completed", false).unwrap();
+        assert!(payload.note.unwrap().contains("no sample payload of quote3d is built in"));
 
         assert!(of_event(&provider("quote3d"), "a\nb", false).is_err());
     }

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 /// The fewest deliveries that have a bar. Fewer are done before one could be read.
 const MANY: usize = 20;
 
+/// A bar disappears when it is dropped, because the output says the same.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
@@ -51,13 +52,6 @@ impl Progress {
                 }
             }
         }
-    }
-}
-
-/// The bar disappears when it is done, because the output says the same.
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 

@@ -3,8 +3,6 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use countersign::{Secret, SigningOptions};
 use serde_json::json;
@@ -174,7 +172,7 @@ fn check(path: &Path) -> Result<u8, Failure> {
     let (secrets, of) = match Keyring::default().secrets_if_set(&provider)? {
         Some(secrets) => (secrets, format!("with the secret in {}", provider.variable())),
         None => {
-            let secret = made_up(provider.to_json().get("secret"))?;
+            let secret = made_up()?;
             (secret.into(), "with a secret made for this sample".to_owned())
         }
     };
@@ -196,16 +194,13 @@ fn check(path: &Path) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// A secret of random bytes in the encoding that the declaration names.
-fn made_up(encoding: Option<&serde_json::Value>) -> Result<Secret, Failure> {
+/// A random secret in hex digits, which each encoding of a secret allows: 64 of them are base64, too.
+fn made_up() -> Result<Secret, Failure> {
     let random = || getrandom::u64().map_err(|error| Failure::usage(format!("no random numbers: {error}")));
     let mut bytes = Zeroizing::new([0_u8; 32]);
     for part in bytes.chunks_exact_mut(8) {
         part.copy_from_slice(&random()?.to_be_bytes());
     }
-    let text = Zeroizing::new(match encoding.and_then(serde_json::Value::as_str) {
-        Some("base64") => STANDARD.encode(&bytes[..]),
-        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-    });
+    let text = Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     Secret::new(text.as_str()).map_err(|error| Failure::usage(error.to_string()))
 }
