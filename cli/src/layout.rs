@@ -149,6 +149,7 @@ mod tests {
             assert_eq!(compact(json), compacted);
             assert_eq!(pretty(json), laid_out);
             assert_eq!(compact(&pretty(json)), compacted);
+            assert_eq!(written(json, Layout::Compact), compacted);
         }
     }
 

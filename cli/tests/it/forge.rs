@@ -1,5 +1,7 @@
 //! `countersign send --forge`: each forgery is refused for what it is, and a receiver that takes one is found out.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::receiver::{Notes, genuine};
@@ -35,6 +37,54 @@ fn each_forgery_is_refused_for_what_it_is() {
     sent(&[&url, "-p", "3qpr", "--forge", "lying-event"]).is(2).says("3QPR has no event header");
     sent(&[&url, "-p", "3qpr", "--forge", "invalid-event"]).is(2).says("quote.completed");
     sent(&[&url, "-p", "3qpr", "--forge", "magic"]).is(2).says("wrong-secret");
+}
+
+/// The rest of a delivery stays, so it is refused for nothing else.
+#[test]
+fn each_forgery_changes_what_its_name_says() {
+    let folder = tempfile::tempdir().unwrap();
+    // What a tag may begin with stands before it.
+    let odd = folder.path().join("odd.json");
+    std::fs::write(&odd, r#"{"name":"odd","signature":{"header":"x-3qpr-signature","prefix":"f"}}"#).unwrap();
+    let odd = odd.to_str().unwrap();
+    let (notes, noted) = Notes::answering(401);
+    let forged = |provider: &str, kind: &str| {
+        let mut command = sending(&[&noted.to_string(), "-p", provider, "--forge", kind]);
+        run(command.env("ODD_WEBHOOK_SECRET", THREEQPR), b"").is(0);
+        let got = notes.got().pop().unwrap();
+        let signature = got.headers["x-3qpr-signature"].to_str().unwrap().to_owned();
+        (signature, String::from_utf8(got.body.to_vec()).unwrap())
+    };
+    let base64 = |hex: &str| {
+        let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        STANDARD.encode(bytes.collect::<Vec<_>>())
+    };
+    let genuine = sign(THREEQPR, SCANNED.as_bytes());
+    let tag = genuine.strip_prefix("sha256=").unwrap();
+    for (kind, signature) in [
+        ("upper-case", format!("sha256={}", tag.to_uppercase())),
+        ("base64", format!("sha256={}", base64(tag))),
+        ("no-prefix", tag.to_owned()),
+        ("wrong-prefix", format!("sha1={tag}")),
+        ("truncated", genuine[..genuine.len() - 1].to_owned()),
+    ] {
+        assert_eq!(forged("3qpr", kind), (signature, SCANNED.to_owned()), "{kind}");
+    }
+    let (signature, body) = forged(odd, "base64");
+    let tag = sign(THREEQPR, body.as_bytes()).replace("sha256=", "");
+    assert_eq!(signature, format!("f{}", base64(&tag)));
+
+    let (signature, flipped) = forged("3qpr", "flipped-byte");
+    assert_eq!((&signature, flipped.len()), (&genuine, SCANNED.len()));
+    assert_eq!(flipped.bytes().zip(SCANNED.bytes()).filter(|(one, other)| one != other).count(), 1);
+    serde_json::from_str::<Value>(&flipped).unwrap();
+
+    // Nobody can know the other secret: each time, it is another.
+    let wrong = [(); 2].map(|()| forged("3qpr", "wrong-secret"));
+    assert!(
+        wrong[0].0 != wrong[1].0 && wrong.iter().all(|(signature, _)| *signature != genuine),
+        "{wrong:?}"
+    );
 }
 
 /// A struct of one field can be read from an array, and what is then written into it has no place.
