@@ -333,6 +333,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
+
     use super::*;
 
     #[test]
@@ -365,10 +367,29 @@ mod tests {
             ("0.0.0.0:4400", "192.0.2.1", "192.0.2.7:4400", false),
             ("[::]:4400", "::1", "[::1]:4400", true),
             ("[::]:4400", "192.0.2.1", "192.0.2.1:4400", true),
+            ("[2001:db8::1]:4400", "2001:db8::1", "[2001:db8::1]:4400", true),
+            ("[2001:db8::1]:4400", "::1", "[::1]:4400", false),
         ] {
             let found = leads_to(own.parse().unwrap(), local.parse().unwrap(), peer.parse().unwrap());
             assert_eq!(found, is_own, "{own} {peer}");
         }
+    }
+
+    /// As TLS holds back what the network does not take yet.
+    #[tokio::test]
+    async fn a_request_leaves_a_stream_that_holds_back_what_is_written() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+        tokio::spawn(async move {
+            theirs.read_u8().await.unwrap();
+            theirs.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            // It reads the rest, so nothing but the first byte had to come.
+            theirs.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+        let target = Target::parse("localhost:3000").unwrap();
+        let answer = speak(BufWriter::new(ours), &target, HeaderMap::new(), Bytes::new());
+        let answer = tokio::time::timeout(Duration::from_secs(60), answer).await.expect("no request leaves");
+        let (status, _, body) = answer.unwrap();
+        assert_eq!((status, &body[..]), (StatusCode::ACCEPTED, &b"ok"[..]));
     }
 
     #[test]

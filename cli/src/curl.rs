@@ -92,6 +92,15 @@ mod tests {
     }
 
     #[test]
+    fn curl_adds_no_content_type_of_its_own() {
+        for (headers, is_absent) in
+            [(&[][..], true), (&[("x-a", "b")], true), (&[("content-type", "text/plain")], false)]
+        {
+            assert_eq!(of(headers, b"a").contains("-H 'content-type:'"), is_absent, "{headers:?}");
+        }
+    }
+
+    #[test]
     fn a_body_that_is_too_long_for_an_argument_goes_by_way_of_standard_input() {
         let (short, long) = ("x".repeat(LONGEST_ARGUMENT), "x".repeat(LONGEST_ARGUMENT + 1));
         assert!(of(&[], short.as_bytes()).ends_with(&format!("--data-raw '{short}'")));

@@ -409,7 +409,6 @@ fn to_text(number: usize, forgery: Option<Forgery>, result: &Result<Answer, Unre
     let body = String::from_utf8_lossy(&answer.body);
     let body = terminal::visible(&terminal::cut(body.trim_end(), 2_000));
     match body.lines().count() {
-        0 => {}
         1 => text += &format!("  {body}"),
         _ => body.lines().for_each(|line| text += &format!("\n     {line}")),
     }

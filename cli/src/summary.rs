@@ -165,16 +165,18 @@ impl Summary {
         if let Some(advice) = self.advice(forged) {
             terminal::note(&format!("hint: {advice}"));
         }
-        let slowest = self.times.iter().max();
-        let is_slow =
-            |patience: Duration| self.is_late || slowest.is_some_and(|slowest| *slowest > patience / 2);
-        if let Some(patience) = self.patience.filter(|patience| is_slow(*patience)) {
+        if let Some(patience) = self.patience.filter(|patience| self.is_slow(*patience)) {
             let waits = patience.as_secs();
             terminal::note(&format!(
                 "hint: the provider waits {waits} s: answer first, and do slow work later"
             ));
         }
         Ok(())
+    }
+
+    /// Whether an answer did not come in time, or took more than half of it.
+    fn is_slow(&self, patience: Duration) -> bool {
+        self.is_late || self.times.iter().any(|time| *time > patience / 2)
     }
 
     /// What to do next, if that is not obvious.
@@ -224,6 +226,43 @@ mod tests {
         ] {
             let summary = Summary { outcomes: outcomes.to_vec(), ..Summary::default() };
             assert_eq!(summary.exit_code(forged, retried), code, "{outcomes:?} {forged} {retried}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_slow_if_it_is_late_or_takes_more_than_half_of_the_providers_patience() {
+        for (times, is_late, is_slow) in [
+            (&[][..], false, false),
+            (&[], true, true),
+            (&[1, 2_000], false, false),
+            (&[1, 2_000], true, true),
+            (&[2_001, 1], false, true),
+        ] {
+            let times = times.iter().map(|time| Duration::from_millis(*time)).collect();
+            let summary = Summary { times, is_late, ..Summary::default() };
+            assert_eq!(summary.is_slow(Duration::from_secs(4)), is_slow, "{summary:?}");
+        }
+    }
+
+    #[test]
+    fn the_advice_is_about_what_is_wrong() {
+        for (outcomes, forged, advice) in [
+            (&[Accepted, InFlight][..], false, ""),
+            (&[Accepted, Refused], false, "`countersign listen --forward-to URL`"),
+            (&[Refused, Failed], false, "`countersign listen --forward-to URL`"),
+            (&[Failed], false, "the receiver answered neither 2xx nor 4xx"),
+            (&[Refused, Unreachable], false, "is the receiver running"),
+            (&[Refused], true, ""),
+            (&[Refused, Failed], true, "the receiver answered neither 2xx nor 4xx"),
+            (&[Refused, Unreachable], true, "is the receiver running"),
+            (&[Unreachable, Accepted], true, "anyone who knows the URL can forge deliveries"),
+        ] {
+            let summary = Summary { outcomes: outcomes.to_vec(), ..Summary::default() };
+            let given = summary.advice(forged).unwrap_or_default();
+            assert!(
+                given.starts_with(advice) && given.is_empty() == advice.is_empty(),
+                "{outcomes:?}: {given}"
+            );
         }
     }
 }

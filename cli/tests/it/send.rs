@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::providers::with_all;
 use super::receiver::{Notes, genuine, genuine_in_turn};
 use super::support::*;
 
@@ -173,16 +174,114 @@ fn who_does_not_answer_is_unreachable() {
 }
 
 #[test]
+fn a_connection_that_breaks_is_told_with_the_reason() {
+    for (answer, reason) in [
+        ("", "connection closed before message completed"),
+        ("nonsense\r\n\r\n", "invalid HTTP version parsed"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+            "error reading a body from connection: end of file before message length reached",
+        ),
+    ] {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = server.local_addr().unwrap().to_string();
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(SCANNED.as_bytes()) {
+                let mut read = [0; 4_096];
+                let length = stream.read(&mut read).unwrap();
+                assert_ne!(length, 0);
+                request.extend_from_slice(&read[..length]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        sent(&[&url, "-p", "3qpr"]).is(3).says(&format!("the connection broke: {reason}\n"));
+        serving.join().unwrap();
+    }
+}
+
+#[test]
+fn of_an_answer_the_beginning_is_kept_and_less_is_shown() {
+    let (_, address) = Notes::start(|_| "x".repeat(1 << 20));
+    let ended = sent(&[&address.to_string(), "-p", "3qpr", "--json"]);
+    assert_eq!(answers(ended.is(0)).0[0]["body"], "x".repeat(64 << 10));
+    sent(&[&address.to_string(), "-p", "3qpr"])
+        .is(0)
+        .says(&format!("  {}… (63536 bytes more)", "x".repeat(2_000)));
+    for (answer, shown) in
+        [("", " ms\n"), ("why\n", " ms  why\n"), ("two\nlines", " ms\n     two\n     lines\n")]
+    {
+        let (_, address) = Notes::saying(200, answer);
+        let shown_of = |ended: &Ended| ended.out[ended.out.find(" ms").unwrap()..].to_owned();
+        assert_eq!(shown_of(sent(&[&address.to_string(), "-p", "3qpr"]).is(0)), shown);
+    }
+}
+
+/// How long that is, its pages say. A journal of several providers' deliveries has no such time.
+#[test]
+fn it_waits_as_long_as_the_provider_and_tells_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = |name: &str, providers: &[&str]| {
+        let path = folder.path().join(name);
+        let lines = providers.iter().map(|name| json!({ "provider": name, "headers": [], "body": "" }));
+        std::fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (of_one, of_two) = (journal("one", &["slack", "slack"]), journal("two", &["slack", "github"]));
+    // It takes the connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = &silent.local_addr().unwrap().to_string();
+    std::thread::scope(|scope| {
+        for (arguments, waits, hints) in [
+            (vec!["-p", "slack"], 3, 1),
+            (vec!["--replay", &of_one], 3, 1),
+            (vec!["--replay", &of_two, "--timeout", "1"], 1, 0),
+        ] {
+            scope.spawn(move || {
+                let ended = run(&mut with_all(&[&["send", url], &arguments[..]].concat()), b"");
+                ended.is(3).says(&format!("no answer from 127.0.0.1 within {waits} s"));
+                let told = ended.err.matches("hint: the provider waits 3 s: answer first").count();
+                assert_eq!(told, hints, "{ended:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn an_event_may_be_named_beside_a_body_if_a_header_names_it() {
+    let (notes, noted) = Notes::answering(200);
+    let of_body = |provider: &str| {
+        let arguments = ["send", &noted.to_string(), "-p", provider, "--event", "issues", "--data", "-"];
+        run(&mut with_all(&arguments), b"{}")
+    };
+    of_body("github").is(0);
+    assert_eq!(notes.got()[0].headers["x-github-event"], "issues");
+    of_body("stripe").is(2).says("--event is not possible with --data");
+}
+
+#[test]
 fn duplicates_are_the_same_bytes_and_handled_once() {
     let address = genuine();
     let (notes, noted) = Notes::answering(200);
-    sent(&[&noted.to_string(), "-p", "quote3d", "--duplicate", "3"]).is(0).says("3 sent: 3 accepted");
+    sent(&[&noted.to_string(), "-p", "quote3d", "--duplicate", "3"])
+        .is(0)
+        .says("3 sent: 3 accepted; median ");
     let got = notes.got();
     assert_eq!(got.len(), 3);
     assert!(got.iter().all(|one| one.body == got[0].body && one.headers == got[0].headers));
-    let ended = sent(&[&format!("{address}/webhooks/3qpr"), "-p", "3qpr", "--duplicate", "60"]);
-    // So many are not shown each.
-    assert_eq!(ended.is(0).out.lines().count(), 1, "{ended:?}");
+    let url = format!("{address}/webhooks/3qpr");
+    // More than 50 are not shown each.
+    for (arguments, lines) in [
+        (&["--duplicate", "50"][..], 51),
+        (&["--duplicate", "51"], 1),
+        (&["--forge", "all", "--duplicate", "5"], 1),
+    ] {
+        let ended = sent(&[&[&*url, "-p", "3qpr"], arguments].concat());
+        assert_eq!(ended.is(0).out.lines().count(), lines, "{ended:?}");
+    }
+    let (lines, _) = answers(sent(&[&url, "-p", "3qpr", "--duplicate", "3", "--json"]).is(0));
+    assert_eq!(lines.iter().map(|line| line["number"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 #[test]
