@@ -104,6 +104,13 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_rounded_to_a_tenth_of_a_millisecond() {
+        for (micros, shown) in [(0, 0.0), (1_240, 1.2), (1_260, 1.3), (2_000_000, 2_000.0)] {
+            assert_eq!(milliseconds(Duration::from_micros(micros)), shown);
+        }
+    }
+
+    #[test]
     fn a_text_is_cut_between_characters() {
         assert_eq!(cut("äöü", 3), "äöü");
         assert_eq!(cut("äöü", 2), "äö… (2 bytes more)");

@@ -23,5 +23,6 @@ mod send;
 mod sign;
 mod stream;
 mod support;
+mod terminal;
 mod types;
 mod verify;

@@ -118,6 +118,17 @@ pub(crate) fn hidden_in(text: &str) -> Vec<String> {
     hidden.map(|character| character.escape_unicode().to_string()).collect()
 }
 
+/// The same program on a terminal of its own, which joins its two outputs. What is written to it is typed.
+pub(crate) fn on_a_terminal(command: &Command) -> Command {
+    const SPAWN: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut terminal = Command::new("python3");
+    terminal.args(["-c", SPAWN]).arg(command.get_program()).args(command.get_args());
+    terminal.env_clear().env("TERM", "xterm");
+    terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    terminal.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    terminal
+}
+
 /// What a command of curl's comes to, as anybody's shell runs it: with no proxy and no settings of this user's.
 #[track_caller]
 pub(crate) fn curl(command: &str) -> Output {
