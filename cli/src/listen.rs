@@ -307,3 +307,21 @@ async fn interrupted() {
     }
     let _ = tokio::signal::ctrl_c().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_loopback_and_another_where_it_listens() {
+        for (address, reached) in [
+            ("0.0.0.0:4400", "127.0.0.1:4400"),
+            ("[::]:4400", "[::1]:4400"),
+            ("127.0.0.2:4400", "127.0.0.2:4400"),
+            ("192.0.2.1:4400", "192.0.2.1:4400"),
+            ("[2001:db8::1]:4400", "[2001:db8::1]:4400"),
+        ] {
+            assert_eq!(near(address.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

@@ -162,18 +162,18 @@ impl Kept {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::SystemTime;
 
     use bytes::Bytes;
-    use countersign::http::HeaderMap;
+    use countersign::http::{HeaderMap, HeaderValue};
 
     use super::*;
     use crate::listen::entry::{Endpoint, Reason};
     use crate::provider::Provider;
     use crate::verdict::Accepted;
 
-    fn entry(body: usize) -> Entry {
+    pub(in crate::listen) fn entry(body: usize) -> Entry {
         Entry {
             number: 0,
             revision: 0,
@@ -219,7 +219,7 @@ mod tests {
         assert!(journal.update(1, |_| ()).is_none());
     }
 
-    fn accepted(body: usize, key: u64, name: &str) -> Entry {
+    pub(in crate::listen) fn accepted(body: usize, key: u64, name: &str) -> Entry {
         let verdict = Verdict::Accepted(Accepted {
             event: Some(name.to_owned()),
             variant: "Unknown",
@@ -263,6 +263,37 @@ mod tests {
             let (count, others, ..) = kept();
             assert!(count.abs_diff(room / 2) <= 1 && others.abs_diff(room / 2) <= 1, "{count} {others}");
         }
+    }
+
+    #[test]
+    fn a_forged_delivery_goes_before_a_genuine_one_and_the_newest_stays() {
+        let journal = Journal::default();
+        // Its key counts for two bytes.
+        journal.add(accepted((33 << 20) - 2, 1, ""));
+        journal.add(entry(30 << 20));
+        journal.add(entry(3 << 20));
+        let kept = |journal: &Journal| {
+            let numbers: Vec<_> = journal.since(0).entries.iter().map(|entry| entry.number).collect();
+            numbers
+        };
+        assert_eq!(kept(&journal), [1, 3]);
+        let journal = Journal::default();
+        journal.add(entry(65 << 20));
+        assert_eq!(kept(&journal), [1]);
+    }
+
+    #[test]
+    fn all_that_is_kept_of_a_delivery_counts() {
+        let mut entry = accepted(7, 123, "name");
+        entry.path_and_query = "/a?b".to_owned();
+        entry.headers.insert("x-abc", HeaderValue::from_static("value-7"));
+        entry.endpoint =
+            Endpoint::Answered { status: 200, ms: 1.0, cut: false, body: Bytes::from(vec![0; 11]) };
+        let others = 7 + "/a?b".len() + "x-abc".len() + "value-7".len() + 11;
+        assert_eq!(entry.bytes(), others + 2 * "123".len() + 3 * "name".len());
+        entry.verdict = Verdict::Unreadable { message: String::new() };
+        entry.claimed = Some("claim".to_owned());
+        assert_eq!(entry.bytes(), others + "claim".len());
     }
 
     /// A body that is nothing but a name is kept several times.

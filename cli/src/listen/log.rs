@@ -137,3 +137,61 @@ fn to_text(entry: &Entry) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::journal::tests::{accepted, entry};
+    use crate::verdict::{Cause, Rejected};
+
+    /// The text without the colours that it has on a terminal.
+    fn line(entry: &Entry) -> String {
+        let text = to_text(entry);
+        let mut parts = text.split("\x1b[");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+    }
+
+    #[test]
+    fn a_line_says_what_came_of_a_genuine_delivery() {
+        let answered = |status, ms| Endpoint::Answered { status, ms, cut: false, body: Vec::new().into() };
+        let unreachable = Endpoint::Unreachable { message: "no\nway".to_owned(), ms: 1.0 };
+        for (duplicate_of, endpoint, status, rest) in [
+            (None, Endpoint::None, Some(200), "  200"),
+            (Some(3), Endpoint::None, Some(200), "  duplicate of #3  200"),
+            (None, Endpoint::Waiting, None, ""),
+            (None, answered(202, 5_000.0), Some(202), "  your endpoint: 202 in 5000.0 ms"),
+            (None, answered(202, 5_000.1), None, "  your endpoint: 202 in 5000.1 ms, and 3QPR waits 5 s"),
+            (None, unreachable, Some(502), "  your endpoint: no\\u{a}way"),
+        ] {
+            let genuine = accepted(0, 1, "scan.created");
+            let entry = Entry { number: 7, duplicate_of, endpoint, answered: status, ..genuine };
+            assert_eq!(line(&entry), format!("#7    accepted  3qpr        scan.created{rest}"));
+        }
+    }
+
+    #[test]
+    fn a_line_says_why_a_delivery_was_refused() {
+        let cause =
+            || Cause { code: "a", message: "it was written again".to_owned(), cure: "keep it".to_owned() };
+        for (finding, causes, reason, rest) in [
+            (None, vec![], Reason::Known, "it does not match"),
+            (Some("no cause"), vec![], Reason::Known, "no cause"),
+            (Some("later"), vec![], Reason::OnRequest, "later; the page finds the reason on request"),
+            (Some("a cause"), vec![cause()], Reason::Known, "it was written again\n      -> keep it"),
+        ] {
+            let finding = finding.map(str::to_owned);
+            let verdict = Verdict::Rejected(Rejected {
+                error: "signature_mismatch",
+                status: 401,
+                message: "it does not match".to_owned(),
+                reasons: Reasons { finding, causes, ..Reasons::default() },
+            });
+            let entry = Entry { number: 1_234, verdict, reason, answered: Some(401), ..entry(0) };
+            assert_eq!(
+                line(&entry),
+                format!("#1234 rejected  3qpr        signature_mismatch  401\n      {rest}")
+            );
+        }
+    }
+}

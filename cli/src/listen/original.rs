@@ -132,6 +132,9 @@ mod tests {
             ("{\n    \"a\": 1\n}\n", "{\"a\":1}", &["body_reserialised", "body_newline_lost"]),
             (r#"{"a":25.50,"b":-1.00}"#, r#"{"a":25.5,"b":-1}"#, &["body_numbers_rewritten"]),
             (r#"{"a": 25.50}"#, r#"{"a":25.5}"#, &["body_reserialised", "body_numbers_rewritten"]),
+            // A number with an exponent, or with two digits after its point, has lost none.
+            (r#"{"a":1e5,"b":1E5,"c":1.00}"#, r#"{"a":1e5,"b":1E5,"c":1}"#, &["body_numbers_rewritten"]),
+            (r#"{"a":25.25,"b":1.50}"#, r#"{"a":25.25,"b":1.5}"#, &["body_numbers_rewritten"]),
             (r#"{"a":"\u00e9 \ud83d\ude00"}"#, r#"{"a":"é 😀"}"#, &["body_unescaped"]),
             (r#"{"a":"é 😀 \\u00e9"}"#, r#"{"a":"\u00e9 \ud83d\ude00 \\u00e9"}"#, &["body_escaped"]),
             (r#"{"a":"b\/c"}"#, r#"{"a":"b/c"}"#, &["body_slashes_unescaped"]),
@@ -148,6 +151,19 @@ mod tests {
         ] {
             let found = signed_body(arrived, causes.iter().copied(), |before| before == signed);
             assert_eq!(found.as_deref(), Some(signed), "{causes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_escape_stays() {
+        for (text, read) in [
+            ("\\é\\u00e9", "\\éé"),
+            ("\\u00", "\\u00"),
+            ("\\", "\\"),
+            ("é\\", "é\\"),
+            ("\\u0041\\\\u00e9", "\\u0041\\\\u00e9"),
+        ] {
+            assert_eq!(unescaped(text), read);
         }
     }
 

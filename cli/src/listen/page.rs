@@ -172,3 +172,25 @@ pub(super) async fn diagnose(State(app): State<Arc<App>>, Path(number): Path<u64
 fn gone() -> Response {
     (StatusCode::NOT_FOUND, "this delivery is not kept\n").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_beyond_what_is_shown() {
+        for (len, is_cut) in [(SHOWN, false), (SHOWN + 1, true)] {
+            let json = format!("\"{}\"", "x".repeat(len - 2));
+            let shown = text_of(json.as_bytes());
+            assert_eq!((&shown["cut"], &shown["laid_out_cut"]), (&json!(is_cut), &json!(is_cut)), "{len}");
+            for part in ["raw", "laid_out"] {
+                assert_eq!(shown[part], json[..SHOWN], "{len}");
+            }
+            let bytes = text_of(&vec![0xff; len]);
+            assert_eq!(
+                (&bytes["cut"], &bytes["base64"]),
+                (&json!(is_cut), &json!(STANDARD.encode([0xff; SHOWN])))
+            );
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::{Mutex, mpsc};
 use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 
+use super::providers::with_all;
 use super::receiver::Notes;
 use super::support::*;
 
@@ -66,6 +67,60 @@ fn a_provider_without_a_secret_is_shown_and_not_verified() {
     let detail = listener.get("/api/deliveries/1").json();
     assert_eq!(detail["judgement"]["causes"][0]["code"], "no_secret");
     assert!(detail["judgement"]["causes"][0]["cure"].as_str().unwrap().contains("QUOTE3D_WEBHOOK_SECRET"));
+}
+
+/// What a listener says before anything comes, with names for what differs each time, and on standard error.
+fn announced(mut command: std::process::Command) -> (String, String) {
+    let mut child = Running::start(&mut command);
+    let mut output = BufReader::new(child.0.stdout.take().unwrap());
+    let mut said = String::new();
+    while said.matches("\n\n").count() < 2 {
+        assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    child.signal("INT");
+    let mut notes = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut notes).unwrap();
+    let between = |before: &str| said.split(before).nth(1).unwrap().split_whitespace().next().unwrap();
+    let port = between("http://").rsplit(':').next().unwrap();
+    (said.replace(between("?key="), "KEY").replace(port, "PORT"), notes)
+}
+
+#[test]
+fn it_says_where_it_listens_and_what_each_provider_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let acme = folder.path().join("acme.json");
+    std::fs::write(&acme, r#"{"name":"acme","signature":{"header":"x-s"}}"#).unwrap();
+    let mut some =
+        bare(&["listen", "--port", "0", "-p", acme.to_str().unwrap(), "-f", "127.0.0.1:1/hooks?a"]);
+    some.env("THREEQPR_WEBHOOK_SECRET", THREEQPR).env("SQUARE_WEBHOOK_SECRET", THREEQPR);
+    let said = "\
+listening on http://127.0.0.1:PORT
+watch at     http://127.0.0.1:PORT/?key=KEY
+
+  3QPR              http://127.0.0.1:PORT/webhooks/3qpr              secret set
+  Square            http://127.0.0.1:PORT/webhooks/square            Square signs its notification URL:  \
+Give --notification-url URL, or set SQUARE_NOTIFICATION_URL.
+  acme              http://127.0.0.1:PORT/webhooks/acme              ACME_WEBHOOK_SECRET is not set
+  no secret: quote3d, nowtoprint, standard-webhooks, stripe, github, shopify, slack, zoom, paddle, linear
+  forwarded to http://127.0.0.1:1/hooks?…
+
+";
+    assert_eq!(announced(some), (said.to_owned(), String::new()));
+
+    let said = "\
+listening on http://0.0.0.0:PORT
+watch at     http://127.0.0.1:PORT/?key=KEY
+
+  no secret: quote3d, nowtoprint, 3qpr, standard-webhooks, stripe, github, shopify, slack, zoom, paddle, linear, square
+  set the secret of one, such as STRIPE_WEBHOOK_SECRET (countersign providers lists them)
+
+";
+    let note = "note: other machines can send deliveries; only this machine can open the page\n";
+    let none = bare(&["listen", "--port", "0", "--bind", "0.0.0.0"]);
+    assert_eq!(announced(none), (said.to_owned(), note.to_owned()));
+
+    let (said, _) = announced(with_all(&["listen", "--port", "0"]));
+    assert_eq!((said.matches(" secret set\n").count(), said.contains("no secret")), (12, false), "{said}");
 }
 
 #[test]
@@ -214,6 +269,13 @@ fn a_body_is_taken_up_to_its_limit_and_no_longer_one_is_kept() {
     assert_eq!(notes.got().len(), 1);
     let detail = listener.get("/api/deliveries/2").json();
     assert_eq!((&detail["error"], &detail["bytes"]), (&json!("body_too_large"), &json!(0)));
+    // One that breaks off is not called too long.
+    let broken = TcpStream::connect(listener.address).unwrap();
+    broken.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&broken).write_all(format!("{head}not a chunk\r\n").as_bytes()).unwrap();
+    (&broken).read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    assert_eq!(listener.get("/api/deliveries/3").json()["error"], "incomplete_body");
     // Of a long one, the page gets the beginning.
     let detail = listener.get("/api/deliveries/1").json();
     assert_eq!(detail["body"]["cut"], true);
@@ -346,7 +408,7 @@ fn it_ends_when_nobody_reads_its_output() {
     let mut output = BufReader::new(child.0.stdout.take().unwrap());
     let mut text = String::new();
     // The announcement's end.
-    while !text.contains("3QPR") {
+    while text.matches("\n\n").count() < 2 {
         assert_ne!(output.read_line(&mut text).unwrap(), 0, "{text}");
     }
     let address: std::net::SocketAddr =
