@@ -266,7 +266,11 @@ mod tests {
     fn what_shows_no_signature_or_no_time_is_refused() {
         let sha384 = "ab".repeat(48);
         let upper = HEX.to_uppercase();
-        for value in ["", "sha256=4f0c…", "é", &sha384, &upper, &format!("sha256={upper}")] {
+        // As long as base64, and without its end or its characters.
+        let (endless, strange) = ("a".repeat(44), format!("{}=", "!".repeat(43)));
+        for value in
+            ["", "sha256=4f0c…", "é", &sha384, &upper, &format!("sha256={upper}"), &endless, &strange]
+        {
             assert!(Draft::new("acme", &format!("X-S: {value}")).is_err(), "{value}");
         }
         assert!(Draft::new("acme", "X-Acme-Signature").is_err());
@@ -277,7 +281,7 @@ mod tests {
             draft.sign("{timestamp}.{body}", Some(&format!("X-T: {time}"))).unwrap();
             assert_eq!(draft.timestamp.unwrap()["unit"], unit);
         }
-        for time in ["hello", "", "-1"] {
+        for time in ["hello", "", "-1", "half past seven"] {
             let mut draft = Draft::new("acme", &format!("X-S: {HEX}")).unwrap();
             assert!(draft.sign("{timestamp}.{body}", Some(&format!("X-T: {time}"))).is_err(), "{time}");
         }

@@ -207,7 +207,26 @@ mod tests {
             depth += 1;
         }
         assert_eq!((depth, shape.kind), (DEEPEST, Some(Kind::Mixed)));
-        let wide: Vec<_> = (0..=MOST_FIELDS).map(|at| format!("\"{at}\":1")).collect();
-        assert_eq!(of(&[&format!("{{{}}}", wide.join(","))]).kind, Some(Kind::Mixed));
+        let mut shape = of(&[&format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100))]);
+        let mut depth = 0;
+        while let Some(Kind::Object(mut object)) = shape.kind {
+            shape = object.fields.remove(0).shape;
+            depth += 1;
+        }
+        assert_eq!((depth, shape.kind), (DEEPEST, Some(Kind::Mixed)));
+        let object = |names: std::ops::Range<usize>| {
+            let fields: Vec<_> = names.map(|name| format!("\"{name}\":1")).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        for (one, other, is_mixed) in [
+            (0..MOST_FIELDS, 0..0, false),
+            (0..MOST_FIELDS + 1, 0..0, true),
+            (0..MOST_FIELDS - 1, 1..MOST_FIELDS, false),
+            (0..MOST_FIELDS, 1..MOST_FIELDS + 1, true),
+            (0..MOST_FIELDS, 1..MOST_FIELDS + 2, true),
+        ] {
+            let shape = of(&[&object(one.clone()), &object(other.clone())]);
+            assert_eq!(shape.kind == Some(Kind::Mixed), is_mixed, "{one:?} {other:?}");
+        }
     }
 }

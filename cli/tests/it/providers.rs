@@ -79,6 +79,9 @@ fn what_is_signed_for_a_provider_verifies() {
     ran(&["sign", "-p", "github"], b"{}").is(0).says("x-github-event: push");
     ran(&["sign", "-p", "stripe", "--event", "issues"], b"{}").is(2).says("--event is not possible here");
     ran(&["sign", "-p", "stripe", "--at", "yesterday"], b"{}").is(2).says("RFC 3339");
+    for id in ["", "a\nb"] {
+        ran(&["sign", "-p", "standard-webhooks", "--id", id], b"{}").is(2).says("not a valid header value");
+    }
 }
 
 /// The listener is the receiver: it answers as the library does.
@@ -232,13 +235,16 @@ fn a_provider_that_a_file_declares_is_used_like_a_built_in_one() {
     }
 
     // Another variable may hold the secret, and a secret in the wrong encoding says which is expected.
-    let mut other = bare(&["sign", "-p", &file, "--secret-env", "OTHER"]);
-    run(other.env("OTHER", &key), body).is(0).says("x-acme-signature");
-    run(&mut bare(&["sign", "-p", &file, "--secret-env", "OTHER"]), body)
+    let mut other = bare(&["sign", "-p", &file, "--secret-env", "OTHER_1"]);
+    run(other.env("OTHER_1", &key), body).is(0).says("x-acme-signature");
+    run(&mut bare(&["sign", "-p", &file, "--secret-env", "OTHER_1"]), body)
         .is(2)
         .says("--secret-env is not set");
-    let given = run(&mut bare(&["sign", "-p", &file, "--secret-env", "a-secret-by-mistake"]), body);
-    assert!(!given.is(2).err.contains("mistake"), "{given:?}");
+    for wrong in ["a-secret-by-mistake", ""] {
+        let given = run(&mut bare(&["sign", "-p", &file, "--secret-env", wrong]), body);
+        given.is(2).says("--secret-env takes the name of a variable");
+        assert!(!given.err.contains("mistake"), "{given:?}");
+    }
     run(&mut bare(&["sign", "-p", &file]), body).is(2).says("ACME_WEBHOOK_SECRET is not set");
     let mut undecodable = bare(&["sign", "-p", &file]);
     run(undecodable.env("ACME_WEBHOOK_SECRET", "not base64, but long enough"), body).is(2).says("base64");
@@ -276,8 +282,10 @@ fn a_file_that_declares_no_provider_is_refused_by_the_members_name() {
     run(&mut bare(&["listen", "--providers", empty.path().to_str().unwrap()]), b"").is(2).says("NAME.json");
     let twice = written(empty.path(), "stripe.json", &ACME.replace("acme", "stripe"));
     run(&mut bare(&["listen", "-p", &twice]), b"").is(2).says("two providers are called stripe");
-    let long = written(empty.path(), "long.json", &" ".repeat(100_000));
-    run(&mut bare(&["provider", "check", &long]), b"").is(2).says("longer than");
+    for (length, code, said) in [(64 << 10, 1, "EOF while parsing"), ((64 << 10) + 1, 2, "longer than")] {
+        let long = written(empty.path(), "long.json", &" ".repeat(length));
+        run(&mut bare(&["provider", "check", &long]), b"").is(code).says(said);
+    }
 }
 
 /// A file is somebody else's: a terminal obeys nothing of it.
@@ -385,11 +393,11 @@ fn four_answers_make_a_file() {
         ),
         (
             format!("acme\nX-Acme-Signature: t=1614265330,v1={tag}\n\ntype\n"),
-            json!({"signed": "{timestamp}.{body}", "timestamp": {"field": "t", "unit": "s", "tolerance_s": 300}}),
+            json!({"signed": "{timestamp}.{body}", "timestamp": {"field": "t", "unit": "s", "tolerance_s": 300}, "event": {"name": "type", "id": "id", "timestamp": "timestamp", "data": "data"}}),
         ),
         (
             format!("acme\nX-S: {tag}\nv0:{{timestamp}}:{{body}}\nX-Time: 1614265330123\nheader:X-Event\n"),
-            json!({"timestamp": {"header": "X-Time", "unit": "ms", "tolerance_s": 300}}),
+            json!({"timestamp": {"header": "X-Time", "unit": "ms", "tolerance_s": 300}, "event": {"name": {"header": "X-Event"}, "id": "id", "timestamp": "timestamp", "data": null}}),
         ),
         (
             format!("acme\nX-S: {tag}\n\nnone\n"),

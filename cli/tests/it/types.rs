@@ -377,6 +377,29 @@ fn bodies_are_read_from_files_and_directories() {
     let both = format!("{}\n{}\n", line("stripe"), line("linear"));
     run(&mut bare(&["types"]), both.as_bytes()).is(2).says("line 2").says("Linear beside those of Stripe");
     run(&mut bare(&["types", "-p", "linear"]), both.as_bytes()).is(0).says("from 1 delivery");
+    let of_data = |data: &str| {
+        let body = format!(r#"{{"type":"charge.failed","data":{data}}}"#);
+        format!("{}\n", json!({ "provider": "stripe", "headers": [], "body": body }))
+    };
+    let nullable = ["null", r#"{"fee":{"cents":5}}"#].map(of_data).concat();
+    run(&mut bare(&["types"]), nullable.as_bytes())
+        .is(0)
+        .says("pub struct ChargeFailedFee {\n    pub cents: i64,\n}")
+        .says("pub type ChargeFailed = Option<ChargeFailed2>;");
+    // More types than anybody reads stay JSON.
+    let parts = |part: &dyn Fn(usize) -> String| {
+        let parts = (0..60).map(|number| format!("\"p{number}\":{}", part(number)));
+        format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
+    };
+    let many = parts(&|one| parts(&|other| format!(r#"{{"p{one}_{other}":1}}"#)));
+    let written = run(&mut bare(&["types"]), of_data(&many).as_bytes());
+    let count = written.is(0).says("pub p59: countersign::Json,").out.matches("pub struct").count();
+    assert!((2_000..2_010).contains(&count), "{count}");
+    // A journal has forged deliveries as well, which are no event of the provider.
+    let of_body = |body: &str| json!({ "provider": "stripe", "headers": [], "body": body });
+    let forged = ["{}", r#"{"type":1,"data":{"a":1}}"#, "nonsense", "[]"].map(of_body);
+    let text = format!("{}\n{}\n", line("stripe"), forged.map(|line| line.to_string()).join("\n"));
+    run(&mut bare(&["types"]), text.as_bytes()).is(0).says("from 1 delivery");
     let many: String = (0..=2_000)
         .map(|number| {
             let body = json!({ "type": format!("e{number}"), "data": {} }).to_string();

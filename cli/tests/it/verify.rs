@@ -56,6 +56,15 @@ fn headers_are_read_as_curl_writes_them() {
     run(&mut program(&["verify", "-p", "quote3d", "-H", &from_file, "--body", body.to_str().unwrap()]), b"")
         .is(0);
 
+    // The request line may be missing, and is none anywhere else.
+    let given = |text: &str| {
+        std::fs::write(&headers, text).unwrap();
+        run(&mut program(&["verify", "-p", "quote3d", "-H", &from_file]), COMPLETED.as_bytes())
+    };
+    let fields = format!("X-Webhook-Signature: {signature}\nX-Webhook-Event: quote.completed\n");
+    given(&fields).is(0);
+    given(&format!("{fields}POST /webhooks/quote3d HTTP/1.1\n")).is(2).says("line 3: not a header");
+
     // A header that is there twice, or empty, counts as that.
     let one = header("X-Webhook-Signature", &signature);
     for (given, error) in [
