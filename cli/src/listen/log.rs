@@ -140,6 +140,8 @@ fn to_text(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::listen::journal::tests::{accepted, entry};
     use crate::verdict::{Cause, Rejected};
@@ -193,5 +195,24 @@ mod tests {
                 format!("#1234 rejected  3qpr        signature_mismatch  401\n      {rest}")
             );
         }
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_are_waited_for_unless_nobody_reads_them() {
+        let log = Log::new(false, watch::channel(false).0);
+        assert!(log.settle().now_or_never().is_some());
+        log.state.waiting.store(1, Ordering::SeqCst);
+        let settled = async {
+            log.settle().await;
+            log.state.waiting.load(Ordering::SeqCst)
+        };
+        let written = async {
+            tokio::task::yield_now().await;
+            log.state.waiting.store(0, Ordering::SeqCst);
+        };
+        assert_eq!(tokio::join!(settled, written).0, 0);
+        log.state.waiting.store(1, Ordering::SeqCst);
+        log.state.is_closed.store(true, Ordering::SeqCst);
+        assert!(log.settle().now_or_never().is_some());
     }
 }

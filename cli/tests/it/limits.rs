@@ -240,3 +240,27 @@ fn a_long_body_is_diagnosed_when_somebody_asks_for_it() {
     assert_eq!(detail["judgement"]["hints"][0]["code"], "unfinished");
     assert_eq!((detail["can_be_diagnosed"].as_bool(), ask(7, &key)), (Some(false), 409));
 }
+
+/// The page marks the difference, for which it needs all of both bodies.
+#[test]
+fn what_was_signed_is_told_beside_a_body_that_is_shown_as_a_whole() {
+    const SHOWN: usize = 256 << 10;
+    let listener = Listener::start(&[]);
+    for (number, length, is_told) in [(1, SHOWN, true), (2, SHOWN + 1, false)] {
+        let signed = format!("\"{}\"", "x".repeat(length - 3));
+        let headers = [("X-3QPR-Signature", sign(THREEQPR, signed.as_bytes()))];
+        let answer = listener.post("/webhooks/3qpr", &headers, format!("{signed}\n").as_bytes());
+        assert_eq!(answer.status, 401);
+        let key = [("X-Countersign-Token", listener.key.clone())];
+        until("its turn to be asked for", || {
+            let path = format!("/api/deliveries/{number}/diagnose");
+            (listener.post(&path, &key, b"").status == 202).then_some(())
+        });
+        let detail = until("its diagnosis", || {
+            let detail = listener.get(&format!("/api/deliveries/{number}")).json();
+            (detail["in_diagnosis"] == false).then_some(detail)
+        });
+        assert_eq!(detail["causes"][0]["code"], "body_newline_added");
+        assert_eq!(detail["signed"], is_told.then_some(signed).map_or(Value::Null, Value::from));
+    }
+}
