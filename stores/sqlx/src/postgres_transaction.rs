@@ -135,21 +135,37 @@ impl PostgresTransaction {
         key: &IdempotencyKey,
         retention: Duration,
     ) -> Result<Begun<Self>, SqlStoreError> {
-        let token = random_token()?;
+        let record = Lease::new(key.clone(), random_token()?);
         let mut transaction = store.begin_at_once().await?;
-        let micros = PostgresStore::micros(retention);
-        let arguments: [Argument<'_>; 3] = [&key.as_str(), &&token[..], &micros];
-        let is_new = store.ask(Some(&mut transaction), &store.sql.record, &arguments).await?.is_some();
-        if !is_new {
-            let record = Lease::new(key.clone(), token);
-            match store.insert(Some(&mut transaction), &record, retention, true).await? {
-                Claim::Acquired(_) => {} // the old one had expired
-                Claim::InFlight { retry_after } => return Ok(Begun::InFlight { retry_after }),
-                Claim::Done => return Ok(Begun::Done),
+        match Self::record(store, &mut transaction, &record, retention).await {
+            Ok(Claim::Acquired(_)) => {
+                let (store, key) = (store.clone(), key.clone());
+                Ok(Begun::New(Self { transaction, store, key, retention }))
+            }
+            Ok(Claim::InFlight { retry_after }) => Ok(Begun::InFlight { retry_after }),
+            Ok(Claim::Done) => Ok(Begun::Done),
+            Err(error) => {
+                // Until the server has done it, another try would find its own key in flight.
+                let _gone = transaction.rollback().await;
+                Err(error)
             }
         }
-        let (store, key) = (store.clone(), key.clone());
-        Ok(Begun::New(Self { transaction, store, key, retention }))
+    }
+
+    /// Records a key, unless there is a live one.
+    async fn record(
+        store: &PostgresStore,
+        transaction: &mut PgConnection,
+        record: &Lease,
+        retention: Duration,
+    ) -> Result<Claim, SqlStoreError> {
+        let micros = PostgresStore::micros(retention);
+        let arguments: [Argument<'_>; 3] = [&record.key().as_str(), &&record.token()[..], &micros];
+        if store.ask(Some(transaction), &store.sql.record, &arguments).await?.is_some() {
+            return Ok(Claim::Acquired(record.clone()));
+        }
+        // The old one may have expired.
+        store.insert(Some(transaction), record, retention, true).await
     }
 
     /// Commits, if this is still the transaction that recorded the key and no statement has aborted it.
