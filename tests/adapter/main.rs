@@ -77,7 +77,8 @@ mod layers {
     use std::task::{Context, Poll};
 
     use countersign::provider::ThreeQpr;
-    use countersign::tower::{Verified, VerifyLayer};
+    use countersign::tower::{Endpoint, Verified, VerifyLayer};
+    use countersign::{MemoryStore, Receiver};
     use http::{Request, Response};
     use tower::{Layer, Service, ServiceExt};
 
@@ -131,10 +132,26 @@ mod layers {
         assert_eq!(answer.body(), r#"PUT /path?query Some("other") Some(7) scan.created"#);
         assert_eq!(inner.asked.load(Ordering::Relaxed), 1);
     }
+
+    #[test]
+    fn debug_shows_what_a_service_is_made_of_and_no_handler() {
+        let webhook = webhook::<ThreeQpr>();
+        let layer = VerifyLayer::new(webhook.clone());
+        assert_eq!(format!("{layer:?}"), format!("VerifyLayer {{ webhook: {webhook:?} }}"));
+        let service = layer.layer("inner");
+        assert_eq!(format!("{service:?}"), format!(r#"Verify {{ webhook: {webhook:?}, inner: "inner" }}"#));
+        let signed = crate::common::signed(&webhook, THREEQPR.as_bytes());
+        let verified = Verified(webhook.verify(&signed, THREEQPR.as_bytes()).unwrap().into_owned());
+        assert_eq!(format!("{verified:?}"), format!("Verified({:?})", verified.0));
+        let receiver = Arc::new(Receiver::new(webhook, MemoryStore::new()));
+        let handler = async |_: Verified<ThreeQpr>| Ok::<_, Infallible>(());
+        let endpoint = Endpoint::new(Arc::clone(&receiver), handler);
+        assert_eq!(format!("{endpoint:?}"), format!("Endpoint {{ receiver: {receiver:?}, .. }}"));
+    }
 }
 
 mod actix {
-    use actix_web::{App, HttpResponse, test, web};
+    use actix_web::{App, HttpResponse, ResponseError as _, test, web};
     use countersign::actix_web::{Verified, endpoint};
     use countersign::provider::ThreeQpr;
     use countersign::{Error, MemoryStore, Receiver};
@@ -160,6 +177,21 @@ mod actix {
         let answer = test::call_service(&app, request("/").to_request()).await;
         assert_eq!(answer.status(), 503);
         assert_eq!(test::read_body(answer).await, r#"{"error":"secret_unavailable"}"#);
+    }
+
+    /// A middleware that logs errors asks for the status alone.
+    #[test]
+    fn an_errors_status_is_that_of_its_answer() {
+        let errors = [
+            Error::MissingSignature,
+            Error::SignatureMismatch,
+            Error::incomplete_body("hung up"),
+            Error::secret_unavailable("no database"),
+        ];
+        for error in errors {
+            assert_eq!(error.status_code().as_u16(), error.status(), "{error}");
+            assert_eq!(error.error_response().status(), error.status_code(), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::common::{NEWEST, OLDER, THREEQPR, rotating, signed, webhook};
-use countersign::provider::{Quote3d, ThreeQpr};
+use countersign::provider::{Quote3d, StandardWebhooks, Stripe, ThreeQpr};
 use countersign::{Json, MemoryStore, Number, Receiver, Secret, Secrets, Signature, Verifier};
 
 #[track_caller]
@@ -95,4 +95,14 @@ fn of_a_delivery_debug_shows_its_names() {
 fn of_json_debug_shows_the_text() {
     shows(&serde_json::from_str::<Json>(r#" {"a": 1.50} "#).unwrap(), r#"Json({"a": 1.50})"#);
     shows(&serde_json::from_str::<Number>("25.50").unwrap(), "Number(25.50)");
+}
+
+/// The name of a sender is in its keys, and so is safe to show.
+#[test]
+fn of_a_provider_debug_shows_its_name() {
+    shows(&<ThreeQpr>::default(), "ThreeQpr");
+    shows(&<Stripe>::default(), "Stripe");
+    let acme = <StandardWebhooks>::named("acme");
+    shows(&acme, r#"StandardWebhooks { name: "acme", .. }"#);
+    shows(&acme.clone(), r#"StandardWebhooks { name: "acme", .. }"#);
 }
