@@ -189,5 +189,6 @@ fn no_message_ends_in_a_period_or_begins_with_a_capital() {
         assert!(error.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
         let outcome = Outcome::Rejected(error);
         assert!(!outcome.is_acknowledged());
+        assert_eq!(outcome.error().unwrap().to_string(), message);
     }
 }

@@ -303,3 +303,12 @@ fn a_provider_says_which_member_identifies_its_events() {
     let body = br#"{"event":"a","id":"1","delivery_id":7}"#;
     assert_eq!(verdict(webhook.verify(&signed(&webhook, body), body)), "malformed_payload");
 }
+
+#[test]
+fn a_webhook_tells_its_settings() {
+    let webhook = webhook::<ThreeQpr>();
+    assert_eq!((webhook.max_age(), webhook.body_limit(), webhook.tenant()), (None, 1 << 20, None));
+    let age = Duration::from_secs(300);
+    let webhook = webhook.with_max_age(age).with_body_limit(7).with_tenant("acme");
+    assert_eq!((webhook.max_age(), webhook.body_limit(), webhook.tenant()), (Some(age), 7, Some("acme")));
+}
