@@ -288,6 +288,9 @@ mod tests {
             let Err(Error::MalformedPayload { source }) = parse(body.as_bytes()) else { panic!() };
             assert!(source.to_string().contains(expected), "{source}");
         }
+        let optional = Members::of(&Envelope::new().with_optional_name("event"));
+        let Err(Error::MalformedPayload { source }) = Contents::parse(b"7", &optional) else { panic!() };
+        assert!(source.to_string().contains("expected an object at"), "{source}");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Typed events: what is required, what is optional, and that nothing is lost.
 
+use std::collections::BTreeMap;
+
 use crate::common::{NOWTOPRINT, QUOTE3D, THREEQPR, signed, webhook};
-use countersign::provider::{NowToPrint, Quote3d, ThreeQpr, nowtoprint, quote3d, threeqpr};
-use countersign::{Error, Event, Provider};
+use countersign::provider::{NowToPrint, Quote3d, Stripe, ThreeQpr, nowtoprint, quote3d, threeqpr};
+use countersign::{Error, Event, EventData, Provider};
+use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
 use serde_json::{Value, json};
 
 /// The event of a body with this name and data, by way of a signed delivery.
@@ -114,7 +118,7 @@ fn an_event_of_another_provider_or_a_new_one_is_unknown_and_kept() {
             let event = event::<Quote3d>(name, data).unwrap();
             let quote3d::Event::Unknown(unknown) = event else { panic!("{name} is known") };
             assert_eq!(unknown.data.as_str(), data);
-            assert_eq!(unknown.variant(), "Unknown");
+            assert_eq!((unknown.name(), unknown.variant()), (name, "Unknown"));
             let text = serde_json::to_string(&quote3d::Event::Unknown(unknown)).unwrap();
             assert!(text.ends_with(&format!(r#""data":{data}}}"#)), "{text}");
         }
@@ -132,6 +136,7 @@ fn a_body_without_data_has_null_data() {
     let quote3d::Event::FileDeleted(file) = delivery.event().unwrap() else { panic!() };
     assert_eq!((file.file_id, file.file_name), (None, None));
     assert_eq!(file.extra.as_whole().unwrap().as_str(), "null");
+    assert!(!file.extra.is_empty());
 }
 
 #[test]
@@ -243,6 +248,7 @@ fn fields_that_are_not_documented_are_kept_at_every_level() {
         panic!()
     };
     assert_eq!(quote.extra.get("new").unwrap().as_str(), r#"{"a":[1,{"b":null}]}"#);
+    assert!(!quote.extra.is_empty());
     assert_eq!(quote.result.extra.get("new").unwrap().as_str(), r#""x""#);
     assert_eq!(quote.result.print_info.extra.get("new").unwrap().as_str(), "null");
     assert_eq!(quote.error.unwrap().as_str(), r#"{"code":7}"#);
@@ -400,4 +406,68 @@ fn undocumented_events_take_any_data_at_all() {
             assert_eq!(read.text, format!(r#"{{"event":"{name}","data":{data}}}"#));
         }
     }
+}
+
+/// An event type that is written by hand, and keeps the text of the data.
+#[derive(serde::Serialize, Deserialize)]
+struct Raw {
+    name: String,
+    text: String,
+}
+
+impl Event for Raw {
+    fn from_data(data: EventData<'_>) -> Result<Self, Error> {
+        Ok(Self { name: data.name().to_owned(), text: data.as_str().to_owned() })
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn variant(&self) -> &'static str {
+        "Raw"
+    }
+
+    fn serialize_data<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(&self.text, serializer)
+    }
+}
+
+#[test]
+fn an_event_type_of_ones_own_gets_the_name_and_the_text_of_the_data() {
+    let webhook = webhook::<Stripe<Raw>>();
+    for (members, text) in [
+        ("", "null"),
+        (r#","data":null"#, "null"),
+        (r#","data": {"b" : 1.50, "a":2} "#, r#"{"b" : 1.50, "a":2}"#),
+    ] {
+        let body = format!(r#"{{"id":"evt_1","type":"a.b"{members}}}"#);
+        let event = webhook
+            .verify(&webhook.signed_headers(body.as_bytes()), body.as_bytes())
+            .unwrap()
+            .event()
+            .unwrap();
+        assert_eq!((&*event.name, &*event.text), ("a.b", text));
+    }
+}
+
+#[test]
+fn an_error_says_what_was_expected() {
+    let error = |json: &str| serde_json::from_str::<quote3d::Event>(json).unwrap_err().to_string();
+    let queued = "expected an object with the fields `event` and `data` at";
+    assert!(error("7").contains(queued), "{}", error("7"));
+    let data = r#"{"event":"quote.completed","data":7}"#;
+    assert!(error(data).contains("expected an object at"), "{}", error(data));
+}
+
+/// The text of a value is kept of JSON alone.
+#[test]
+fn a_payload_is_read_from_json_only() {
+    type ReadError = serde::de::value::Error;
+    let text: Result<quote3d::File, ReadError> = Deserialize::deserialize("7".into_deserializer());
+    let expected = r#"invalid type: string "7", expected any valid JSON value"#;
+    assert_eq!(text.unwrap_err().to_string(), expected);
+    let map = BTreeMap::from([("fileId", "7")]);
+    let map: Result<quote3d::File, ReadError> = Deserialize::deserialize(map.into_deserializer());
+    assert_eq!(map.unwrap_err().to_string(), "JSON text is kept of JSON only");
 }

@@ -155,6 +155,10 @@ fn sixteen_payloads_in_one_another_are_typed_and_the_rest_is_kept_as_text() {
         assert_eq!(error.is_none(), is_typed);
         assert!(error.is_none_or(|error| error.starts_with("more than 16 payloads stand in one another")));
     }
+    // Brackets in a text are no levels.
+    let brackets = format!(r#"{{"r":[{{"t":"\"{}"}}]}}"#, "[".repeat(200));
+    let Recursive::Comment(comment) = event("comment", &brackets).unwrap() else { panic!() };
+    assert_eq!((typed(&comment), comment.replies.unwrap().len()), (2, 1));
     // Those that stand beside one another are not counted, nor what was refused before.
     let beside = format!(r#"{{"r":[{}]}}"#, ["{}"; 1_000].join(","));
     let Recursive::Comment(comment) = event("comment", &beside).unwrap() else { panic!() };
