@@ -35,6 +35,8 @@ pub(crate) enum Flaw {
     KeysWithoutCase,
     KeysCutShort,
     LosersGetDone,
+    LosersNeedNotWait,
+    LosersWaitTooLong,
     ZeroIsTaken,
 }
 
@@ -101,9 +103,14 @@ impl Flawed {
         let left = entry
             .until
             .map_or(Duration::from_secs(1), |until| until.saturating_duration_since(Instant::now()));
+        let retry_after = match self.flaw {
+            Flaw::LosersNeedNotWait => Duration::ZERO,
+            Flaw::LosersWaitTooLong => 2 * left,
+            _ => left.max(Duration::from_millis(1)),
+        };
         Some(match entry.done || self.flaw == Flaw::LosersGetDone {
             true => Claim::Done,
-            false => Claim::InFlight { retry_after: left.max(Duration::from_millis(1)) },
+            false => Claim::InFlight { retry_after },
         })
     }
 
@@ -226,6 +233,8 @@ async fn the_suite_finds_every_flaw_and_names_its_rule() {
         (Flaw::KeysWithoutCase, "keys_are_told_apart_byte_by_byte_up_to_the_longest"),
         (Flaw::KeysCutShort, "keys_are_told_apart_byte_by_byte_up_to_the_longest"),
         (Flaw::LosersGetDone, "a_claimed_key_is_in_flight_for_no_longer_than_its_lease"),
+        (Flaw::LosersNeedNotWait, "a_claimed_key_is_in_flight_for_no_longer_than_its_lease"),
+        (Flaw::LosersWaitTooLong, "a_claimed_key_is_in_flight_for_no_longer_than_its_lease"),
         (Flaw::ZeroIsTaken, "zero_durations_are_refused_and_nothing_is_written"),
     ];
     let judged = flaws.map(|(flaw, rule)| {
