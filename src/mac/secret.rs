@@ -155,7 +155,7 @@ impl Secret {
 
     /// The key that the secret spells, which is wiped when it is dropped.
     pub(crate) fn key(&self, encoding: KeyEncoding) -> Result<Key<'_>, SecretError> {
-        if self.is_key || encoding == KeyEncoding::Text || self.bytes.is_empty() {
+        if self.is_key || encoding == KeyEncoding::Text {
             return Ok(Key::Itself(&self.bytes));
         }
         let variable = self.variable.as_deref().map(str::to_owned);
