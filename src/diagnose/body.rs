@@ -185,7 +185,7 @@ impl Stage {
         // An accident at the ends is a simpler explanation than rewritten text.
         let is_meant = |cause: &Cause| accidents > 0 && !causes.iter().any(|done| is_opposite(done, cause));
         for (cause, undo) in table.iter().filter(|(cause, _)| is_meant(cause)) {
-            if let Some(before) = undo(body).filter(|before| is_new(before, body)) {
+            if let Some(before) = undo(body).filter(|before| before != body) {
                 let causes = [causes, std::slice::from_ref(cause)].concat();
                 next.descend(&before, accidents - 1, &causes, visit)?;
             }
@@ -213,9 +213,8 @@ fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'
         return ControlFlow::Continue(());
     }
     for (style, price) in styles_of(body).filter(|(_, price)| *price <= accidents) {
-        if let Some(before) =
-            rewrite(body, style, max_variant_len(body.len())).filter(|before| is_new(before, body))
-        {
+        let rewritten = rewrite(body, style, max_variant_len(body.len()));
+        if let Some(before) = rewritten.filter(|before| before != body) {
             let causes: Vec<_> = causes.iter().cloned().chain(style.causes()).collect();
             Stage::Append.descend(&before, accidents - price, &causes, visit)?;
         }
@@ -223,6 +222,58 @@ fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'
     ControlFlow::Continue(())
 }
 
-fn is_new(before: &[u8], body: &[u8]) -> bool {
-    before != body && before.len() <= max_variant_len(body.len())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bodies that become this one by so many accidents, with their causes.
+    fn visited(body: &[u8], accidents: usize) -> Vec<(Vec<u8>, Vec<Cause>)> {
+        let mut all = Vec::new();
+        let flow = visit_each(body, accidents, &mut |body, causes| {
+            all.push((body.to_vec(), causes.to_vec()));
+            ControlFlow::Continue(())
+        });
+        assert!(flow.is_continue());
+        all
+    }
+
+    #[test]
+    fn an_accident_changes_the_body_and_is_not_reversed_by_another() {
+        let ends = [Cause::BodyNewlineLost, Cause::BodyTrimmed];
+        let cases: [(&str, Cause, &[Cause]); 5] = [
+            ("{}\n", Cause::BodyNewlineAdded, &ends),
+            (" {} ", Cause::BodyPadded, &ends),
+            ("\u{feff}{}", Cause::BodyBomAdded, &[Cause::BodyBomLost]),
+            ("{\r\n}\n", Cause::BodyCrlfAdded, &[Cause::BodyCrlfLost]),
+            ("payload=%7b%7d", Cause::BodyFormEncoded, &[Cause::BodyFormDecoded]),
+        ];
+        for (body, done, opposites) in cases {
+            let alone = visited(body.as_bytes(), 1);
+            assert!(alone.iter().all(|(before, _)| before != body.as_bytes()), "{body:?}");
+            assert!(alone.iter().any(|(_, causes)| *causes == [done.clone()]), "{body:?}");
+            for (_, causes) in visited(body.as_bytes(), 2).iter().filter(|(_, causes)| causes[0] == done) {
+                assert!(!opposites.contains(&causes[1]), "{body:?} {causes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_indented_body_is_at_most_eight_times_as_long_and_1_kib() {
+        let nested = |levels: usize, padding: usize| {
+            format!("{}\"{}\"{}", "[".repeat(levels), "x".repeat(padding), "]".repeat(levels))
+        };
+        // Four spaces a level, for the levels before the text and after it, and a line end each.
+        let indented_len = |levels: usize, padding: usize| 4 * levels * levels + 4 * levels + 2 + padding;
+        for (levels, padding, is_made) in
+            [(17, 0, true), (18, 6, true), (18, 5, false), (20, 0, false), (500, 600_000, true)]
+        {
+            let body = nested(levels, padding);
+            let mut is_found = false;
+            let _ = restyled(body.as_bytes(), 1, &[], &mut |before, _| {
+                is_found |= before.len() == indented_len(levels, padding);
+                ControlFlow::Continue(())
+            });
+            assert_eq!(is_found, is_made, "{levels}");
+        }
+    }
 }
