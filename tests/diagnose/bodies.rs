@@ -47,6 +47,10 @@ const FORM_JS: Tool = Node("new URLSearchParams({ payload: body + '~' }).toStrin
 const FLOATS: Tool = Python(r#"json.dumps({"price": 25.0, "quantity": 2, "total": 50.0, "rate": 1.5})"#);
 const DECIMALS: Tool = Shell(r#"printf '{"price":1.50,"net":1.25,"fee":1.10,"quantity":2}'"#);
 const CENTS: Tool = Shell(r#"printf '{"price":25.00,"fee":1.50}'"#);
+const FIRST_OF_MANY: Tool = Shell("printf '[25.00,2,3,4,5,6]'");
+const MANY_FLOATS: Tool = Shell("printf '[1.0,2.0,3.0,4.0,5.0,1.5]'");
+const MANY_CENTS: Tool = Shell("printf '[1.50,2.50,3,4.25,5.50,6]'");
+const MANY_WITH_CENTS: Tool = Shell("printf '[1.50,2.00,3.00,4.25,5.50,6.00]'");
 const SOME_CENTS: Tool = Shell(r#"printf '{"price":25.00,"quantity":2,"fee":1.50,"rate":0.5}'"#);
 
 // What stands in front of a verifier.
@@ -86,6 +90,9 @@ fn what_was_done_to_the_body_is_named() {
         (Shell("printf '{\"a\":\"\\\\u0022\\\\\\\\\"}'"), EXPRESS, &["body_unescaped"]),
         (GO, EXPRESS, &["body_unescaped"]),
         (EXPRESS, GO, &["body_escaped"]),
+        // Go escapes neither a plus nor most characters beyond ASCII.
+        (Shell("printf '{\"url\":\"/?a=1+1\\\\u0026b=2\"}'"), EXPRESS, &["body_unescaped"]),
+        (Shell("printf '{\"text\":\"ü\\\\u2028\"}'"), EXPRESS, &["body_unescaped"]),
         (PHP, EXPRESS, &["body_unescaped", "body_slashes_unescaped"]),
         (PHP_UNICODE, EXPRESS, &["body_slashes_unescaped"]),
         (EXPRESS, PHP_UNICODE, &["body_slashes_escaped"]),
@@ -94,6 +101,10 @@ fn what_was_done_to_the_body_is_named() {
         (FLOATS, EXPRESS, &["body_reserialised: Spaced", "body_numbers_rewritten"]),
         (DECIMALS, EXPRESS, &["body_numbers_rewritten"]),
         (CENTS, EXPRESS, &["body_numbers_rewritten"]),
+        (FIRST_OF_MANY, EXPRESS, &["body_numbers_rewritten"]),
+        (MANY_FLOATS, EXPRESS, &["body_numbers_rewritten"]),
+        (MANY_CENTS, EXPRESS, &["body_numbers_rewritten"]),
+        (MANY_WITH_CENTS, EXPRESS, &["body_numbers_rewritten"]),
         (SOME_CENTS, EXPRESS, &["body_numbers_rewritten"]),
         (SOME_CENTS, FLASK, &["body_reserialised: Compact", "body_numbers_rewritten"]),
         (AS_IT_IS, Shell("cat; echo"), &["body_newline_added"]),
@@ -125,6 +136,9 @@ fn what_was_done_to_the_body_is_named() {
         (AS_IT_IS, Node("encodeURIComponent(body)"), &["body_form_encoded"]),
         (AS_IT_IS, Node("require('querystring').stringify({ [body]: '' })"), &["body_form_encoded"]),
         (Shell("cat; printf ' +'"), Node("encodeURI(body)"), &["body_form_encoded"]),
+        // The field's name is what stands before the first `=`, if it can be one.
+        (Shell("printf '{\"url\":\"/?a=b\"}'"), Node("encodeURI(body)"), &["body_form_encoded"]),
+        (Shell("printf '=é'"), Node("encodeURI(body)"), &["body_form_encoded"]),
         (FORM, Python("urllib.parse.parse_qs(body.decode())['payload'][0]"), &["body_form_decoded"]),
         (FORM_JS, Node("new URLSearchParams(body.toString()).get('payload')"), &["body_form_decoded"]),
         (AS_IT_IS, Node("body.toString('latin1')"), &["body_latin1"]),

@@ -7,7 +7,7 @@ use countersign::diagnose::Diagnoser;
 use countersign::provider::ThreeQpr;
 
 use super::kinds::{BODY, Headers, Kind, SECONDS, Sent, TWO_HEADERS, Time, declared, kinds};
-use super::{HEADER, SECRET, caused, hinted, secret};
+use super::{HEADER, NONE, SECRET, caused, hinted, secret, sign};
 
 #[test]
 fn a_time_beyond_the_tolerance_is_told_with_its_distance() {
@@ -163,6 +163,9 @@ fn what_was_done_to_the_headers_is_named_under_each_scheme() {
         if kind.separator == Some(' ') {
             named(with(&|value| format!("{value}, v1,AAAA")), &["signature_joined"]);
         }
+        if let (Time::Field(key), Some(separator)) = (kind.time, kind.separator) {
+            named(with(&|value| format!("{key}=1614265329{separator}{value}")), &["signature_joined"]);
+        }
         let mut renamed = right.clone();
         renamed[1].0 = "x-forwarded-signature".to_owned();
         let twice = [&renamed[..], &renamed[1..2]].concat();
@@ -204,6 +207,17 @@ fn the_headers_of_another_family_are_named() {
         let diagnosis = of(name).diagnosis_of(&of(name).sent(), &headers);
         assert_eq!(caused(&diagnosis), causes, "{name} {headers:?} {diagnosis}");
     }
+    // The id of the other family is not that of the signature.
+    let mut quoted = renamed(&[1, 2, 3]);
+    quoted[1].1 = format!("\"{}\"", quoted[1].1);
+    let other = [("webhook-id", "msg_0".to_owned()), ("webhook-timestamp", SECONDS.to_string())];
+    quoted.extend(other.map(|(name, value)| (name.to_owned(), value)));
+    let standard = of("standard-webhooks");
+    assert_eq!(caused(&standard.diagnosis_of(&standard.sent(), &quoted)), ["signature_quoted"]);
+    // Without an id, the body may still have been signed alone.
+    let sent = Sent { template: "{body}".to_owned(), ..standard.sent() };
+    let alone = forwarded(standard.headers(&sent))[..2].to_vec();
+    assert_eq!(caused(&standard.diagnosis_of(&sent, &alone)), [FORWARDED, "signed_body_alone"]);
 }
 
 /// A template names the header that holds the id.
@@ -231,6 +245,21 @@ fn a_template_is_named_with_the_header_that_it_signs() {
         "signature":{"header":"x-slack-signature","prefix":"v0="},
         "timestamp":{"header":"x-slack-request-timestamp","tolerance_s":300}}"#;
     assert_eq!(named("slack", &[("x-id", "msg_1")], Some(row)), of("x-id"));
+}
+
+#[test]
+fn a_time_is_also_found_in_a_header_that_the_scheme_does_not_name() {
+    let (signature, time) = (sign(format!("{SECONDS}.{BODY}").as_bytes()), SECONDS.to_string());
+    let diagnosed = |times: &[&'static str]| {
+        let times = times.iter().map(|name| (*name, time.as_bytes()));
+        let headers = [(HEADER, signature.as_bytes())].into_iter().chain(times);
+        caused(&Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap().diagnose(headers, BODY.as_bytes()))
+    };
+    assert_eq!(diagnosed(&["X-Timestamp"]), ["signed_under_other_template: {timestamp}.{body}"]);
+    // Of two, nobody could tell which one is meant.
+    for times in [&[][..], &["X-Timestamp", "Y-Timestamp"]] {
+        assert_eq!(diagnosed(times), NONE);
+    }
 }
 
 /// What is refused whatever the secret is, is said, and the secret is not suspected.
@@ -266,6 +295,15 @@ fn a_time_that_is_none_is_a_hint() {
                 kind.name
             );
         }
+        // Without a signature, nothing is said of the time.
+        let mut headers = kind.headers(&kind.sent());
+        headers[1].1 = "undefined".to_owned();
+        assert_eq!(
+            hinted(&kind.diagnosis_of(&kind.sent(), &headers)),
+            ["signature_malformed"],
+            "{}",
+            kind.name
+        );
         if let (Time::Field(key), Some(separator)) = (kind.time, kind.separator) {
             let mut headers = kind.headers(&kind.sent());
             headers[1].1 = headers[1].1.replace(&format!("{key}={SECONDS}{separator}"), "");

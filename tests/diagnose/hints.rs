@@ -22,7 +22,8 @@ fn a_delivery_that_verifies_is_said_to() {
         .unwrap()
         .diagnose([(HEADER, signature.as_bytes())], BODY);
     assert!(diagnosis.is_verified());
-    assert_eq!((diagnosis.secret_label(), diagnosis.hashes(), diagnosis.hints()), (Some("2025"), 2, &[][..]));
+    assert_eq!((diagnosis.secret_label(), diagnosis.hints()), (Some("2025"), &[][..]));
+    assert_eq!((diagnosis.hashes(), diagnosis.hashed_bytes()), (2, 2 * BODY.len() as u64));
     assert_eq!(diagnosis.to_string(), "the signature verifies as it is\nwith the secret labelled 2025");
 }
 
@@ -52,12 +53,19 @@ fn what_is_striking_without_proof_is_a_hint() {
     let wrong = (HEADER, wrong.as_bytes());
     let stripe =
         ("Stripe-Signature", &b"t=1,v1=abababababababababababababababababababababababababababababababab"[..]);
-    let cases: [(&[(&str, &[u8])], &[u8], Vec<&str>); 19] = [
+    let [longest, longer] = [54, 55].map(|count| format!("{}-signature", "x".repeat(count)));
+    let shown = format!("other_signature_header: {longest}");
+    let cases: [(&[(&str, &[u8])], &[u8], Vec<&str>); 25] = [
         (&[wrong], BODY, vec![]),
         (&[], BODY, vec!["signature_missing"]),
         (&[stripe], BODY, vec!["signature_missing", "other_signature_header: stripe-signature"]),
         (&[wrong, stripe], BODY, vec!["other_signature_header: stripe-signature"]),
         (&[wrong, stripe, stripe], BODY, vec!["other_signature_header: stripe-signature"]),
+        // What has other characters in its name, or a long one, is not shown, and RFC 9421's other header is no signature.
+        (&[wrong, (&*longest, b"")], BODY, vec![&*shown]),
+        (&[wrong, (&*longer, b"")], BODY, vec![]),
+        (&[wrong, ("x-signature\"", b"")], BODY, vec![]),
+        (&[wrong, ("signature-input", b"")], BODY, vec![]),
         (&[(HEADER, b"")], BODY, vec!["signature_malformed"]),
         (&[(HEADER, b"sha256=undefined")], BODY, vec!["signature_malformed"]),
         (&[(HEADER, &[b'a'; 5000])], BODY, vec!["signature_malformed"]),
@@ -69,6 +77,8 @@ fn what_is_striking_without_proof_is_a_hint() {
         (&[wrong, ("Content-Encoding", b"identity")], BODY, vec![]),
         (&[wrong], br#"{"data":{"a":1,"b":2},"event":"x","id":"1"}"#, vec!["body_keys_sorted"]),
         (&[wrong], br#"{"data":{"b":1,"a":2},"event":"x","id":"1"}"#, vec![]),
+        (&[wrong], br#"{"data":{"x":1,"z":2},"event":"x","id":"1"}"#, vec!["body_keys_sorted"]),
+        (&[wrong], br#"{"a":1,"a":2,"b":3,"c":4}"#, vec!["body_keys_sorted"]),
         (&[wrong], br#"{"data":{},"event":"x","id":"1"}"#, vec![]),
         // Names that follow none are in no order.
         (&[wrong], br#"[{"a":1},{"b":1},{"a":1},{"a":1},{"a":1},{"a":1}]"#, vec![]),

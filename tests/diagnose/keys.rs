@@ -59,6 +59,10 @@ fn a_secret_that_was_decoded_by_hand_is_named() {
         named::<StandardWebhooks>(decoded(), bytes(&format!("{SECRET}\n"))),
         ["secret_undecoded", "secret_signed_with_whitespace"]
     );
+    assert_eq!(
+        named::<StandardWebhooks>(decoded(), bytes(&hex::encode(SECRET))),
+        ["secret_undecoded", "secret_hex_encoded"]
+    );
     // The bytes are the key that the text spells.
     assert!(named::<StandardWebhooks>(decoded(), Secret::new(SECRET).unwrap()).is_empty());
 }

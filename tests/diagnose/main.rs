@@ -66,17 +66,21 @@ fn caused(diagnosis: &Diagnosis) -> Vec<String> {
     causes.collect()
 }
 
-/// The hints likewise.
+/// The hints likewise. The text of each ends with what goes with it.
 fn hinted(diagnosis: &Diagnosis) -> Vec<String> {
-    let hints = diagnosis.hints().iter().map(|hint| match hint {
-        Hint::RefusedAfterwards { code, .. } => format!("{}: {code}", hint.code()),
-        Hint::OtherSignatureHeader { name, .. } | Hint::SignedHeaderMissing { name, .. } => {
-            format!("{}: {name}", hint.code())
-        }
-        Hint::TimeInPast { by, .. } | Hint::TimeInFuture { by, .. } => {
-            format!("{}: {}", hint.code(), by.as_secs())
-        }
-        _ => hint.code().to_owned(),
+    let hints = diagnosis.hints().iter().map(|hint| {
+        let (with, end) = match hint {
+            Hint::RefusedAfterwards { code, .. } => (format!(": {code}"), format!(" {code}")),
+            Hint::OtherSignatureHeader { name, .. } | Hint::SignedHeaderMissing { name, .. } => {
+                (format!(": {name}"), format!(" {name}"))
+            }
+            Hint::TimeInPast { by, .. } | Hint::TimeInFuture { by, .. } => {
+                (format!(": {}", by.as_secs()), format!(" {} s", by.as_secs()))
+            }
+            _ => Default::default(),
+        };
+        assert!(hint.to_string().ends_with(&end), "{hint}");
+        format!("{}{with}", hint.code())
     });
     hints.collect()
 }

@@ -38,7 +38,7 @@ fn diagnose(diagnoser: &Diagnoser<ThreeQpr>, headers: &[(&str, &[u8])], signatur
 fn what_was_done_to_the_secret_is_named() {
     const SAME: Tool = Shell("cat");
     // The provider's, of which one tool makes its key and another what we have.
-    let cases: [(&str, Tool, Tool, &[&str]); 25] = [
+    let cases: [(&str, Tool, Tool, &[&str]); 27] = [
         (SECRET, LINE_OF_A_FILE, SAME, &["secret_signed_with_whitespace"]),
         (SECRET, LINE_OF_WINDOWS, SAME, &["secret_signed_with_whitespace"]),
         (SECRET, ENV_FILE_READ_BY_A_SHELL, SAME, &["secret_signed_with_whitespace"]),
@@ -46,6 +46,7 @@ fn what_was_done_to_the_secret_is_named() {
         (SECRET, Shell("printf ' '; cat"), SAME, &["secret_signed_with_whitespace"]),
         (SECRET, SAME, Python("body.decode().encode('utf-8-sig')"), &["secret_padded"]),
         (SECRET, SAME, Node("body + '\\u200b'"), &["secret_padded"]),
+        (SECRET, SAME, Python("' ' + body.decode() + '\\x01'"), &["secret_padded"]),
         (SECRET, SAME, UNQUOTED_BY_NOBODY, &["secret_quoted"]),
         (SECRET, SAME, SINGLE_QUOTES, &["secret_quoted"]),
         (SECRET, UNQUOTED_BY_NOBODY, SAME, &["secret_signed_with_quotes"]),
@@ -57,6 +58,12 @@ fn what_was_done_to_the_secret_is_named() {
             Node("Buffer.from(body.toString().replace('whsec_', ''), 'base64')"),
             SAME,
             &["secret_prefix_dropped", "secret_base64_decoded"],
+        ),
+        (
+            SECRET,
+            Node("Buffer.from(body.toString().replace('whsec_', '')).toString('hex')"),
+            SAME,
+            &["secret_prefix_dropped", "secret_hex_encoded"],
         ),
         (
             SECRET,
@@ -288,6 +295,29 @@ fn a_header_that_is_there_twice_is_named() {
         let headers = values.map(|value| (HEADER, value.as_bytes()));
         let diagnosis = diagnose(&Diagnoser::new(secret(SECRET)).unwrap(), &headers, &right);
         assert_eq!(caused(&diagnosis), ["signature_repeated"], "{diagnosis}");
+    }
+}
+
+/// Where the scheme signs more, a body alone is one only if it is JSON.
+#[test]
+fn a_hash_without_a_secret_is_named_of_any_body_that_is_signed_alone() {
+    // `printf hello | sha256sum`
+    let value = "sha256=2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let diagnosis =
+        Diagnoser::<ThreeQpr>::new(secret(SECRET)).unwrap().diagnose([(HEADER, value.as_bytes())], b"hello");
+    assert_eq!(caused(&diagnosis), ["signature_without_secret"], "{diagnosis}");
+}
+
+/// With the fewest accidents; of two such headers, the first.
+#[test]
+fn a_signature_that_is_in_two_headers_is_named_once() {
+    let right = sign(BODY);
+    let quoted = format!("\"{}\"", &right[7..]);
+    let (own, a, b) = ((HEADER, &*quoted), ("x-a-signature", &*right), ("x-b-signature", &*right));
+    for headers in [&[a, b][..], &[own, a], &[own, a, b]] {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let diagnosis = diagnose(&Diagnoser::new(secret(SECRET)).unwrap(), &headers, &right);
+        assert_eq!(caused(&diagnosis), ["signature_in_other_header: x-a-signature"], "{diagnosis}");
     }
 }
 
