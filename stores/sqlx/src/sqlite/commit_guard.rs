@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 /// further write would then be a transaction of its own, which commits at once, without the key. The guard turns such a
 /// commit into a rollback, and the statement fails.
 ///
-/// The connection may have its next transaction before the guard of the last one is dropped.
+/// The connection may have its next transaction before the guard of the last one is dropped, so each has a number.
 #[derive(Debug)]
 pub(crate) struct CommitGuard {
     state: Shared,
@@ -35,12 +35,8 @@ enum Phase {
     Ended,
     /// The store commits it.
     Committing,
-    /// The store has committed it.
-    Committed,
-    /// The transaction was dropped. Statements of the handler may still wait for the connection, until it returns to the
-    /// pool.
-    Dropped,
-    /// The connection is anybody's.
+    /// The connection is anybody's: the store has committed, or the connection has returned to the pool. Until then,
+    /// statements of the handler may wait for it, also where the transaction was dropped.
     #[default]
     Free,
 }
@@ -116,22 +112,6 @@ impl CommitGuard {
     }
 }
 
-impl Drop for CommitGuard {
-    fn drop(&mut self) {
-        change(&self.state, |state| {
-            if state.number != self.number {
-                return;
-            }
-            state.phase = match state.phase {
-                Phase::Open | Phase::Ended | Phase::Dropped => Phase::Dropped,
-                // Its commit may wait for the connection, behind statements of the handler.
-                Phase::Committing => Phase::Committing,
-                Phase::Committed | Phase::Free => Phase::Free,
-            }
-        });
-    }
-}
-
 fn change<T>(state: &Shared, change: impl FnOnce(&mut State) -> T) -> T {
     // No code panics while it holds the lock.
     change(&mut state.lock().unwrap_or_else(PoisonError::into_inner))
@@ -139,21 +119,19 @@ fn change<T>(state: &Shared, change: impl FnOnce(&mut State) -> T) -> T {
 
 fn may_commit(state: &mut State) -> bool {
     match state.phase {
-        Phase::Open | Phase::Ended | Phase::Dropped => false,
+        Phase::Open | Phase::Ended => false,
         Phase::Committing => {
-            state.phase = Phase::Committed;
+            state.phase = Phase::Free;
             state.committed = state.number;
             true
         }
-        Phase::Committed | Phase::Free => true,
+        Phase::Free => true,
     }
 }
 
 fn roll_back(state: &mut State) {
-    state.phase = match state.phase {
-        // Also before the store's commit comes, which fails then.
-        Phase::Open | Phase::Ended | Phase::Committing => Phase::Ended,
-        Phase::Committed | Phase::Free => Phase::Free,
-        Phase::Dropped => Phase::Dropped,
+    // Also before the store's commit comes, which fails then.
+    if state.phase != Phase::Free {
+        state.phase = Phase::Ended;
     }
 }
