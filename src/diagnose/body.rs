@@ -11,10 +11,11 @@ use super::style::styles_of;
 
 /// The longest body that is searched, in bytes: the default limit of [`Webhook`](crate::Webhook).
 pub(super) const MAX_LEN: usize = 1 << 20;
-/// The longest body that is made from one of this length, in bytes. Escapes make a text at most three times as long,
-/// but indenting could square its length.
-fn max_variant_len(len: usize) -> usize {
-    (1024 + 8 * len).min(4 * MAX_LEN)
+/// The longest body that is made, in bytes. An accident makes a body at most three times as long, and two follow each other.
+const MAX_MADE_LEN: usize = 4 * MAX_LEN;
+/// The longest text that is made by another layout of one of this length: indenting could square it.
+fn max_restyled_len(len: usize) -> usize {
+    (1024 + 8 * len).min(MAX_MADE_LEN)
 }
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -185,7 +186,7 @@ impl Stage {
         // An accident at the ends is a simpler explanation than rewritten text.
         let is_meant = |cause: &Cause| accidents > 0 && !causes.iter().any(|done| is_opposite(done, cause));
         for (cause, undo) in table.iter().filter(|(cause, _)| is_meant(cause)) {
-            if let Some(before) = undo(body).filter(|before| before != body) {
+            if let Some(before) = undo(body).filter(|before| before != body && before.len() <= MAX_MADE_LEN) {
                 let causes = [causes, std::slice::from_ref(cause)].concat();
                 next.descend(&before, accidents - 1, &causes, visit)?;
             }
@@ -213,7 +214,7 @@ fn restyled(body: &[u8], accidents: usize, causes: &[Cause], visit: &mut Visit<'
         return ControlFlow::Continue(());
     }
     for (style, price) in styles_of(body).filter(|(_, price)| *price <= accidents) {
-        let rewritten = rewrite(body, style, max_variant_len(body.len()));
+        let rewritten = rewrite(body, style, max_restyled_len(body.len()));
         if let Some(before) = rewritten.filter(|before| before != body) {
             let causes: Vec<_> = causes.iter().cloned().chain(style.causes()).collect();
             Stage::Append.descend(&before, accidents - price, &causes, visit)?;
@@ -258,22 +259,40 @@ mod tests {
     }
 
     #[test]
-    fn an_indented_body_is_at_most_eight_times_as_long_and_1_kib() {
+    fn no_body_is_made_that_is_longer_than_4_mib() {
+        // Three bytes for each that is no UTF-8, and each of them as `%EF`.
+        let (body, mut longest) = (vec![0x80; 300_000], 0);
+        let _ = visit_each(&body, 2, &mut |before, _| {
+            longest = longest.max(before.len());
+            ControlFlow::Continue(())
+        });
+        assert!((900_000..=MAX_MADE_LEN).contains(&longest), "{longest}");
+    }
+
+    #[test]
+    fn an_indented_body_is_at_most_eight_times_as_long_plus_1_kib_nor_over_4_mib() {
         let nested = |levels: usize, padding: usize| {
             format!("{}\"{}\"{}", "[".repeat(levels), "x".repeat(padding), "]".repeat(levels))
         };
         // Four spaces a level, for the levels before the text and after it, and a line end each.
         let indented_len = |levels: usize, padding: usize| 4 * levels * levels + 4 * levels + 2 + padding;
-        for (levels, padding, is_made) in
-            [(17, 0, true), (18, 6, true), (18, 5, false), (20, 0, false), (500, 600_000, true)]
-        {
+        let cases = [
+            (17, 0, true),
+            (18, 6, true),
+            (18, 5, false),
+            (20, 0, false),
+            (500, 600_000, true),
+            // Less than eight times as long, and more than 4 MiB.
+            (1_000, 600_000, false),
+        ];
+        for (levels, padding, is_made) in cases {
             let body = nested(levels, padding);
             let mut is_found = false;
             let _ = restyled(body.as_bytes(), 1, &[], &mut |before, _| {
                 is_found |= before.len() == indented_len(levels, padding);
                 ControlFlow::Continue(())
             });
-            assert_eq!(is_found, is_made, "{levels}");
+            assert_eq!(is_found, is_made, "{levels} {padding}");
         }
     }
 }

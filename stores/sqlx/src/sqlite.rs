@@ -237,7 +237,7 @@ impl SqliteStore {
     /// # Errors
     /// [`SqlStoreError::NotAFile`] if the path is empty, `:memory:` or a URI (`file:…`), which SQLite may take for
     /// a database without a file. (Write `./:memory:` for a file with such a name.) [`SqlStoreError::Locked`] if another
-    /// program holds the file for longer than a call waits. [`SqlStoreError::Database`] if the file cannot be opened or is
+    /// program writes a new file for longer than 2 seconds. [`SqlStoreError::Database`] if the file cannot be opened or is
     /// not a database.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqlStoreError> {
         let path = path.as_ref();
@@ -275,7 +275,7 @@ impl SqliteStore {
         let start = Instant::now();
         loop {
             match Self::on_one_connection(options.clone()).await {
-                Err(SqlStoreError::Locked { .. }) if start.elapsed() < Self::BUSY_TIMEOUT => {}
+                Err(SqlStoreError::Locked { .. }) if start.elapsed() < Self::ACQUIRE_TIMEOUT => {}
                 opened => return opened,
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -308,12 +308,13 @@ impl SqliteStore {
     /// see [the pool](SqliteStore#the-pool).
     ///
     /// # Errors
-    /// [`SqlStoreError::Database`] if the file cannot be opened or is not a database.
+    /// [`SqlStoreError::Locked`] if another program writes the file for longer than your options wait, and
+    /// [`SqlStoreError::Database`] if it cannot be opened or is not a database.
     pub async fn connect_with(
         pool: SqlitePoolOptions,
         options: SqliteConnectOptions,
     ) -> Result<Self, SqlStoreError> {
-        Ok(Self::new(guarded(pool, None).connect_with(options).await?))
+        Ok(Self::new(guarded(pool, None).connect_with(options).await.map_err(in_the_way)?))
     }
 
     fn new(pool: SqlitePool) -> Self {

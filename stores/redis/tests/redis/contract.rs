@@ -185,9 +185,7 @@ async fn the_longest_time_is_a_thousand_years() {
     let Some(server) = Server::redis() else { return };
     let mut connection = connect(&server).await;
     let store = RedisStore::new(connection.clone());
-    let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), LEASE).await.unwrap() else {
-        panic!()
-    };
+    let lease = claimed(&store, LEASE).await;
     assert_eq!(store.complete(&lease, Duration::MAX).await.unwrap(), LeaseStatus::Applied);
     let name = format!("countersign:{}", lease.key());
     let left: i64 = redis::cmd("PTTL").arg(name).query_async(&mut connection).await.unwrap();

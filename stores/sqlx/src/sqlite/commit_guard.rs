@@ -35,8 +35,8 @@ enum Phase {
     Ended,
     /// The store commits it.
     Committing,
-    /// The connection is anybody's: the store has committed, or the connection has returned to the pool. Until then,
-    /// statements of the handler may wait for it, also where the transaction was dropped.
+    /// The connection is anybody's: the store has committed, or the connection has returned to the pool. In the other phases,
+    /// statements of the handler may still wait for it, also where the transaction was dropped.
     #[default]
     Free,
 }

@@ -182,7 +182,7 @@ async fn duplicates_among_those_that_wait_commit_nothing() {
     assert!((3..=4).contains(&(counted.commits().await - before)));
 }
 
-/// As after a claim of the same key in another form.
+/// The key was claimed by another form of the same receiver.
 #[tokio::test]
 async fn a_key_in_flight_among_those_that_wait_is_refused_alone() {
     let counted = Counted::new(true).await;
@@ -194,7 +194,7 @@ async fn a_key_in_flight_among_those_that_wait_is_refused_alone() {
     assert!((2..=3).contains(&(counted.commits().await - before)));
 }
 
-/// It would take the connection again and again.
+/// A task that did not end would take the connection again and again. Nothing else is spawned in this runtime.
 #[tokio::test]
 async fn no_task_outlives_the_handlers_that_share_a_commit() {
     let counted = Counted::new(true).await;

@@ -258,8 +258,8 @@ async fn a_serialization_failure_is_an_error_that_may_be_tried_again() {
     assert_eq!(error.code(), "store_locked");
 }
 
-/// Where it was undone for the sake of another transaction, which your own transaction decides about; and where a pooler
-/// mixed up two sessions' statements.
+/// With 40001 and 40P01, another transaction was in the way: in a transaction of yours, you decide. With the others, a pooler
+/// mixed up two sessions' statements. No try finds its own key in flight, which the one before it has locked.
 #[tokio::test]
 async fn a_statement_that_the_server_did_not_run_is_tried_four_times_and_any_other_once() {
     let Some((_server, store)) = store().await else { return };
@@ -338,12 +338,12 @@ async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
     }
 }
 
-/// It may have been cut meanwhile, without anybody noticing. Then the question is bounded by the pool's time-out, and a
-/// `BEGIN` by nothing.
+/// It may have been cut meanwhile, without anybody noticing. A `BEGIN` would wait without limit; the question waits no longer
+/// than a call waits for a connection.
 #[tokio::test]
 async fn a_connection_that_idled_is_asked_whether_it_is_alive() {
     let Some((server, _store)) = store().await else { return };
-    let pool = PostgresStore::pool_options().max_connections(1).acquire_timeout(Duration::from_secs(1));
+    let pool = PostgresStore::pool_options().max_connections(1);
     let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
     let process: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(one.pool()).await.unwrap();
     sleep(Duration::from_millis(600)).await;

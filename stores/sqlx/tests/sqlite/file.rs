@@ -155,7 +155,7 @@ async fn a_locked_file_is_an_error_after_a_while_and_no_panic() {
 
 /// SQLite itself does not wait for all of them where the file has no write-ahead log yet.
 #[tokio::test]
-async fn open_waits_for_who_writes_a_new_file() {
+async fn open_waits_for_the_writer_of_a_new_file() {
     for begin in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("webhooks.db");

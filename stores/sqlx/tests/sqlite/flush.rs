@@ -9,7 +9,6 @@ use countersign_sqlx::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use countersign_sqlx::{SqlStoreError, SqliteStore, sqlx};
-
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
@@ -190,7 +189,7 @@ async fn a_late_completion_comes_before_a_claim_of_its_lapsed_key() {
     }
 }
 
-/// It would take the connection again and again.
+/// A task that did not end would take the connection again and again. Nothing else is spawned in this runtime.
 #[tokio::test]
 async fn no_task_outlives_the_calls_that_it_writes() {
     let directory = tempfile::tempdir().unwrap();
@@ -227,14 +226,12 @@ async fn claimed_together_of_a_locked_file(
     (claims.await, writing)
 }
 
-/// Each would wait for the file once more, and for longer than a provider does.
+/// Alone, the first of them would wait for the file once more, and the others in vain for the connection.
 #[tokio::test]
 async fn calls_that_wait_together_for_a_locked_file_fail_together() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory).await;
-    let start = Instant::now();
     let (claims, _writing) = claimed_together_of_a_locked_file(&store, &many::keys(20)).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     let alone = store.claim(&conformance::fresh_key(), WAIT).await.unwrap_err();
     let expected = chain(&alone);
     for claim in claims {
@@ -266,16 +263,13 @@ async fn calls_that_wait_together_for_done_keys_wait_for_no_writer() {
     for claim in claims {
         assert_eq!(claim.unwrap(), Claim::Done);
     }
-    // The batch would have it for as long as it waited for the file.
-    tokio::time::timeout(Duration::from_secs(1), store.pool().acquire())
-        .await
-        .expect("a free connection")
-        .unwrap();
+    // A batch that waited for the file would have it for longer than the pool waits.
+    let _connection = store.pool().acquire().await.expect("a free connection");
 }
 
 /// A claim that fails costs a retry. A completion's handler would run again.
 #[tokio::test]
-async fn where_too_many_calls_wait_a_claim_fails_at_once_and_a_completion_waits() {
+async fn in_a_full_queue_a_claim_fails_at_once_and_a_completion_waits() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory).await;
     let Claim::Acquired(lease) = store.claim(&conformance::fresh_key(), WAIT).await.unwrap() else {
