@@ -375,14 +375,14 @@ mod tests {
         }
     }
 
-    /// As TLS holds back what the network does not take yet.
+    /// A TLS stream buffers writes until they are flushed.
     #[tokio::test]
     async fn a_request_leaves_a_stream_that_holds_back_what_is_written() {
         let (ours, mut theirs) = tokio::io::duplex(1 << 10);
         tokio::spawn(async move {
             theirs.read_u8().await.unwrap();
             theirs.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
-            // It reads the rest, so nothing but the first byte had to come.
+            // Reading the rest keeps the stream open; the answer needed only the first byte.
             theirs.read_to_end(&mut Vec::new()).await.unwrap();
         });
         let target = Target::parse("localhost:3000").unwrap();

@@ -313,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_on_all_addresses_is_reached_by_loopback_and_another_where_it_listens() {
+    fn a_wildcard_address_is_reached_by_loopback() {
         for (address, reached) in [
             ("0.0.0.0:4400", "127.0.0.1:4400"),
             ("[::]:4400", "[::1]:4400"),

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// The fewest deliveries that have a bar. Fewer are done before one could be read.
 const MANY: usize = 20;
 
-/// A bar disappears when it is dropped, because the output says the same.
+/// A bar. indicatif clears it when it is dropped, and the output says the same.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {

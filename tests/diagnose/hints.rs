@@ -61,7 +61,8 @@ fn what_is_striking_without_proof_is_a_hint() {
         (&[stripe], BODY, vec!["signature_missing", "other_signature_header: stripe-signature"]),
         (&[wrong, stripe], BODY, vec!["other_signature_header: stripe-signature"]),
         (&[wrong, stripe, stripe], BODY, vec!["other_signature_header: stripe-signature"]),
-        // What has other characters in its name, or a long one, is not shown, and RFC 9421's other header is no signature.
+        // A header whose name is long or has other characters is not shown. `Signature-Input` (RFC 9421) holds no
+        // signature.
         (&[wrong, (&*longest, b"")], BODY, vec![&*shown]),
         (&[wrong, (&*longer, b"")], BODY, vec![]),
         (&[wrong, ("x-signature\"", b"")], BODY, vec![]),

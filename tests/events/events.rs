@@ -454,13 +454,13 @@ fn an_event_type_of_ones_own_gets_the_name_and_the_text_of_the_data() {
 #[test]
 fn an_error_says_what_was_expected() {
     let error = |json: &str| serde_json::from_str::<quote3d::Event>(json).unwrap_err().to_string();
-    let queued = "expected an object with the fields `event` and `data` at";
-    assert!(error("7").contains(queued), "{}", error("7"));
+    let expected = "expected an object with the fields `event` and `data` at";
+    assert!(error("7").contains(expected), "{}", error("7"));
     let data = r#"{"event":"quote.completed","data":7}"#;
     assert!(error(data).contains("expected an object at"), "{}", error(data));
 }
 
-/// The text of a value is kept of JSON alone.
+/// Only JSON keeps the text of a value.
 #[test]
 fn a_payload_is_read_from_json_only() {
     type ReadError = serde::de::value::Error;

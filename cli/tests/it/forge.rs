@@ -44,9 +44,8 @@ fn each_forgery_is_refused_for_what_it_is() {
 fn each_forgery_changes_what_its_name_says() {
     let folder = tempfile::tempdir().unwrap();
     // What a tag may begin with stands before it.
-    let odd = folder.path().join("odd.json");
-    std::fs::write(&odd, r#"{"name":"odd","signature":{"header":"x-3qpr-signature","prefix":"f"}}"#).unwrap();
-    let odd = odd.to_str().unwrap();
+    let odd = r#"{"name":"odd","signature":{"header":"x-3qpr-signature","prefix":"f"}}"#;
+    let odd = written(folder.path(), "odd.json", odd);
     let (notes, noted) = Notes::answering(401);
     let forged = |provider: &str, kind: &str| {
         let mut command = sending(&[&noted.to_string(), "-p", provider, "--forge", kind]);
@@ -70,7 +69,7 @@ fn each_forgery_changes_what_its_name_says() {
     ] {
         assert_eq!(forged("3qpr", kind), (signature, SCANNED.to_owned()), "{kind}");
     }
-    let (signature, body) = forged(odd, "base64");
+    let (signature, body) = forged(&odd, "base64");
     let tag = sign(THREEQPR, body.as_bytes()).replace("sha256=", "");
     assert_eq!(signature, format!("f{}", base64(&tag)));
 
@@ -79,7 +78,7 @@ fn each_forgery_changes_what_its_name_says() {
     assert_eq!(flipped.bytes().zip(SCANNED.bytes()).filter(|(one, other)| one != other).count(), 1);
     serde_json::from_str::<Value>(&flipped).unwrap();
 
-    // Nobody can know the other secret: each time, it is another.
+    // The other secret is random, so two forgeries have different signatures.
     let wrong = [(); 2].map(|()| forged("3qpr", "wrong-secret"));
     assert!(
         wrong[0].0 != wrong[1].0 && wrong.iter().all(|(signature, _)| *signature != genuine),

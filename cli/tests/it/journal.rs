@@ -84,16 +84,15 @@ fn a_journal_that_was_cut_is_gone_on_with_on_a_new_line() {
 fn what_a_signature_needs_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("journal.jsonl");
-    let acme = folder.path().join("acme.json");
     let declared = r#"{"name":"acme","signature":{"header":"Authorization","prefix":"HMAC "},"signed":"{timestamp}{body}","timestamp":{"header":"X-Auth-Time"}}"#;
-    std::fs::write(&acme, declared).unwrap();
+    let acme = written(folder.path(), "acme.json", declared);
     let key = "a-key-of-the-tests-of-32-bytes-x";
     let of_all = |arguments: &[&str]| {
         let mut command = with_all(arguments);
         command.env("ACME_WEBHOOK_SECRET", key);
         command
     };
-    let (acme, path) = (acme.to_str().unwrap(), file.to_str().unwrap());
+    let (acme, path) = (&*acme, file.to_str().unwrap());
     let listener = Listener::of(of_all(&["listen", "--port", "0", "--json", "-p", acme, "--journal", path]));
     for (provider, name) in [(acme, "acme"), ("square", "square")] {
         let url = format!("{}/webhooks/{name}", listener.address);

@@ -243,13 +243,19 @@ fn a_long_body_is_diagnosed_when_somebody_asks_for_it() {
 
 /// The page marks the difference, for which it needs all of both bodies.
 #[test]
-fn what_was_signed_is_told_beside_a_body_that_is_shown_as_a_whole() {
+fn the_signed_body_is_shown_if_both_bodies_fit() {
     const SHOWN: usize = 256 << 10;
     let listener = Listener::start(&[]);
-    for (number, length, is_told) in [(1, SHOWN, true), (2, SHOWN + 1, false)] {
-        let signed = format!("\"{}\"", "x".repeat(length - 3));
+    let text = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
+    let line = |length: usize| text(length - 1) + "\n";
+    for (number, received, signed, code, is_told) in [
+        (1, line(SHOWN), text(SHOWN - 1), "body_newline_added", true),
+        (2, line(SHOWN + 1), text(SHOWN), "body_newline_added", false),
+        (3, text(SHOWN - 1), line(SHOWN), "body_newline_lost", true),
+        (4, text(SHOWN), line(SHOWN + 1), "body_newline_lost", false),
+    ] {
         let headers = [("X-3QPR-Signature", sign(THREEQPR, signed.as_bytes()))];
-        let answer = listener.post("/webhooks/3qpr", &headers, format!("{signed}\n").as_bytes());
+        let answer = listener.post("/webhooks/3qpr", &headers, received.as_bytes());
         assert_eq!(answer.status, 401);
         let key = [("X-Countersign-Token", listener.key.clone())];
         until("its turn to be asked for", || {
@@ -260,7 +266,7 @@ fn what_was_signed_is_told_beside_a_body_that_is_shown_as_a_whole() {
             let detail = listener.get(&format!("/api/deliveries/{number}")).json();
             (detail["in_diagnosis"] == false).then_some(detail)
         });
-        assert_eq!(detail["causes"][0]["code"], "body_newline_added");
+        assert_eq!(detail["causes"][0]["code"], code);
         assert_eq!(detail["signed"], is_told.then_some(signed).map_or(Value::Null, Value::from));
     }
 }

@@ -69,15 +69,18 @@ fn a_provider_without_a_secret_is_shown_and_not_verified() {
     assert!(detail["judgement"]["causes"][0]["cure"].as_str().unwrap().contains("QUOTE3D_WEBHOOK_SECRET"));
 }
 
+/// An announcement ends with its second empty line.
+fn is_announcement(text: &str) -> bool {
+    text.matches("\n\n").count() >= 2
+}
+
 /// What a listener says before anything comes, with names for what differs each time, and on standard error.
 fn announced(mut command: std::process::Command) -> (String, String) {
     let mut child = Running::start(&mut command);
-    let mut output = BufReader::new(child.0.stdout.take().unwrap());
-    let mut said = String::new();
-    while said.matches("\n\n").count() < 2 {
-        assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
-    }
+    let output = child.0.stdout.take().unwrap();
+    let (_output, said) = read_until(output, is_announcement);
     child.signal("INT");
+    until("its end", || child.0.try_wait().unwrap());
     let mut notes = String::new();
     child.0.stderr.take().unwrap().read_to_string(&mut notes).unwrap();
     let between = |before: &str| said.split(before).nth(1).unwrap().split_whitespace().next().unwrap();
@@ -88,10 +91,8 @@ fn announced(mut command: std::process::Command) -> (String, String) {
 #[test]
 fn it_says_where_it_listens_and_what_each_provider_lacks() {
     let folder = tempfile::tempdir().unwrap();
-    let acme = folder.path().join("acme.json");
-    std::fs::write(&acme, r#"{"name":"acme","signature":{"header":"x-s"}}"#).unwrap();
-    let mut some =
-        bare(&["listen", "--port", "0", "-p", acme.to_str().unwrap(), "-f", "127.0.0.1:1/hooks?a"]);
+    let acme = written(folder.path(), "acme.json", r#"{"name":"acme","signature":{"header":"x-s"}}"#);
+    let mut some = bare(&["listen", "--port", "0", "-p", &acme, "-f", "127.0.0.1:1/hooks?a"]);
     some.env("THREEQPR_WEBHOOK_SECRET", THREEQPR).env("SQUARE_WEBHOOK_SECRET", THREEQPR);
     let said = "\
 listening on http://127.0.0.1:PORT
@@ -405,12 +406,7 @@ fn it_ends_when_told_whatever_goes_on() {
 #[test]
 fn it_ends_when_nobody_reads_its_output() {
     let mut child = Running::start(&mut program(&["listen", "--port", "0"]));
-    let mut output = BufReader::new(child.0.stdout.take().unwrap());
-    let mut text = String::new();
-    // The announcement's end.
-    while text.matches("\n\n").count() < 2 {
-        assert_ne!(output.read_line(&mut text).unwrap(), 0, "{text}");
-    }
+    let (output, text) = read_until(child.0.stdout.take().unwrap(), is_announcement);
     let address: std::net::SocketAddr =
         text.lines().next().unwrap().strip_prefix("listening on http://").unwrap().parse().unwrap();
     drop(output);

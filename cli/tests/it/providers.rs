@@ -1,6 +1,5 @@
 //! Each provider that is built in, and those that files declare: signed, sent, verified, received and forged.
 
-use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -198,12 +197,6 @@ const ACME: &str = r#"{
     "timestamp": {"field": "t", "tolerance_s": 300},
     "event": {"name": "type"}
 }"#;
-
-fn written(directory: &Path, name: &str, text: &str) -> String {
-    let path = directory.join(name);
-    std::fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 #[test]
 fn a_provider_that_a_file_declares_is_used_like_a_built_in_one() {

@@ -175,13 +175,11 @@ fn who_does_not_answer_is_unreachable() {
 
 #[test]
 fn a_connection_that_breaks_is_told_with_the_reason() {
-    for (answer, reason) in [
-        ("", "connection closed before message completed"),
-        ("nonsense\r\n\r\n", "invalid HTTP version parsed"),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
-            "error reading a body from connection: end of file before message length reached",
-        ),
+    // The rest of the wording is hyper's.
+    for (answer, word) in [
+        ("", "closed"),
+        ("nonsense\r\n\r\n", "invalid"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "body"),
     ] {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = server.local_addr().unwrap().to_string();
@@ -196,13 +194,17 @@ fn a_connection_that_breaks_is_told_with_the_reason() {
             }
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        sent(&[&url, "-p", "3qpr"]).is(3).says(&format!("the connection broke: {reason}\n"));
+        let ended = sent(&[&url, "-p", "3qpr"]);
+        let printed = format!("{}{}", ended.is(3).out, ended.err);
+        let (_, told) = printed.split_once("the connection broke: ").unwrap_or_else(|| panic!("{ended:?}"));
+        let reason = told.lines().next().unwrap_or_default();
+        assert!(reason.contains(word), "{word} {reason:?}");
         serving.join().unwrap();
     }
 }
 
 #[test]
-fn of_an_answer_the_beginning_is_kept_and_less_is_shown() {
+fn a_long_answer_is_cut() {
     let (_, address) = Notes::start(|_| "x".repeat(1 << 20));
     let ended = sent(&[&address.to_string(), "-p", "3qpr", "--json"]);
     assert_eq!(answers(ended.is(0)).0[0]["body"], "x".repeat(64 << 10));
@@ -218,15 +220,13 @@ fn of_an_answer_the_beginning_is_kept_and_less_is_shown() {
     }
 }
 
-/// How long that is, its pages say. A journal of several providers' deliveries has no such time.
+/// Each provider documents its timeout. A journal with several providers has none.
 #[test]
 fn it_waits_as_long_as_the_provider_and_tells_so() {
     let folder = tempfile::tempdir().unwrap();
     let journal = |name: &str, providers: &[&str]| {
-        let path = folder.path().join(name);
-        let lines = providers.iter().map(|name| json!({ "provider": name, "headers": [], "body": "" }));
-        std::fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
-        path.to_str().unwrap().to_owned()
+        let lines = providers.iter().map(|provider| journal_line(provider, ""));
+        written(folder.path(), name, &lines.collect::<String>())
     };
     let (of_one, of_two) = (journal("one", &["slack", "slack"]), journal("two", &["slack", "github"]));
     // It takes the connections, and says nothing.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use countersign::Json;
@@ -350,11 +350,7 @@ fn a_hostile_name_stays_a_name() {
 #[test]
 fn bodies_are_read_from_files_and_directories() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| -> PathBuf {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
+    let write = |name: &str, text: &str| written(folder.path(), name, text);
     let first = write("1.json", r#"{"type":"a.b","id":"evt_1","data":{"amount":10,"note":null}}"#);
     write("2.json", r#"{"type":"a.b","id":"evt_2","data":{"amount":10,"tip":1.50}}"#);
     let directory = folder.path().to_str().unwrap();
@@ -366,47 +362,67 @@ fn bodies_are_read_from_files_and_directories() {
     written.is(0).says("AB(AB) = \"a.b\",").says("required {").says("amount: i64 = \"amount\",");
 
     run(&mut bare(&["types", directory]), b"").is(2).says("Give --provider");
-    run(&mut bare(&["types", "-p", "stripe", first.to_str().unwrap(), "/no/such/file"]), b"")
-        .is(2)
-        .says("cannot be read");
+    run(&mut bare(&["types", "-p", "stripe", &first, "/no/such/file"]), b"").is(2).says("cannot be read");
     run(&mut bare(&["types", "-p", "stripe"]), b"[]").is(2).says("no JSON object");
     run(&mut bare(&["types", "-p", "stripe"]), b"{}").is(2).says("names no event");
     run(&mut bare(&["types"]), b"").is(2).says("no delivery");
+}
 
-    let line = |provider: &str| json!({ "provider": provider, "headers": [], "body": r#"{"type":"a.b","data":{}}"# });
-    let both = format!("{}\n{}\n", line("stripe"), line("linear"));
+/// A line of a journal that `types` accepts.
+fn line_of(provider: &str) -> String {
+    journal_line(provider, r#"{"type":"a.b","data":{}}"#)
+}
+
+/// A journal's line for a Stripe event with this data.
+fn line_with_data(data: &str) -> String {
+    journal_line("stripe", &format!(r#"{{"type":"charge.failed","data":{data}}}"#))
+}
+
+#[test]
+fn a_journal_with_two_providers_needs_a_choice() {
+    let both = line_of("stripe") + &line_of("linear");
     run(&mut bare(&["types"]), both.as_bytes()).is(2).says("line 2").says("Linear beside those of Stripe");
     run(&mut bare(&["types", "-p", "linear"]), both.as_bytes()).is(0).says("from 1 delivery");
-    let of_data = |data: &str| {
-        let body = format!(r#"{{"type":"charge.failed","data":{data}}}"#);
-        format!("{}\n", json!({ "provider": "stripe", "headers": [], "body": body }))
-    };
-    let nullable = ["null", r#"{"fee":{"cents":5}}"#].map(of_data).concat();
+}
+
+#[test]
+fn a_cut_line_of_a_journal_is_refused() {
+    let cut = line_of("stripe") + &line_of("stripe")[..40];
+    run(&mut bare(&["types"]), cut.as_bytes()).is(2).says("line 2");
+}
+
+#[test]
+fn null_data_makes_the_type_optional() {
+    let nullable = ["null", r#"{"fee":{"cents":5}}"#].map(line_with_data).concat();
     run(&mut bare(&["types"]), nullable.as_bytes())
         .is(0)
         .says("pub struct ChargeFailedFee {\n    pub cents: i64,\n}")
         .says("pub type ChargeFailed = Option<ChargeFailed2>;");
-    // More types than anybody reads stay JSON.
+}
+
+#[test]
+fn data_beyond_2000_types_stays_json() {
     let parts = |part: &dyn Fn(usize) -> String| {
         let parts = (0..60).map(|number| format!("\"p{number}\":{}", part(number)));
         format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
     };
     let many = parts(&|one| parts(&|other| format!(r#"{{"p{one}_{other}":1}}"#)));
-    let written = run(&mut bare(&["types"]), of_data(&many).as_bytes());
+    let written = run(&mut bare(&["types"]), line_with_data(&many).as_bytes());
     let count = written.is(0).says("pub p59: countersign::Json,").out.matches("pub struct").count();
     assert!((2_000..2_010).contains(&count), "{count}");
-    // A journal has forged deliveries as well, which are no event of the provider.
-    let of_body = |body: &str| json!({ "provider": "stripe", "headers": [], "body": body });
-    let forged = ["{}", r#"{"type":1,"data":{"a":1}}"#, "nonsense", "[]"].map(of_body);
-    let text = format!("{}\n{}\n", line("stripe"), forged.map(|line| line.to_string()).join("\n"));
+}
+
+#[test]
+fn forged_deliveries_in_a_journal_are_skipped() {
+    let forged = ["{}", r#"{"type":1,"data":{"a":1}}"#, "nonsense", "[]"];
+    let text = line_of("stripe") + &forged.map(|body| journal_line("stripe", body)).concat();
     run(&mut bare(&["types"]), text.as_bytes()).is(0).says("from 1 delivery");
+}
+
+#[test]
+fn more_than_2000_events_are_refused() {
     let many: String = (0..=2_000)
-        .map(|number| {
-            let body = json!({ "type": format!("e{number}"), "data": {} }).to_string();
-            format!("{}\n", json!({ "provider": "stripe", "headers": [], "body": body }))
-        })
+        .map(|number| journal_line("stripe", &format!(r#"{{"type":"e{number}","data":{{}}}}"#)))
         .collect();
     run(&mut bare(&["types"]), many.as_bytes()).is(2).says("line 2001").says("more than 2000 events");
-    let cut = format!("{}\n{}", line("stripe"), &line("stripe").to_string()[..40]);
-    run(&mut bare(&["types"]), cut.as_bytes()).is(2).says("line 2");
 }

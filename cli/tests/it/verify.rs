@@ -56,7 +56,7 @@ fn headers_are_read_as_curl_writes_them() {
     run(&mut program(&["verify", "-p", "quote3d", "-H", &from_file, "--body", body.to_str().unwrap()]), b"")
         .is(0);
 
-    // The request line may be missing, and is none anywhere else.
+    // The request line is optional, and is accepted only as the first line.
     let given = |text: &str| {
         std::fs::write(&headers, text).unwrap();
         run(&mut program(&["verify", "-p", "quote3d", "-H", &from_file]), COMPLETED.as_bytes())
