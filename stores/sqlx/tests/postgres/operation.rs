@@ -248,6 +248,16 @@ async fn no_plan_of_an_empty_table_outlives_its_growth() {
     assert!(after.1 - before.1 >= 40, "{before:?} {after:?}");
 }
 
+#[tokio::test]
+async fn the_longest_time_is_a_thousand_years() {
+    let Some((_server, store)) = store().await else { return };
+    let lease = acquired(store.claim(&conformance::fresh_key(), LEASE).await.unwrap());
+    assert_eq!(store.complete(&lease, Duration::MAX).await.unwrap(), LeaseStatus::Applied);
+    let days = "SELECT round(extract(epoch FROM expires_at - clock_timestamp()) / 86400)::int8 FROM countersign_keys";
+    let days: i64 = sqlx::query_scalar(days).fetch_one(store.pool()).await.unwrap();
+    assert_eq!(days, 365_000);
+}
+
 /// Less than the 5 seconds that 3QPR waits for an answer.
 #[tokio::test]
 async fn a_call_waits_for_a_connection_for_3_seconds_and_for_a_lock_for_2() {
