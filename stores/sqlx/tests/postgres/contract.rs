@@ -9,7 +9,7 @@ use countersign_sqlx::{PostgresStore, TableName, sqlx};
 
 use crate::common::servers::Server;
 use crate::race::{self, one_wins};
-use crate::support::{LEASE, RETENTION, acquired, connect, sleep, store};
+use crate::support::{LEASE, RETENTION, acquired, connect, connect_once, sleep, store};
 
 #[tokio::test]
 async fn the_postgres_store_keeps_the_contract() {
@@ -156,8 +156,7 @@ async fn a_database_that_is_serializable_by_default_fails_no_claim_and_no_comple
 #[tokio::test]
 async fn no_two_statements_have_the_same_number_of_parameters() {
     let Some((server, _)) = store().await else { return };
-    let pool = PostgresStore::pool_options().max_connections(1);
-    let store = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let store = connect_once(&server).await;
     conformance::check(&store, sleep).await;
     store.purge().await.unwrap();
     let prepared = "SELECT statement, cardinality(parameter_types) FROM pg_prepared_statements

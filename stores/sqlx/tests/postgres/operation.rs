@@ -8,7 +8,7 @@ use countersign_sqlx::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use countersign_sqlx::{PostgresStore, Recorded, sqlx};
 
 use crate::common::servers::Server;
-use crate::support::{LEASE, RETENTION, acquired, sleep, store};
+use crate::support::{LEASE, RETENTION, acquired, connect_once, sleep, store};
 
 /// An instance starts while a transaction that has touched the table is open: the others go on.
 #[tokio::test]
@@ -210,11 +210,7 @@ async fn no_plan_of_an_empty_table_outlives_its_growth() {
     sqlx::raw_sql("VACUUM ANALYZE countersign_keys").execute(admin.pool()).await.unwrap();
     // A session may count a read of the whole table, which making its index is, as late as when it ends.
     admin.pool().close().await;
-    let one = async || {
-        let pool = PostgresStore::pool_options().max_connections(1);
-        PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap()
-    };
-    let (admin, store) = (one().await, one().await);
+    let (admin, store) = (connect_once(&server).await, connect_once(&server).await);
     let handle = async |keeps: bool| {
         let key = conformance::fresh_key();
         let lease = acquired(store.claim(&key, LEASE).await.unwrap());

@@ -17,6 +17,12 @@ pub(crate) async fn connect(server: &Server) -> PostgresStore {
     PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap()
 }
 
+/// A store with a single connection.
+pub(crate) async fn connect_once(server: &Server) -> PostgresStore {
+    let pool = PostgresStore::pool_options().max_connections(1);
+    PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap()
+}
+
 /// Makes a store on a new server, if PostgreSQL is installed.
 pub(crate) async fn store() -> Option<(Server, PostgresStore)> {
     let server = Server::postgres()?;

@@ -10,7 +10,7 @@ use countersign::{IdempotencyKey, IdempotencyStore};
 use countersign_sqlx::sqlx::{self, Connection, PgConnection};
 use countersign_sqlx::{PostgresStore, Recorded};
 
-use crate::support::{LEASE, RETENTION, acquired, add_effect, effects, sleep, store};
+use crate::support::{LEASE, RETENTION, acquired, add_effect, connect_once, effects, sleep, store};
 
 #[tokio::test]
 async fn a_log_shows_the_key_of_a_transaction() {
@@ -302,8 +302,7 @@ async fn a_statement_that_the_server_did_not_run_is_tried_four_times_and_any_oth
 async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
     let Some((server, store)) = store().await else { return };
     sqlx::raw_sql("CREATE TABLE effects (key text)").execute(store.pool()).await.unwrap();
-    let pool = PostgresStore::pool_options().max_connections(1);
-    let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let one = connect_once(&server).await;
     let mut connection = one.pool().acquire().await.unwrap();
     let process: i32 =
         sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.unwrap();
@@ -343,8 +342,7 @@ async fn a_hang_up_in_begin_undoes_nothing_that_others_write_after_it() {
 #[tokio::test]
 async fn a_connection_that_idled_is_asked_whether_it_is_alive() {
     let Some((server, _store)) = store().await else { return };
-    let pool = PostgresStore::pool_options().max_connections(1);
-    let one = PostgresStore::connect_with(pool, server.url().parse().unwrap()).await.unwrap();
+    let one = connect_once(&server).await;
     let process: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(one.pool()).await.unwrap();
     sleep(Duration::from_millis(600)).await;
     signal(process, "-STOP");
